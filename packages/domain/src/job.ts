@@ -1,0 +1,109 @@
+/** What is to be done: the job of an attempt, the builder it comes from, and the identity of a build. */
+import { sha256Hex } from '@croft/runtime/digest';
+import type { BuilderName, BuildId, RepoName, Revision } from './names.ts';
+
+export interface RepoRevision {
+  readonly repo: RepoName;
+  readonly revision: Revision;
+}
+
+/** Why something is built. `branch`: the commit is on it; `change`: a proposed change; `asked`: a person wants it. */
+export interface Trigger {
+  readonly kind: 'branch' | 'change' | 'asked';
+  /** Branch name, change id or the person. */
+  readonly ref: string;
+}
+
+/** Scheduling bands, most urgent first. */
+export const bands = ['interactive', 'release', 'presubmit', 'post-submit', 'back-fill', 'benchmark'] as const;
+export type Band = (typeof bands)[number];
+
+export const roles = ['setup', 'build', 'list-tests', 'run-tests', 'step'] as const;
+export type Role = (typeof roles)[number];
+
+export interface Step {
+  readonly name: string;
+  readonly role: Role;
+  /** Program and arguments; a program without a slash is looked up in the job's PATH. */
+  readonly argv: readonly string[];
+  /** Added to the job's environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Relative to the root of the first repository; `.` is the root. */
+  readonly dir: string;
+  readonly limitMs: number;
+}
+
+export interface Needs {
+  /** All of them must be among the machine's labels. */
+  readonly labels: readonly string[];
+  readonly cpus?: number;
+  readonly memoryBytes?: number;
+}
+
+export type Isolation = 'none' | 'container' | 'vm';
+export type Trust = 'trusted' | 'untrusted';
+
+/** One job model for pushed builds (owner: a builder) and pulled work (owner: a tenant). */
+export interface Job {
+  readonly owner: { readonly kind: 'builder'; readonly name: BuilderName } | { readonly kind: 'tenant'; readonly name: string };
+  /** The first is the one being tested and the root of the tree. */
+  readonly revisions: readonly RepoRevision[];
+  readonly trigger: Trigger;
+  readonly configHash: string;
+  readonly steps: readonly Step[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly needs: Needs;
+  readonly isolation: Isolation;
+  readonly trust: Trust;
+  /** Paths, relative to the root, that the job leaves behind. */
+  readonly outputs: readonly string[];
+}
+
+export interface Retention {
+  /** Logs of builds that ended longer ago are removed, ms. */
+  readonly logAgeMs: number;
+  /** All logs of one builder together, oldest removed first, bytes. */
+  readonly logBytes: number;
+}
+
+/** A named way to build a repository. `steps: 'detect'` finds the command in each commit's own tree. */
+export interface Builder {
+  readonly name: BuilderName;
+  readonly repo: RepoName;
+  readonly steps: readonly Step[] | 'detect';
+  readonly env: Readonly<Record<string, string>>;
+  readonly needs: Needs;
+  readonly isolation: Isolation;
+  readonly trust: Trust;
+  readonly outputs: readonly string[];
+  readonly retention: Retention;
+  /** Whether submodules and LFS objects are part of the tree a step sees. */
+  readonly source: { readonly submodules: boolean; readonly lfs: boolean };
+}
+
+/** What makes two builds the same one: builder, revisions and the kind of trigger (and the change, if it is one). */
+export interface BuildKey {
+  readonly builder: BuilderName;
+  readonly revisions: readonly RepoRevision[];
+  readonly trigger: Trigger;
+}
+
+/** The same key gives the same id for ever, so finding work twice cannot make a build twice. */
+export function buildId({ builder, revisions, trigger }: BuildKey): BuildId {
+  const change = trigger.kind === 'branch' ? '' : trigger.ref;
+  const parts = [builder, trigger.kind, change, ...revisions.flatMap(({ repo, revision }) => [repo, revision])];
+  return `B${sha256Hex(JSON.stringify(parts)).slice(0, 16)}` as BuildId;
+}
+
+/** Hash of all that decides how a builder builds; stored with each attempt. */
+export function configHash(builder: Builder): string {
+  const { name: _name, retention: _retention, ...rest } = builder;
+  return sha256Hex(canonical(rest)).slice(0, 16);
+}
+
+function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return `{${entries.map(([key, inner]) => `${JSON.stringify(key)}:${canonical(inner)}`).join(',')}}`;
+}

@@ -1,0 +1,59 @@
+/** Schemas of runs. @see docs/protocols/runs.md */
+import { z } from 'zod';
+import { errorCodes } from '@croft/runtime/errors';
+
+export const epochHeader = 'croft-epoch';
+
+export const exitSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('exited'), code: z.number().int() }),
+  z.object({ kind: z.literal('signalled'), signal: z.string() }),
+  z.object({ kind: z.literal('not-started'), reason: z.string() }),
+  z.object({ kind: z.literal('over-limit'), limit: z.enum(['time', 'output']), reason: z.string() }),
+  z.object({ kind: z.literal('killed'), reason: z.string() }),
+  z.object({ kind: z.literal('lost'), reason: z.string() }),
+]);
+
+export const runSpecSchema = z.strictObject({
+  argv: z.array(z.string().max(131_072).refine((text) => !text.includes('\0'), 'holds a NUL')).min(1).max(4096),
+  dir: z.string().min(1).max(4096),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(131_072)),
+  limitMs: z.number().int().positive(),
+  outputLimitBytes: z.number().int().positive(),
+});
+export type RunSpec = z.infer<typeof runSpecSchema>;
+
+const outputSchema = z.object({ length: z.number().int().nonnegative(), from: z.number().int().nonnegative() });
+
+export const runSchema = z.discriminatedUnion('state', [
+  z.object({ id: z.string(), state: z.literal('running'), startedAt: z.number(), output: outputSchema }),
+  z.object({ id: z.string(), state: z.literal('ended'), startedAt: z.number(), endedAt: z.number(), output: outputSchema, exit: exitSchema }),
+]);
+export type Run = z.infer<typeof runSchema>;
+
+export const runListSchema = z.object({ runs: z.array(runSchema) });
+
+export const buildletStatusSchema = z.object({
+  Version: z.number().int(),
+  Croft: z
+    .object({
+      boot: z.string(),
+      epoch: z.number().int(),
+      runs: z.number().int(),
+      freeBytes: z.number(),
+      lowDisk: z.boolean(),
+      pid: z.number().int(),
+    })
+    .optional(),
+});
+export type BuildletStatus = z.infer<typeof buildletStatusSchema>;
+
+/** The JSON body of every error of our own endpoints. */
+export const errorBodySchema = z.object({
+  code: z.enum(errorCodes),
+  message: z.string(),
+  hint: z.string().optional(),
+  epoch: z.number().optional(),
+});
+export type ErrorBody = z.infer<typeof errorBodySchema>;
+
+export const maxWaitMs = 60_000;

@@ -1,0 +1,35 @@
+/** What every `main.ts` does: run until a signal, dispose in order, set the exit code. A second signal ends at once. */
+import { CroftError, errorText } from './errors.ts';
+
+export interface Main extends AsyncDisposable {
+  /** Called with the signal's name before disposal, so that an app may tell a stop from an end. */
+  onSignal?(name: NodeJS.Signals): void;
+  /** Resolves when the program ends by itself; a server leaves it out. */
+  readonly finished?: Promise<void>;
+}
+
+/** Runs `start` until SIGINT, SIGTERM or its own end. Exit codes: 0 done, 1 failed, 2 bad use or settings. */
+export async function runMain(start: () => Promise<Main>): Promise<void> {
+  const asked = Promise.withResolvers<NodeJS.Signals>();
+  let signals = 0;
+  const onSignal = (name: NodeJS.Signals): void => {
+    signals += 1;
+    if (signals > 1) process.kill(process.pid, 'SIGKILL');
+    asked.resolve(name);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  try {
+    await using main = await start();
+    const name = await Promise.race([asked.promise, ...(main.finished ? [main.finished] : [])]);
+    if (name) main.onSignal?.(name);
+  } catch (error) {
+    process.stderr.write(`croft: ${errorText(error)}\n`);
+    if (error instanceof CroftError && error.hint) process.stderr.write(`${error.hint}\n`);
+    else if (!(error instanceof CroftError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exitCode = error instanceof CroftError && error.code === 'invalid' ? 2 : 1;
+  } finally {
+    process.removeListener('SIGINT', onSignal);
+    process.removeListener('SIGTERM', onSignal);
+  }
+}
