@@ -1,0 +1,50 @@
+/**
+ * What the coordinator can do for whoever asks: the routes and pages call this and nothing else. Reading never waits for work
+ * to happen; commands return when what they decided is stored.
+ */
+import type { BuildId } from '@croft/domain/names';
+import type { BuildDetail, BuildList, BuildSummary, Change, Farm, Grid } from '@croft/protocol/api';
+import type { Waits } from '@croft/runtime/clock';
+
+export interface BuildFilter {
+  readonly repo?: string | undefined;
+  readonly builder?: string | undefined;
+  readonly revision?: string | undefined;
+  readonly state?: 'queued' | 'running' | 'ended' | undefined;
+  readonly limit: number;
+  readonly before?: string | undefined;
+}
+
+/** One attempt's log. Offsets are bytes. */
+export interface LogReader {
+  readonly length: number;
+  readonly live: boolean;
+  /** Bytes `[from, to)` of what is there now. */
+  read(range: { from: number; to?: number }): AsyncIterable<Buffer>;
+  /** Goes on until the attempt's log is complete. */
+  follow(from: number, waits: Waits): AsyncIterable<Buffer>;
+  /** Offset of the first byte of a line, counted from 0; the length when there are fewer lines. */
+  offsetOfLine(line: number): Promise<number>;
+}
+
+export interface Capabilities {
+  /** @throws CroftError `not-found` for an unknown repository or branch. */
+  grid(query: { repo?: string | undefined; branch?: string | undefined; page: number; pageSize?: number }): Promise<Grid>;
+  builds(filter: BuildFilter): Promise<BuildList>;
+  build(id: BuildId): Promise<BuildDetail | undefined>;
+  farm(): Promise<Farm>;
+  /** Attempt 0 means the last one. @throws CroftError `not-found`, also when the log has expired. */
+  log(id: BuildId, attempt: number): Promise<LogReader>;
+  logByHash(sha1: string): Promise<LogReader | undefined>;
+
+  /** @throws CroftError `not-found`, or `conflict` when it has ended. */
+  cancel(id: BuildId, by: string, why: string): Promise<BuildSummary>;
+  /** @throws CroftError `not-found`, or `conflict` when it has not ended. */
+  retry(id: BuildId, by: string): Promise<BuildSummary>;
+  /** Looks for new commits of a repository now. Resolves when what was found is queued. */
+  notify(repo: string, waits: Waits): Promise<{ queued: string[] }>;
+
+  /** Changes as they happen; a slow reader misses some and should look again anyway. */
+  changes(waits: Waits): AsyncIterable<Change>;
+  readonly ready: () => { ready: boolean; reasons: string[] };
+}
