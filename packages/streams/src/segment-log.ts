@@ -1,1 +1,283 @@
-export {};
+/**
+ * Append-only bytes in a directory of fixed-size segment files: the spool of a run and the stored log of a step. A file is
+ * named after the offset of its first byte, so an offset finds its file by arithmetic and the length is known after kill -9
+ * from the files alone. What was dropped at the front stays dropped: offsets never change.
+ */
+import { constants } from 'node:fs';
+import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import type { Waits } from '@croft/runtime/clock';
+import { CroftError, asCroftError, systemCode } from '@croft/runtime/errors';
+import { cutSegments, segmentPath, surveySegments, type Extent } from './segment-files.ts';
+
+const defaultSegmentBytes = 16 * 1024 * 1024;
+const readBytes = 128 * 1024;
+
+export interface SegmentLog extends AsyncDisposable {
+  /** Offset of the first byte still kept. */
+  readonly from: number;
+  /** Offset after the last byte. */
+  readonly length: number;
+  readonly finished: boolean;
+  /**
+   * Appends all of it or nothing; calls are carried out in order, one at a time.
+   * @throws CroftError `exhausted` when the disk is full; `length` is unchanged and the call may be repeated
+   */
+  append(chunk: Uint8Array): Promise<void>;
+  /** What was appended before the call survives a power failure after it. */
+  sync(): Promise<void>;
+  /** Forgets everything from `length` on. @throws CroftError `invalid` outside of what is kept */
+  truncate(length: number): Promise<void>;
+  /** Deletes the segments that lie wholly below `offset`; never more than that. */
+  dropBefore(offset: number): Promise<void>;
+  /** The bytes that are there when the first one is asked for. @throws CroftError `not-found` below `from` */
+  read(range: { from: number; to?: number | undefined }): AsyncGenerator<Buffer>;
+  /** The same, going on with what is appended until `finish` was called; an abort ends it with the signal's reason. */
+  follow(from: number, waits: Waits): AsyncGenerator<Buffer>;
+  /** Nothing will be appended any more: lets followers end. Not remembered on disk. */
+  finish(): void;
+}
+
+/** Opens the log in `dir`, which is made when missing. Only one process may have it open for writing. */
+export async function openSegmentLog(dir: string, { segmentBytes = defaultSegmentBytes } = {}): Promise<SegmentLog> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  return new SegmentFiles(dir, segmentBytes, await surveySegments(dir, segmentBytes));
+}
+
+class SegmentFiles implements SegmentLog {
+  readonly #dir: string;
+  readonly #segmentBytes: number;
+  #from: number;
+  #length: number;
+  #tail: { readonly start: number; readonly file: FileHandle } | undefined;
+  readonly #unsynced = new Set<number>();
+  #last: Promise<void> = Promise.resolve();
+  #waiting: (() => void)[] = [];
+  #finished = false;
+  #closed = false;
+
+  constructor(dir: string, segmentBytes: number, extent: Extent) {
+    this.#dir = dir;
+    this.#segmentBytes = segmentBytes;
+    this.#from = extent.from;
+    this.#length = extent.length;
+  }
+
+  get from(): number {
+    return this.#from;
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  append(chunk: Uint8Array): Promise<void> {
+    return this.#inTurn('append to the log', async () => {
+      if (this.#finished) throw new CroftError('conflict', 'append to the log: it is finished');
+      try {
+        await this.#write(chunk);
+      } catch (error) {
+        await this.#cut(this.#length);
+        throw error;
+      }
+      this.#length += chunk.length;
+      this.#wake();
+    });
+  }
+
+  sync(): Promise<void> {
+    return this.#inTurn('write the log to disk', async () => {
+      if (this.#unsynced.size === 0) return;
+      for (const start of this.#unsynced) {
+        await using file = await open(this.#path(start), 'r+');
+        await file.datasync();
+      }
+      await using dir = await open(this.#dir, 'r');
+      await dir.sync();
+      this.#unsynced.clear();
+    });
+  }
+
+  truncate(length: number): Promise<void> {
+    return this.#inTurn('cut the log', async () => {
+      if (length < this.#from || length > this.#length) {
+        throw new CroftError('invalid', `cut the log to ${length} bytes: it holds ${this.#from} to ${this.#length}`);
+      }
+      await this.#cut(length);
+      this.#length = length;
+      this.#wake();
+    });
+  }
+
+  dropBefore(offset: number): Promise<void> {
+    return this.#inTurn('drop the head of the log', async () => {
+      const keep = this.#startOf(Math.min(offset, this.#length));
+      if (keep <= this.#from) return;
+      if (keep === this.#length) await (await open(this.#path(keep), constants.O_WRONLY | constants.O_CREAT, 0o600)).close();
+      for (let start = this.#from; start < keep; start += this.#segmentBytes) {
+        if (this.#tail?.start === start) await this.#closeTail();
+        await rm(this.#path(start), { force: true });
+        this.#unsynced.delete(start);
+        this.#from = start + this.#segmentBytes;
+      }
+    });
+  }
+
+  async *read({ from, to = Infinity }: { from: number; to?: number | undefined }): AsyncGenerator<Buffer> {
+    await using cursor = this.#cursor(from);
+    const end = Math.min(to, this.#length);
+    while (cursor.at < end) yield await cursor.next(end);
+  }
+
+  async *follow(from: number, { signal }: Waits): AsyncGenerator<Buffer> {
+    await using cursor = this.#cursor(from);
+    for (;;) {
+      signal?.throwIfAborted();
+      if (this.#closed) throw new CroftError('stopped', 'follow the log: it was closed');
+      if (cursor.at > this.#length) throw new CroftError('conflict', `follow the log: it was cut before byte ${cursor.at}`);
+      if (cursor.at < this.#length) yield await cursor.next(this.#length);
+      else if (this.#finished) return;
+      else await this.#changed(signal);
+    }
+  }
+
+  finish(): void {
+    this.#finished = true;
+    this.#wake();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#wake();
+    await this.#last;
+    await this.#closeTail();
+  }
+
+  /** Runs after everything asked for before; failures become `CroftError`s. */
+  #inTurn(doing: string, act: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(async () => {
+      if (this.#closed) throw new CroftError('stopped', `${doing}: it was closed`);
+      await act();
+    });
+    this.#last = done.catch(() => {});
+    return done.catch((error: unknown) => {
+      throw logFailure(error, doing);
+    });
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    for (let done = 0; done < chunk.length;) {
+      const at = this.#length + done;
+      const file = await this.#tailAt(this.#startOf(at));
+      const within = at % this.#segmentBytes;
+      const { bytesWritten } = await file.write(chunk, done, Math.min(chunk.length - done, this.#segmentBytes - within), within);
+      done += bytesWritten;
+    }
+  }
+
+  async #tailAt(start: number): Promise<FileHandle> {
+    if (this.#tail?.start !== start) {
+      await this.#closeTail();
+      this.#tail = { start, file: await open(this.#path(start), constants.O_WRONLY | constants.O_CREAT, 0o600) };
+    }
+    this.#unsynced.add(start);
+    return this.#tail.file;
+  }
+
+  async #closeTail(): Promise<void> {
+    const tail = this.#tail;
+    this.#tail = undefined;
+    await tail?.file.close();
+  }
+
+  async #cut(length: number): Promise<void> {
+    await this.#closeTail();
+    await cutSegments(this.#dir, length);
+    const first = this.#startOf(length);
+    for (const start of [...this.#unsynced]) if (start > first) this.#unsynced.delete(start);
+  }
+
+  #cursor(from: number): Cursor {
+    if (from > this.#length) throw new CroftError('invalid', `read the log from byte ${from}: it ends at ${this.#length}`);
+    return new Cursor(from, this.#segmentBytes, (start) => this.#openToRead(start));
+  }
+
+  async #openToRead(start: number): Promise<FileHandle> {
+    try {
+      return await open(this.#path(start), 'r');
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw logFailure(error, 'read the log');
+      throw new CroftError('not-found', `read the log at byte ${start}: it was dropped; the first byte kept is ${this.#from}`);
+    }
+  }
+
+  #changed(signal: AbortSignal | undefined): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const onAbort = (): void => reject(signal?.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#waiting.push(resolve);
+    return promise.finally(() => {
+      signal?.removeEventListener('abort', onAbort);
+      this.#waiting = this.#waiting.filter((other) => other !== resolve);
+    });
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  #startOf(offset: number): number {
+    return offset - (offset % this.#segmentBytes);
+  }
+
+  #path(start: number): string {
+    return segmentPath(this.#dir, start);
+  }
+}
+
+/** A place in the log with the file that holds it; one file open at most. */
+class Cursor implements AsyncDisposable {
+  at: number;
+  readonly #segmentBytes: number;
+  readonly #open: (start: number) => Promise<FileHandle>;
+  #held: { readonly start: number; readonly file: FileHandle } | undefined;
+
+  constructor(at: number, segmentBytes: number, openFile: (start: number) => Promise<FileHandle>) {
+    this.at = at;
+    this.#segmentBytes = segmentBytes;
+    this.#open = openFile;
+  }
+
+  async next(end: number): Promise<Buffer> {
+    const within = this.at % this.#segmentBytes;
+    const file = await this.#fileAt(this.at - within);
+    const wanted = Math.min(end - this.at, readBytes, this.#segmentBytes - within);
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, within);
+    if (bytesRead === 0) throw new CroftError('internal', `read the log at byte ${this.at}: its file is shorter than it was`);
+    this.at += bytesRead;
+    return buffer.subarray(0, bytesRead);
+  }
+
+  async #fileAt(start: number): Promise<FileHandle> {
+    if (this.#held?.start !== start) {
+      await this[Symbol.asyncDispose]();
+      this.#held = { start, file: await this.#open(start) };
+    }
+    return this.#held.file;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const held = this.#held;
+    this.#held = undefined;
+    await held?.file.close();
+  }
+}
+
+function logFailure(error: unknown, doing: string): CroftError {
+  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(systemCode(error) ?? '');
+  if (!full) return asCroftError(error, 'internal', doing);
+  return new CroftError('exhausted', `${doing}: the disk is full`, { cause: error, hint: 'Free disk space; the write can then be repeated.' });
+}

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import { openSegmentLog, type SegmentLog } from './segment-log.ts';
+
+async function tempDir(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'croft-segments-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+async function collect(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
+  const all: Buffer[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return Buffer.concat(all);
+}
+
+const hasCode = (code: Parameters<typeof isCode>[1]) => (error: unknown) => isCode(error, code);
+
+test('any order of appends, cuts, drops and reopenings keeps exactly the bytes of a plain buffer', async () => {
+  const operation = fc.oneof(
+    { weight: 6, arbitrary: fc.record({ kind: fc.constant('append' as const), bytes: fc.uint8Array({ maxLength: 40 }) }) },
+    fc.record({ kind: fc.constantFrom('truncate' as const, 'drop' as const), at: fc.double({ min: 0, max: 1, noNaN: true }) }),
+    fc.record({ kind: fc.constantFrom('reopen' as const, 'sync' as const) }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(operation, { maxLength: 25 }), async (operations) => {
+      await using dir = await tempDir();
+      let log = await openSegmentLog(dir.path, { segmentBytes: 16 });
+      let model = Buffer.alloc(0);
+      for (const step of operations) {
+        if (step.kind === 'append') {
+          await log.append(step.bytes);
+          model = Buffer.concat([model, step.bytes]);
+        } else if (step.kind === 'truncate') {
+          const at = log.from + Math.floor(step.at * (log.length - log.from));
+          await log.truncate(at);
+          model = model.subarray(0, at);
+        } else if (step.kind === 'drop') {
+          const at = Math.floor(step.at * (log.length + 1));
+          await log.dropBefore(at);
+          assert.ok(log.from <= at && at - log.from < 16 + 1);
+        } else if (step.kind === 'sync') await log.sync();
+        else {
+          const { from } = log;
+          await log[Symbol.asyncDispose]();
+          log = await openSegmentLog(dir.path, { segmentBytes: 16 });
+          assert.equal(log.from, from);
+        }
+        assert.equal(log.length, model.length);
+        assert.deepEqual(await collect(log.read({ from: log.from })), model.subarray(log.from));
+        const middle = Math.floor((log.from + log.length) / 2);
+        assert.deepEqual(await collect(log.read({ from: middle, to: middle + 20 })), model.subarray(middle, middle + 20));
+      }
+      await log[Symbol.asyncDispose]();
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test('concurrent appends are carried out in the order of the calls', async () => {
+  await using dir = await tempDir();
+  await using log = await openSegmentLog(dir.path, { segmentBytes: 64 });
+  const parts = Array.from({ length: 50 }, (_, index) => Buffer.from(`part ${index}\n`));
+  await Promise.all(parts.map((part) => log.append(part)));
+  assert.deepEqual(await collect(log.read({ from: 0 })), Buffer.concat(parts));
+});
+
+test('followers get what is appended later, each from its own offset, and end at finish', async () => {
+  await using dir = await tempDir();
+  await using log = await openSegmentLog(dir.path, { segmentBytes: 8 });
+  await log.append(Buffer.from('hello '));
+  const followers = [0, 3, 6].map((from) => collect(log.follow(from, {})));
+  await log.append(Buffer.from('segmented '));
+  await log.append(Buffer.from('world'));
+  log.finish();
+  const texts = (await Promise.all(followers)).map(String);
+  assert.deepEqual(texts, ['hello segmented world', 'lo segmented world', 'segmented world']);
+  await assert.rejects(log.append(Buffer.from('more')), hasCode('conflict'));
+});
+
+test('a follower ends with the reason of its signal, and with `stopped` when the log is closed', async () => {
+  await using dir = await tempDir();
+  const log = await openSegmentLog(dir.path);
+  const controller = new AbortController();
+  const aborted = collect(log.follow(0, { signal: controller.signal }));
+  const orphaned = collect(log.follow(0, {}));
+  controller.abort(new CroftError('cancelled', 'enough'));
+  await assert.rejects(aborted, hasCode('cancelled'));
+  const check = assert.rejects(orphaned, hasCode('stopped'));
+  await log[Symbol.asyncDispose]();
+  await check;
+});
+
+test('dropped bytes are not found, bytes beyond the end are invalid, and neither is silently empty', async () => {
+  await using dir = await tempDir();
+  await using log = await openSegmentLog(dir.path, { segmentBytes: 4 });
+  await log.append(Buffer.from('0123456789'));
+  await log.dropBefore(9);
+  assert.equal(log.from, 8);
+  assert.deepEqual(await readdir(dir.path), ['0000000000000008']);
+  await assert.rejects(collect(log.read({ from: 7 })), hasCode('not-found'));
+  await assert.rejects(collect(log.follow(3, {})), hasCode('not-found'));
+  await assert.rejects(collect(log.read({ from: 11 })), hasCode('invalid'));
+  await assert.rejects(log.truncate(7), hasCode('invalid'));
+});
+
+test('a log that was dropped to its very end is still that long after reopening', async () => {
+  await using dir = await tempDir();
+  {
+    await using log = await openSegmentLog(dir.path, { segmentBytes: 4 });
+    await log.append(Buffer.from('01234567'));
+    await log.dropBefore(8);
+  }
+  await using again = await openSegmentLog(dir.path, { segmentBytes: 4 });
+  assert.deepEqual([again.from, again.length], [8, 8]);
+  await again.append(Buffer.from('89'));
+  assert.equal(String(await collect(again.read({ from: 8 }))), '89');
+});
+
+test('a reader in the middle of a segment finishes it although it is dropped', async () => {
+  await using dir = await tempDir();
+  await using log = await openSegmentLog(dir.path, { segmentBytes: 256 * 1024 });
+  await log.append(Buffer.alloc(512 * 1024, 'x'));
+  const reader = log.read({ from: 0 });
+  await reader.next();
+  await log.dropBefore(512 * 1024);
+  assert.equal((await reader.next()).value?.length, 128 * 1024);
+  await assert.rejects(reader.next(), hasCode('not-found'));
+});
+
+test('after a power failure that shortened a middle file, only the unbroken head is kept', async () => {
+  await using dir = await tempDir();
+  {
+    await using log = await openSegmentLog(dir.path, { segmentBytes: 4 });
+    await log.append(Buffer.from('0123456789ab'));
+  }
+  await truncate(join(dir.path, '0000000000000004'), 2);
+  await using log = await openSegmentLog(dir.path, { segmentBytes: 4 });
+  assert.equal(String(await collect(log.read({ from: 0 }))), '012345');
+});
+
+test('opening with another segment size is refused instead of misread', async () => {
+  await using dir = await tempDir();
+  {
+    await using log = await openSegmentLog(dir.path, { segmentBytes: 8 });
+    await log.append(Buffer.from('0123456789'));
+  }
+  await assert.rejects(openSegmentLog(dir.path, { segmentBytes: 16 }), hasCode('conflict'));
+});
+
+test('what was appended before kill -9 is there at the next opening', async () => {
+  await using dir = await tempDir();
+  const script = `
+    import { openSegmentLog } from ${JSON.stringify(new URL('./segment-log.ts', import.meta.url).href)};
+    const log = await openSegmentLog(${JSON.stringify(join(dir.path, 'log'))}, { segmentBytes: 1000 });
+    for (let line = 0; ; line++) {
+      await log.append(Buffer.from(String(line).padStart(9, '0') + '\\n'));
+      process.stdout.write(log.length + '\\n');
+    }`;
+  await writeFile(join(dir.path, 'writer.ts'), script);
+  const child = spawn(process.execPath, [join(dir.path, 'writer.ts')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let told = 0;
+  for await (const chunk of child.stdout) {
+    told = Math.max(told, Number(String(chunk).split('\n').at(-2) ?? 0));
+    if (told > 50_000) break;
+  }
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  await using log = await openSegmentLog(join(dir.path, 'log'), { segmentBytes: 1000 });
+  assert.ok(log.length >= told);
+  const lines = String(await collect(log.read({ from: 0 }))).split('\n');
+  for (const [index, line] of lines.slice(0, -1).entries()) assert.equal(line, String(index).padStart(9, '0'));
+});
+
+test('a write that finds the disk full is `exhausted`, changes nothing and can be repeated', async (context) => {
+  if (process.getuid?.() !== 0 || process.platform !== 'linux') return context.skip('needs root on Linux to mount a small tmpfs');
+  await using dir = await tempDir();
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', dir.path]);
+  try {
+    await using log = await openSegmentLog(join(dir.path, 'log'), { segmentBytes: 64 * 1024 });
+    const ballast = join(dir.path, 'ballast');
+    await writeFile(ballast, Buffer.alloc(128 * 1024));
+    await log.append(Buffer.alloc(40_000, 'a'));
+    await assert.rejects(log.append(Buffer.alloc(150_000, 'b')), hasCode('exhausted'));
+    assert.equal(log.length, 40_000);
+    await rm(ballast);
+    await log.append(Buffer.alloc(150_000, 'b'));
+    assert.deepEqual(await collect(log.read({ from: 0 })), Buffer.concat([Buffer.alloc(40_000, 'a'), Buffer.alloc(150_000, 'b')]));
+    await log.sync();
+  } finally {
+    await run('umount', [dir.path]);
+  }
+});
+
+test('a log of several segments is read in pieces of bounded size', async () => {
+  await using dir = await tempDir();
+  await using log = await openSegmentLog(dir.path, { segmentBytes: 1 << 20 });
+  for (let index = 0; index < 8; index++) await log.append(Buffer.alloc(700_000, index));
+  const sizes = await pieceSizes(log);
+  assert.equal(sizes.reduce((sum, size) => sum + size, 0), 5_600_000);
+  assert.ok(Math.max(...sizes) <= 128 * 1024);
+  assert.equal((await readFile(join(dir.path, '0000000000000000'))).length, 1 << 20);
+});
+
+async function pieceSizes(log: SegmentLog): Promise<number[]> {
+  const sizes: number[] = [];
+  for await (const piece of log.read({ from: 0 })) sizes.push(piece.length);
+  return sizes;
+}
+
+async function run(program: string, args: string[]): Promise<void> {
+  const [code] = await once(spawn(program, args, { stdio: 'inherit' }), 'exit');
+  assert.equal(code, 0, `${program} ${args.join(' ')}`);
+}
