@@ -1,0 +1,229 @@
+/**
+ * Every operation of the coordinator's HTTP interface, in one table: what it takes, what it answers, how it fails and the role
+ * it needs. The routes are mounted from it, the typed client calls by it and the OpenAPI document is generated from it.
+ */
+import { z } from 'zod';
+import type { ErrorCode } from '@croft/runtime/errors';
+import {
+  auditListSchema,
+  buildDetailSchema,
+  buildListSchema,
+  buildSummarySchema,
+  cancelRequestSchema,
+  farmSchema,
+  gridSchema,
+  newTokenSchema,
+  tokenListSchema,
+  tokenRequestSchema,
+  tokenViewSchema,
+  whoSchema,
+  type RoleName,
+} from './api.ts';
+
+export interface Operation {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** Parameters in braces; `pathParameters` describes them. */
+  readonly path: `/${string}`;
+  /** One sentence. */
+  readonly does: string;
+  /** The least role that may use it. `anyone` needs no identity at all. */
+  readonly role: RoleName | 'anyone';
+  readonly query?: z.ZodObject;
+  readonly body?: z.ZodType;
+  /** Of a success; 200 when absent. */
+  readonly status?: 201 | 206;
+  /** The schema of a JSON answer, or the content type of any other. */
+  readonly answer: z.ZodType | string;
+  /** Beside those that every operation may answer (see `commonErrors`). */
+  readonly errors: readonly ErrorCode[];
+}
+
+const page = z.coerce.number().int().min(0).max(100_000).default(0).meta({ description: 'counted from 0, newest first' });
+const offset = z.coerce.number().int().min(0).default(0).meta({ description: 'first byte wanted; a Last-Event-ID header goes before it' });
+
+export const operations = {
+  'grid.get': {
+    method: 'GET',
+    path: '/api/v1/grid',
+    does: 'Commits of a branch against builders.',
+    role: 'viewer',
+    query: z.object({ repo: z.string().optional(), branch: z.string().optional(), page }),
+    answer: gridSchema,
+    errors: ['not-found'],
+  },
+  'builds.list': {
+    method: 'GET',
+    path: '/api/v1/builds',
+    does: 'Builds, newest first; `next` of one answer is `before` of the following request.',
+    role: 'viewer',
+    query: z.object({
+      repo: z.string().optional(),
+      builder: z.string().optional(),
+      revision: z.string().optional(),
+      state: z.enum(['queued', 'running', 'ended']).optional(),
+      limit: z.coerce.number().int().min(1).max(500).default(50),
+      before: z.string().max(200).optional(),
+    }),
+    answer: buildListSchema,
+    errors: [],
+  },
+  'build.get': {
+    method: 'GET',
+    path: '/api/v1/builds/{build}',
+    does: 'One build with its attempts and steps.',
+    role: 'viewer',
+    answer: buildDetailSchema,
+    errors: ['not-found'],
+  },
+  'build.cancel': {
+    method: 'POST',
+    path: '/api/v1/builds/{build}/cancel',
+    does: 'Ends a build that waits or runs; its command tree is killed.',
+    role: 'operator',
+    body: cancelRequestSchema,
+    answer: buildSummarySchema,
+    errors: ['not-found', 'conflict'],
+  },
+  'build.retry': {
+    method: 'POST',
+    path: '/api/v1/builds/{build}/retry',
+    does: 'Queues an ended build again; old attempts are kept and numbers go on.',
+    role: 'developer',
+    answer: buildSummarySchema,
+    errors: ['not-found', 'conflict'],
+  },
+  'repo.notify': {
+    method: 'POST',
+    path: '/api/v1/repos/{repo}/notify',
+    does: 'Looks for new commits now; answers when what was found is queued.',
+    role: 'developer',
+    answer: z.object({ queued: z.array(z.string()).meta({ description: 'ids of new builds' }) }),
+    errors: ['not-found'],
+  },
+  'farm.get': {
+    method: 'GET',
+    path: '/api/v1/farm',
+    does: 'Machines, leases, the queue with reasons, repositories and disk.',
+    role: 'viewer',
+    answer: farmSchema,
+    errors: [],
+  },
+  'me.get': { method: 'GET', path: '/api/v1/me', does: 'Who the farm takes you for.', role: 'viewer', answer: whoSchema, errors: [] },
+  'changes.follow': {
+    method: 'GET',
+    path: '/api/v1/events',
+    does: 'Server-sent events `change`, each saying that something changed: look again. Data as in components/schemas/Change.',
+    role: 'viewer',
+    answer: 'text/event-stream',
+    errors: [],
+  },
+  'token.list': { method: 'GET', path: '/api/v1/tokens', does: 'All tokens, without their secrets.', role: 'admin', answer: tokenListSchema, errors: [] },
+  'token.create': {
+    method: 'POST',
+    path: '/api/v1/tokens',
+    does: 'Makes a token. Its secret is in this answer and nowhere else.',
+    role: 'admin',
+    body: tokenRequestSchema,
+    status: 201,
+    answer: newTokenSchema,
+    errors: [],
+  },
+  'token.revoke': {
+    method: 'DELETE',
+    path: '/api/v1/tokens/{token}',
+    does: 'Ends a token now; ending it again is no change.',
+    role: 'admin',
+    answer: tokenViewSchema,
+    errors: ['not-found'],
+  },
+  'audit.list': {
+    method: 'GET',
+    path: '/api/v1/audit',
+    does: 'Who asked for what change, newest first; `next` of one answer is `before` of the following request.',
+    role: 'admin',
+    query: z.object({ limit: z.coerce.number().int().min(1).max(500).default(100), before: z.coerce.number().int().optional() }),
+    answer: auditListSchema,
+    errors: [],
+  },
+  'openapi.get': {
+    method: 'GET',
+    path: '/api/v1/openapi.json',
+    does: 'This document.',
+    role: 'viewer',
+    answer: z.looseObject({ openapi: z.string(), paths: z.record(z.string(), z.unknown()) }),
+    errors: [],
+  },
+  'log.last': {
+    method: 'GET',
+    path: '/builds/{build}/log',
+    does: 'The bytes of the last attempt’s log so far; `follow=1` goes on until it is complete. Takes a single Range.',
+    role: 'viewer',
+    query: z.object({ follow: z.literal('1').optional() }),
+    answer: 'text/plain; charset=utf-8',
+    errors: ['not-found'],
+  },
+  'log.attempt': {
+    method: 'GET',
+    path: '/builds/{build}/attempts/{attempt}/log',
+    does: 'The same for one attempt; this address never changes what it names.',
+    role: 'viewer',
+    query: z.object({ follow: z.literal('1').optional() }),
+    answer: 'text/plain; charset=utf-8',
+    errors: ['not-found'],
+  },
+  'log.follow': {
+    method: 'GET',
+    path: '/builds/{build}/attempts/{attempt}/log/events',
+    does: 'Server-sent events: `chunk` {from, b64}, whose id is the offset after it, and `end` {bytes} when the log is complete.',
+    role: 'viewer',
+    query: z.object({ from: offset }),
+    answer: 'text/event-stream',
+    errors: ['not-found'],
+  },
+  'log.byHash': {
+    method: 'GET',
+    path: '/log/{sha1}',
+    does: 'A complete log by the SHA-1 of its bytes.',
+    role: 'viewer',
+    answer: 'text/plain; charset=utf-8',
+    errors: ['not-found'],
+  },
+  'health.live': { method: 'GET', path: '/healthz', does: 'Answers while the process serves.', role: 'anyone', answer: 'text/plain; charset=utf-8', errors: [] },
+  'health.ready': {
+    method: 'GET',
+    path: '/readyz',
+    does: 'Whether new work is accepted and builds can start; 503 with the reasons otherwise.',
+    role: 'viewer',
+    answer: z.object({ ready: z.boolean(), reasons: z.array(z.string()) }),
+    errors: ['unavailable'],
+  },
+  'metrics.get': { method: 'GET', path: '/metrics', does: 'Prometheus text.', role: 'viewer', answer: 'text/plain; version=0.0.4; charset=utf-8', errors: [] },
+} as const satisfies Record<string, Operation>;
+
+export type OperationName = keyof typeof operations;
+/** Operations that answer JSON. */
+export type JsonOperationName = {
+  [Name in OperationName]: (typeof operations)[Name]['answer'] extends z.ZodType ? Name : never;
+}[OperationName];
+
+export type AnswerOf<Name extends OperationName> = (typeof operations)[Name]['answer'] extends infer Schema extends z.ZodType ? z.output<Schema> : never;
+export type QueryOf<Name extends OperationName> = (typeof operations)[Name] extends { query: infer Schema extends z.ZodType } ? z.output<Schema> : undefined;
+export type BodyOf<Name extends OperationName> = (typeof operations)[Name] extends { body: infer Schema extends z.ZodType } ? z.output<Schema> : undefined;
+/** What a caller may leave out is optional here. */
+export type BodyInputOf<Name extends OperationName> = (typeof operations)[Name] extends { body: infer Schema extends z.ZodType } ? z.input<Schema> : undefined;
+
+export const pathParameters = {
+  build: { pattern: '^B[0-9a-f]{16}$', description: 'id of a build' },
+  attempt: { pattern: '^[1-9][0-9]{0,8}$', description: 'number of an attempt' },
+  repo: { pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'name of a repository' },
+  token: { pattern: '^[A-Za-z0-9]{1,64}$', description: 'id of a token, not its secret' },
+  sha1: { pattern: '^[0-9a-f]{40}$', description: 'lower-case SHA-1 of a log' },
+} as const;
+
+/** What any operation may answer: bad request, not signed in, not allowed, too much, a bug. */
+export const commonErrors: readonly ErrorCode[] = ['invalid', 'unauthenticated', 'forbidden', 'exhausted', 'internal'];
+
+/** The path with its parameters filled in. */
+export function pathOf(name: OperationName, params: Readonly<Record<string, string>> = {}): string {
+  return operations[name].path.replaceAll(/\{(\w+)\}/g, (_, key: string) => encodeURIComponent(params[key] ?? ''));
+}
