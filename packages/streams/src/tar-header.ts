@@ -1,0 +1,172 @@
+/**
+ * The 512-byte tar header and PAX records (POSIX.1-2001 pax, ustar, GNU), both ways. Names are *byte strings*: one character
+ * for each byte (latin1), so that names in any encoding survive; text for people comes from `quoteName`.
+ */
+import { CroftError } from '@croft/runtime/errors';
+
+export const blockSize = 512;
+
+export interface TarHeader {
+  readonly name: string;
+  /** The type flag as it stands in the header. */
+  readonly type: string;
+  readonly mode: number;
+  /** Content that follows, bytes. */
+  readonly size: number;
+  /** Seconds since 1970, perhaps with a fraction. */
+  readonly mtime: number;
+  readonly target: string;
+}
+
+/** @throws CroftError `invalid` `tar error: archive/tar: invalid tar header` */
+export function parseHeader(block: Buffer): TarHeader {
+  if (!checksums(block).includes(number(block, 148, 8))) throw invalidHeader();
+  const posix = block.toString('latin1', 257, 263) === 'ustar\0';
+  const prefix = posix ? text(block, 345, 155) : '';
+  const name = text(block, 0, 100);
+  return {
+    name: prefix ? `${prefix}/${name}` : name,
+    type: block.toString('latin1', 156, 157),
+    mode: number(block, 100, 8),
+    size: number(block, 124, 12),
+    mtime: number(block, 136, 12),
+    target: text(block, 157, 100),
+  };
+}
+
+/** @throws CroftError `invalid` when a field does not fit; use PAX records for what does not fit. */
+export function formatHeader({ name, type, mode, size, mtime, target }: TarHeader): Buffer {
+  const split = splitName(name);
+  if (!split) throw new CroftError('invalid', `${quoteName(name)} does not fit a tar header`);
+  const block = Buffer.alloc(blockSize);
+  block.write(split.name, 0, 100, 'latin1');
+  block.write(octal(mode, 7), 100, 'latin1');
+  block.write(octal(0, 7), 108, 'latin1');
+  block.write(octal(0, 7), 116, 'latin1');
+  block.write(octal(size, 11), 124, 'latin1');
+  block.write(octal(mtime, 11), 136, 'latin1');
+  block.write(type, 156, 'latin1');
+  block.write(target, 157, 100, 'latin1');
+  block.write('ustar\x0000', 257, 'latin1');
+  block.write(split.prefix, 345, 155, 'latin1');
+  block.write(`${octal(checksums(block)[0], 6)}\0 `, 148, 'latin1');
+  return block;
+}
+
+/** The largest number an octal field of a header holds. */
+export const maxOctal = 8 ** 11 - 1;
+
+/** How a name is divided between the header's fields; undefined when it does not fit. */
+export function splitName(name: string): { prefix: string; name: string } | undefined {
+  if (name.length <= 100) return { prefix: '', name };
+  const at = name.indexOf('/', name.length - 101);
+  return at > 0 && at <= 155 && at < name.length - 1 ? { prefix: name.slice(0, at), name: name.slice(at + 1) } : undefined;
+}
+
+/** @throws CroftError `invalid` when the records are not well formed. */
+export function parsePax(data: Buffer): Map<string, string> {
+  const records = new Map<string, string>();
+  for (let at = 0; at < data.length; ) {
+    const space = data.indexOf(0x20, at);
+    const digits = space < 0 ? '' : data.toString('latin1', at, space);
+    const end = at + Number(digits);
+    const equals = data.indexOf(0x3d, space);
+    if (!/^\d{1,10}$/.test(digits) || end > data.length || data[end - 1] !== 0x0a || equals < 0 || equals >= end) throw invalidHeader();
+    records.set(data.toString('latin1', space + 1, equals), data.toString('latin1', equals + 1, end - 1));
+    at = end;
+  }
+  return records;
+}
+
+export function formatPax(records: ReadonlyMap<string, string>): Buffer {
+  const lines = [...records].map(([key, value]) => {
+    const rest = ` ${key}=${value}\n`;
+    let length = rest.length + 1;
+    while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+    return `${length}${rest}`;
+  });
+  return Buffer.from(lines.join(''), 'latin1');
+}
+
+/** The header with what PAX records say instead. */
+export function withPax(header: TarHeader, records: ReadonlyMap<string, string>): TarHeader {
+  const size = records.get('size');
+  const mtime = records.get('mtime');
+  if (size !== undefined && !/^\d{1,15}$/.test(size)) throw invalidHeader();
+  if (mtime !== undefined && !/^-?\d{1,15}(\.\d*)?$/.test(mtime)) throw invalidHeader();
+  return {
+    ...header,
+    name: records.get('path') || header.name,
+    target: records.get('linkpath') || header.target,
+    size: size === undefined ? header.size : Number(size),
+    mtime: mtime === undefined ? header.mtime : Number(mtime),
+  };
+}
+
+/** A byte string for people, quoted as Go does it. */
+export function quoteName(name: string): string {
+  const decoded = Buffer.from(name, 'latin1').toString('utf8');
+  if (Buffer.from(decoded, 'utf8').toString('latin1') === name) return `"${escaped(decoded)}"`;
+  return `"${escaped(name).replace(/[\x80-\xff]/g, hex)}"`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/["\\]/g, '\\$&').replace(/[\x00-\x1f\x7f]/g, control);
+}
+
+function hex(character: string): string {
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+}
+
+function control(character: string): string {
+  return { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[character] ?? hex(character);
+}
+
+export function invalidHeader(): CroftError {
+  return new CroftError('invalid', 'tar error: archive/tar: invalid tar header');
+}
+
+/** Unsigned and signed: old programs summed signed characters. */
+function checksums(block: Buffer): [number, number] {
+  let unsigned = 8 * 0x20;
+  let high = 0;
+  for (let at = 0; at < blockSize; at += 1) {
+    if (at === 148) at = 156;
+    const byte = block[at] ?? 0;
+    unsigned += byte;
+    high += byte >> 7;
+  }
+  return [unsigned, unsigned - 256 * high];
+}
+
+function text(block: Buffer, from: number, length: number): string {
+  const end = block.indexOf(0, from);
+  return block.toString('latin1', from, end < 0 || end > from + length ? from + length : end);
+}
+
+/** Octal digits, or big-endian binary when the first bit is set (GNU). */
+function number(block: Buffer, from: number, length: number): number {
+  const first = block[from] ?? 0;
+  if (first & 0x80) return binary(block, from, length);
+  const digits = block.toString('latin1', from, from + length).replace(/^[\0 ]+|[\0 ].*$/gs, '');
+  if (!/^[0-7]*$/.test(digits)) throw invalidHeader();
+  return digits === '' ? 0 : Number.parseInt(digits, 8);
+}
+
+function binary(block: Buffer, from: number, length: number): number {
+  const negative = ((block[from] ?? 0) & 0x40) !== 0;
+  let value = negative ? -1n : 0n;
+  for (let at = from; at < from + length; at += 1) {
+    const byte = at === from ? (block[at] ?? 0) & 0x3f : (block[at] ?? 0);
+    value = (value << (at === from ? 6n : 8n)) | BigInt(byte);
+  }
+  const result = Number(value);
+  if (!Number.isSafeInteger(result)) throw invalidHeader();
+  return result;
+}
+
+function octal(value: number, digits: number): string {
+  const formatted = value.toString(8).padStart(digits, '0');
+  if (formatted.length > digits || value < 0) throw new CroftError('invalid', `${value} does not fit a tar header`);
+  return formatted;
+}

@@ -1,0 +1,209 @@
+/**
+ * Writes the entries of an archive below a root. No path component that is a link is ever walked through, a link that would
+ * lead out of the root is not made, and a link or fifo that stands at an entry's place is replaced, never written through.
+ * Modes and times as in the contract of the buildlet's `/writetgz`. Everything is synchronous.
+ */
+import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
+import fs from 'node:fs';
+import { quoteName, type TarHeader } from './tar-header.ts';
+import { cleanName, leadOf, parentOf } from './tar-names.ts';
+import type { TarSink } from './tar-parser.ts';
+
+export interface WriteLimits {
+  /** Content of all files together. */
+  readonly bytes: number;
+  readonly entries: number;
+}
+
+export interface TreeWriterOptions {
+  /** Later modification times become this; seconds since 1970. */
+  readonly maxMtime: number;
+  readonly limits: WriteLimits | undefined;
+}
+
+/** `O_NOFOLLOW` and `O_NONBLOCK` are not on every system; where they are missing there are no links and fifos to guard against. */
+const createFlags =
+  fs.constants.O_WRONLY | fs.constants.O_CREAT | fs.constants.O_TRUNC | (fs.constants.O_NOFOLLOW ?? 0) | (fs.constants.O_NONBLOCK ?? 0);
+/** What opening says when a link, a fifo or socket, or a program that is running stands there. */
+const replaceable = new Set(['ELOOP', 'EMLINK', 'ENXIO', 'ETXTBSY']);
+
+export class TreeWriter implements TarSink {
+  entries = 0;
+  bytes = 0;
+  readonly #root: string;
+  readonly #options: TreeWriterOptions;
+  /** Known to be directories and no links. */
+  readonly #directories = new Set(['']);
+  /** Links that only the complete tree can judge. */
+  readonly #unsettled: { readonly path: string; readonly header: TarHeader }[] = [];
+  #file: { readonly fd: number; readonly header: TarHeader } | undefined;
+
+  constructor(root: string, options: TreeWriterOptions) {
+    this.#root = Buffer.from(root, 'utf8').toString('latin1');
+    this.#options = options;
+  }
+
+  entry(header: TarHeader): void {
+    this.#count(header);
+    const path = cleanName(header.name);
+    const directory = header.type === '5' || (header.type === '\0' && header.name.endsWith('/'));
+    if (path === undefined || (path === '' && !directory)) {
+      throw new CroftError('invalid', `tar file contained invalid name ${quoteName(header.name)}`);
+    }
+    attempt(header, () => {
+      this.#makeDirectory(directory ? path : parentOf(path), header);
+      if (!directory) this.#make(path, header);
+    });
+  }
+
+  content(piece: Buffer): void {
+    const file = this.#file;
+    if (!file) return;
+    attempt(file.header, () => {
+      for (let at = 0; at < piece.length; ) at += fs.writeSync(file.fd, piece, at);
+    });
+    this.bytes += piece.length;
+  }
+
+  entryEnd(): void {
+    const file = this.#file;
+    if (!file) return;
+    const mtime = Math.min(file.header.mtime, this.#options.maxMtime);
+    attempt(file.header, () => fs.futimesSync(file.fd, mtime, mtime));
+    this.close();
+  }
+
+  /** Makes the links that had to wait for the complete tree. */
+  finish(): void {
+    for (const { path, header } of this.#unsettled) {
+      if (leadOf(path, header.target, (at) => this.#isDirectory(at)) === 'outside') throw refused('link', header);
+      attempt(header, () => this.#symlink(path, header));
+    }
+  }
+
+  /** Closes the file being written, if any. */
+  close(): void {
+    const file = this.#file;
+    this.#file = undefined;
+    if (file) attempt(file.header, () => fs.closeSync(file.fd));
+  }
+
+  #count({ size }: TarHeader): void {
+    this.entries += 1;
+    const { limits } = this.#options;
+    if (limits && this.entries > limits.entries) throw new CroftError('exhausted', `the archive has more than ${limits.entries} entries`);
+    if (limits && this.bytes + size > limits.bytes) throw new CroftError('exhausted', `the archive holds more than ${limits.bytes} bytes`);
+  }
+
+  #makeDirectory(path: string, header: TarHeader): void {
+    if (this.#directories.has(path)) return;
+    this.#makeDirectory(parentOf(path), header);
+    try {
+      fs.mkdirSync(this.#at(path), 0o755);
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
+      const found = fs.lstatSync(this.#at(path));
+      if (found.isSymbolicLink()) {
+        throw new CroftError('invalid', `tar file entry ${quoteName(header.name)} goes through ${quoteName(path)}, which is a symbolic link`);
+      }
+      if (!found.isDirectory()) throw error;
+    }
+    this.#directories.add(path);
+  }
+
+  #make(path: string, header: TarHeader): void {
+    switch (header.type) {
+      case '0':
+      case '7':
+      case '\0':
+        this.#file = { fd: this.#create(path, header.mode & 0o777), header };
+        return;
+      case '1':
+        this.#hardLink(path, header);
+        return;
+      case '2':
+        this.#linkOrWait(path, header);
+        return;
+      default:
+        throw new CroftError('invalid', `tar file entry ${plainName(header.name)} contained unsupported file type ${goMode(header)}`);
+    }
+  }
+
+  #create(path: string, mode: number): number {
+    const at = this.#at(path);
+    // The kernel there remembers the signature of a program that was written over.
+    if (process.platform === 'darwin' && mode & 0o111) fs.rmSync(at, { force: true });
+    try {
+      return fs.openSync(at, createFlags, mode);
+    } catch (error) {
+      if (!replaceable.has(systemCode(error) ?? '')) throw error;
+      fs.unlinkSync(at);
+      return fs.openSync(at, createFlags | fs.constants.O_EXCL, mode);
+    }
+  }
+
+  #hardLink(path: string, header: TarHeader): void {
+    const target = cleanName(header.target);
+    if (!target || !this.#isDirectory(parentOf(target))) throw refused('hard link', header);
+    const found = fs.lstatSync(this.#at(target), { throwIfNoEntry: false });
+    if (!found?.isFile()) throw refused('hard link', header);
+    if (target !== path) this.#replace(path, (at) => fs.linkSync(this.#at(target), at));
+  }
+
+  #linkOrWait(path: string, header: TarHeader): void {
+    const lead = leadOf(path, header.target);
+    if (lead === 'outside') throw refused('link', header);
+    if (lead === 'unsettled') this.#unsettled.push({ path, header });
+    else this.#symlink(path, header);
+  }
+
+  #symlink(path: string, { target }: TarHeader): void {
+    this.#replace(path, (at) => fs.symlinkSync(Buffer.from(target, 'latin1'), at));
+  }
+
+  #replace(path: string, make: (at: Buffer) => void): void {
+    const at = this.#at(path);
+    try {
+      make(at);
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error;
+      fs.unlinkSync(at);
+      make(at);
+    }
+  }
+
+  #isDirectory(path: string): boolean {
+    if (this.#directories.has(path)) return true;
+    return this.#isDirectory(parentOf(path)) && fs.lstatSync(this.#at(path), { throwIfNoEntry: false })?.isDirectory() === true;
+  }
+
+  #at(path: string): Buffer {
+    return Buffer.from(`${this.#root}/${path}`, 'latin1');
+  }
+}
+
+function attempt(header: TarHeader, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof CroftError) throw error;
+    const full = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
+    throw new CroftError(full ? 'exhausted' : 'internal', `unpacking ${quoteName(header.name)}: ${errorText(error)}`, { cause: error });
+  }
+}
+
+function refused(kind: string, { name, target }: TarHeader): CroftError {
+  const why = kind === 'link' ? 'leads out of the tree' : 'is not a file of the tree';
+  return new CroftError('invalid', `tar file entry ${quoteName(name)} is a ${kind} to ${quoteName(target)}, which ${why}`);
+}
+
+function plainName(name: string): string {
+  return /^[!-~]+$/.test(name) ? name : quoteName(name);
+}
+
+/** A file mode as Go prints it: `prw-r--r--`. */
+function goMode({ type, mode }: TarHeader): string {
+  const letter = { '3': 'Dc', '4': 'D', '6': 'p' }[type] ?? '?';
+  const bits = [...'rwxrwxrwx'].map((bit, at) => (mode & (0o400 >> at) ? bit : '-'));
+  return letter + bits.join('');
+}
