@@ -1,0 +1,111 @@
+/**
+ * The HTTP listener: a handler from `Request` to `Response` behind one address. The sockets stay reachable here, so that other
+ * protocols can later be told apart before HTTP begins.
+ */
+import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import { getRequestListener } from '@hono/node-server';
+import { systemClock, type Clock } from '@croft/runtime/clock';
+import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import { connectionOf, type Connection } from './connection.ts';
+
+export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
+
+export interface ListenOptions {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** PEM texts. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  readonly log: Log;
+  readonly clock?: Clock;
+  /** How long requests under way may take to end when the listener closes, ms. */
+  readonly graceMs?: number;
+  readonly maxConnections?: number;
+}
+
+export interface Listener extends AsyncDisposable {
+  /** Without a slash at the end. */
+  readonly url: string;
+  readonly port: number;
+}
+
+/** @throws CroftError `unavailable` that names the address when it cannot be bound. */
+export async function serve(handler: Handler, options: ListenOptions): Promise<Listener> {
+  const { host, tls, log, clock = systemClock, graceMs = 3_000, maxConnections = 20_000 } = options;
+  const stopping = new AbortController();
+  const onRequest = requestListener(handler, stopping.signal, log);
+  // A body is at most some kilobytes here: whoever needs longer than this to send one is holding the connection, not using it.
+  const limits = { requestTimeout: 30_000, headersTimeout: 15_000, keepAliveTimeout: 20_000, maxHeaderSize: 16_384 };
+  const server = tls ? createTlsServer({ ...limits, ...tls }, onRequest) : createServer(limits, onRequest);
+  server.maxConnections = maxConnections;
+  const { port } = await listen(server, options);
+  server.on('error', (error) => log.error('listener failed', { error: errorText(error) }));
+  return {
+    url: `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    port,
+    async [Symbol.asyncDispose]() {
+      if (stopping.signal.aborted) return;
+      stopping.abort(new CroftError('stopped', 'the server is stopping'));
+      await close(server, clock, graceMs);
+    },
+  };
+}
+
+function requestListener(handler: Handler, stopping: AbortSignal, log: Log): RequestListener {
+  const connections = new WeakMap<Socket, Connection>();
+  const answer = async (request: Request, socket: Socket): Promise<Response> => {
+    let connection = connections.get(socket);
+    if (!connection) connections.set(socket, (connection = connectionOf(socket, stopping)));
+    try {
+      return await handler(request, connection);
+    } catch (error) {
+      log.error('request handler failed', { error: errorText(error), stack: error instanceof Error ? error.stack : undefined });
+      return new Response('internal error\n', { status: 500 });
+    }
+  };
+  const listener = getRequestListener((request, env) => answer(request, (env as { incoming: { socket: Socket } }).incoming.socket), {
+    overrideGlobalObjects: false,
+    errorHandler: () => new Response('This request cannot be understood: its address or its Host header is malformed.\n', { status: 400 }),
+  });
+  return (incoming, outgoing) => {
+    if (stopping.aborted) outgoing.setHeader('connection', 'close');
+    void listener(incoming, outgoing);
+  };
+}
+
+async function listen(server: Server, { host, port }: ListenOptions): Promise<AddressInfo> {
+  try {
+    server.listen({ host, port });
+    await once(server, 'listening');
+  } catch (error) {
+    throw new CroftError('unavailable', `cannot listen on ${host}:${port}: ${errorText(error)}`, { cause: error, hint: hintOf(systemCode(error), port) });
+  }
+  return server.address() as AddressInfo;
+}
+
+function hintOf(code: string | undefined, port: number): string {
+  if (code === 'EADDRINUSE') {
+    return `Another program has this port (perhaps a Croft that is already running; on Linux "ss -ltnp sport = :${port}" shows it). End it, or choose another port; port 0 takes any free one.`;
+  }
+  if (code === 'EACCES') return 'Ports below 1024 need privileges: choose a higher one and put a proxy in front if it must be this one.';
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'This machine has no such address: use 127.0.0.1, or one that "ip address" lists.';
+  return 'Choose another address or port.';
+}
+
+/** Ends what can end, then cuts the rest. */
+async function close(server: Server, clock: Clock, graceMs: number): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  const over = clock.deadline(graceMs);
+  while (!over.aborted) {
+    server.closeIdleConnections();
+    const outcome = await Promise.race([closed.then(() => 'closed'), clock.sleep(20).then(() => 'waiting')]);
+    if (outcome === 'closed') return;
+  }
+  server.closeAllConnections();
+  await closed;
+}
