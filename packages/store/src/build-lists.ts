@@ -1,0 +1,111 @@
+/** Many builds at once: the queue in the order of scheduling, lists for people, the cells of a grid. */
+import { bands, type Band } from '@croft/domain/job';
+import type { BuilderName, BuildId, RepoName, Revision } from '@croft/domain/names';
+import type { BuildState } from '@croft/domain/build';
+import { compareWaiting } from '@croft/domain/schedule';
+import { buildColumns, toBuild, type BuildRow, type StoredBuild } from './builds.ts';
+import type { Sql, SqlValue } from './database.ts';
+import { placeholders } from './sql-text.ts';
+
+/** A `WaitingBuild` of `@croft/domain/schedule`. */
+export interface QueuedBuild extends StoredBuild {
+  readonly notBefore: number;
+}
+
+/** The head of the queue, most urgent first: up to `limit` builds for each kind of machine needed. */
+export async function queuedBuilds(sql: Sql, { limit }: { readonly limit: number }): Promise<QueuedBuild[]> {
+  const found: QueuedBuild[] = [];
+  const text = `SELECT ${buildColumns} FROM builds WHERE state = 'queued' AND needs_key = ? ORDER BY band, seq LIMIT ?`;
+  for (const key of await queuedNeeds(sql)) {
+    const rows = await sql.all<BuildRow>(text, [key, limit]);
+    found.push(...rows.map((row) => ({ ...toBuild(row), notBefore: row.not_before ?? 0 })));
+  }
+  return found.toSorted(compareWaiting);
+}
+
+/** The distinct needs of queued builds: one step in the index for each, however long the queue is. */
+async function queuedNeeds(sql: Sql): Promise<string[]> {
+  const text = `WITH RECURSIVE keys(key) AS (
+      SELECT (SELECT needs_key FROM builds WHERE state = 'queued' ORDER BY needs_key LIMIT 1)
+      UNION ALL
+      SELECT (SELECT needs_key FROM builds WHERE state = 'queued' AND needs_key > key ORDER BY needs_key LIMIT 1) FROM keys WHERE key IS NOT NULL
+    ) SELECT key FROM keys WHERE key IS NOT NULL`;
+  const rows = await sql.all<{ key: string }>(text);
+  return rows.map(({ key }) => key);
+}
+
+export interface QueuePlace {
+  /** From `needsKey` of `@croft/domain/schedule`. */
+  readonly needsKey: string;
+  readonly band: Band;
+  readonly seq: number;
+}
+
+/** How many queued builds that need the same kind of machine come before this place. */
+export async function countQueuedBefore(sql: Sql, { needsKey, band, seq }: QueuePlace): Promise<number> {
+  const text = `SELECT
+      (SELECT count(*) FROM builds WHERE state = 'queued' AND needs_key = ? AND band < ?)
+      + (SELECT count(*) FROM builds WHERE state = 'queued' AND needs_key = ? AND band = ? AND seq < ?) AS count`;
+  const index = bands.indexOf(band);
+  const row = await sql.get<{ count: number }>(text, [needsKey, index, needsKey, index, seq]);
+  return row?.count ?? 0;
+}
+
+/** How many builds have not ended. (Those that have are not counted: there is no end to them.) */
+export async function countByState(sql: Sql): Promise<Record<'queued' | 'running' | 'cancelling', number>> {
+  const text = `SELECT
+      (SELECT count(*) FROM builds WHERE state = 'queued') AS queued,
+      (SELECT count(*) FROM builds WHERE state = 'running') AS running,
+      (SELECT count(*) FROM builds WHERE state = 'cancelling') AS cancelling`;
+  return (await sql.get(text)) ?? { queued: 0, running: 0, cancelling: 0 };
+}
+
+export interface BuildFilter {
+  readonly repo?: RepoName | undefined;
+  readonly builder?: BuilderName | undefined;
+  readonly revision?: Revision | undefined;
+  readonly state?: BuildState['kind'] | undefined;
+  readonly limit: number;
+  /** A `seq`, exclusive: that of the last build of the page before. */
+  readonly before?: number | undefined;
+}
+
+/** Newest first. */
+export async function listBuilds(sql: Sql, { repo, builder, revision, state, limit, before }: BuildFilter): Promise<StoredBuild[]> {
+  const terms: Record<string, SqlValue | undefined> = { 'repo =': repo, 'builder =': builder, 'revision =': revision, 'state =': state, 'seq <': before };
+  const given = Object.entries(terms).filter(([, value]) => value !== undefined);
+  const where = given.length > 0 ? `WHERE ${given.map(([term]) => `${term} ?`).join(' AND ')}` : '';
+  const values = given.map(([, value]) => value ?? null);
+  const rows = await sql.all<BuildRow>(`SELECT ${buildColumns} FROM builds ${where} ORDER BY seq DESC LIMIT ?`, [...values, limit]);
+  return rows.map(toBuild);
+}
+
+/** Every build whose first revision is one of these, in the order of arrival within each chunk of revisions. */
+export async function buildsOfCommits(sql: Sql, repo: RepoName, revisions: readonly Revision[]): Promise<StoredBuild[]> {
+  const found: StoredBuild[] = [];
+  for (let from = 0; from < revisions.length; from += chunk) {
+    const part = revisions.slice(from, from + chunk);
+    const text = `SELECT ${buildColumns} FROM builds WHERE repo = ? AND revision IN (${placeholders(part.length)}) ORDER BY seq`;
+    found.push(...(await sql.all<BuildRow>(text, [repo, ...part])).map(toBuild));
+  }
+  return found;
+}
+
+/** The builds that have a driver: running or being cancelled, oldest first. */
+export async function runningBuilds(sql: Sql): Promise<StoredBuild[]> {
+  const rows = await sql.all<BuildRow>(`SELECT ${buildColumns} FROM builds WHERE state IN ('running', 'cancelling') ORDER BY seq`);
+  return rows.map(toBuild);
+}
+
+/** Those of the ids that exist. */
+export async function getBuilds(sql: Sql, ids: readonly BuildId[]): Promise<StoredBuild[]> {
+  const found: StoredBuild[] = [];
+  for (let from = 0; from < ids.length; from += chunk) {
+    const part = ids.slice(from, from + chunk);
+    const rows = await sql.all<BuildRow>(`SELECT ${buildColumns} FROM builds WHERE id IN (${placeholders(part.length)})`, part);
+    found.push(...rows.map(toBuild));
+  }
+  return found;
+}
+
+const chunk = 200;

@@ -1,0 +1,110 @@
+/** One SQLite connection: its settings, its prepared statements (a bounded number), and its errors in our words. */
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { CroftError } from '@croft/runtime/errors';
+import type { Sql, SqlValue, Work } from './database.ts';
+import { storable } from './sql-text.ts';
+
+const maxStatements = 256;
+/** Only another program can hold a lock that we wait for; the event loop stands still meanwhile, ms. */
+const busyMs = 1_000;
+
+export interface SqliteConnection {
+  /** Runs `work` between `begin` and COMMIT; rolls back when it throws. */
+  transaction<T>(begin: 'BEGIN' | 'BEGIN IMMEDIATE', work: Work<T>): Promise<T>;
+  /** Frames in the write-ahead log. */
+  walFrames(): number;
+  close(): void;
+}
+
+/** @throws CroftError `unavailable` when the file cannot be opened or is no database */
+export function openConnection(path: string, use: 'read' | 'write'): SqliteConnection {
+  const failed = (error: unknown): CroftError => sqliteError(error, path);
+  let db: DatabaseSync;
+  try {
+    db = new DatabaseSync(path, { timeout: busyMs, enableForeignKeyConstraints: true });
+    // Checkpoints belong to checkpoint.ts, the synchronisation of commits to wal-sync.ts.
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY');
+    db.exec(use === 'read' ? 'PRAGMA query_only = 1' : 'PRAGMA cache_size = -8000');
+  } catch (error) {
+    throw failed(error);
+  }
+  const prepare = statementCache(db);
+  return {
+    async transaction(begin, work) {
+      const sql = openSql(prepare);
+      try {
+        prepare(begin).run();
+        const result = await work(sql);
+        prepare('COMMIT').run();
+        return result;
+      } catch (error) {
+        if (db.isTransaction) db.exec('ROLLBACK');
+        throw isSqliteError(error) ? failed(error) : error;
+      } finally {
+        sql.end();
+      }
+    },
+    walFrames: () => Number(prepare('PRAGMA wal_checkpoint(NOOP)').get()?.['log'] ?? 0),
+    close: () => db.close(),
+  };
+}
+
+function statementCache(db: DatabaseSync): (text: string) => StatementSync {
+  const statements = new Map<string, StatementSync>();
+  return (text) => {
+    const known = statements.get(text);
+    if (known) return known;
+    const oldest = statements.size >= maxStatements ? statements.keys().next().value : undefined;
+    if (oldest !== undefined) statements.delete(oldest);
+    const statement = db.prepare(text);
+    statements.set(text, statement);
+    return statement;
+  };
+}
+
+function openSql(prepare: (text: string) => StatementSync): Sql & { end(): void } {
+  let open = true;
+  const statement = (text: string): StatementSync => {
+    if (!open) throw new CroftError('internal', 'a statement came after the end of its transaction');
+    return prepare(text);
+  };
+  return {
+    dialect: 'sqlite',
+    forUpdate: '',
+    all: async <Row>(text: string, params: readonly SqlValue[] = []) => statement(text).all(...params.map(storable)) as Row[],
+    get: async <Row>(text: string, params: readonly SqlValue[] = []) => statement(text).get(...params.map(storable)) as Row | undefined,
+    run: async (text, params = []) => Number(statement(text).run(...params.map(storable)).changes),
+    end: () => {
+      open = false;
+    },
+  };
+}
+
+function isSqliteError(error: unknown): error is Error & { errcode: number } {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_SQLITE_ERROR';
+}
+
+function sqliteError(error: unknown, path: string): CroftError {
+  const doing = `database ${path}`;
+  const text = error instanceof Error ? error.message : String(error);
+  const cause = { cause: error };
+  // Primary result codes of sqlite.org/rescode.html.
+  switch (isSqliteError(error) ? error.errcode & 0xff : -1) {
+    case 5: // BUSY
+    case 6: // LOCKED
+      return new CroftError('unavailable', `${doing}: another program holds it`, { ...cause, hint: 'Close the program that has the file open.' });
+    case 13: // FULL
+      return new CroftError('exhausted', `${doing}: the disk is full`, { ...cause, hint: 'Free some space; nothing of this change was stored.' });
+    case 19: // CONSTRAINT
+      return new CroftError('conflict', `${doing}: ${text}`, cause);
+    case 11: // CORRUPT
+    case 26: // NOTADB
+      return new CroftError('unavailable', `${doing}: the file is damaged or no database`, { ...cause, hint: 'Restore it from a backup, or move it away to start empty.' });
+    case 8: // READONLY
+    case 10: // IOERR
+    case 14: // CANTOPEN
+      return new CroftError('unavailable', `${doing}: ${text}`, { ...cause, hint: 'Check that the directory exists and may be written, and the health of the disk.' });
+    default:
+      return new CroftError('internal', `${doing}: ${text}`, cause);
+  }
+}
