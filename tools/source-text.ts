@@ -11,10 +11,21 @@ const beforeRegExp = /(?:^|[([{,;=:!&|?+\-*%<>~^}]|\b(?:return|typeof|case|in|of
 /** @returns the source, equally long, quotes kept and text replaced by spaces */
 export function maskSource(source: string): string {
   let masked = '';
-  for (const [from, to] of textSpans(source)) {
+  for (const { from, to } of textSpans(source)) {
     masked += source.slice(masked.length, from) + source.slice(from, to).replaceAll(/[^\n]/g, ' ');
   }
   return masked + source.slice(masked.length);
+}
+
+/** Where each comment begins and ends. */
+export function commentsOf(source: string): Span[] {
+  return textSpans(source).filter(({ comment }) => comment);
+}
+
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+  readonly comment: boolean;
 }
 
 export interface ImportFound {
@@ -34,9 +45,10 @@ export function lineAt(source: string, index: number): number {
   return source.slice(0, index).split('\n').length;
 }
 
-/** From and to of everything that is text and not code, in order. */
-function textSpans(source: string): [number, number][] {
-  const spans: [number, number][] = [];
+/** Everything that is text and not code, in order. */
+function textSpans(source: string): Span[] {
+  const spans: Span[] = [];
+  const add = (from: number, to: number, comment = false): void => void spans.push({ from, to: Math.max(from, to), comment });
   /** The depth of braces at which each open template goes on. */
   const templates: number[] = [];
   let depth = 0;
@@ -53,13 +65,13 @@ function textSpans(source: string): [number, number][] {
       const partEnd = matchEnd(templatePart, source, end);
       const opensCode = source.startsWith('${', partEnd);
       if (opensCode) templates.push(depth++);
-      spans.push([end, partEnd]);
+      add(end, partEnd);
       tokens.lastIndex = partEnd + (opensCode ? 2 : 1);
     } else if (found[0] === '/' && beforeRegExp.test(source.slice(Math.max(0, start - 40), start))) {
       tokens.lastIndex = matchEnd(regExp, source, start) || end;
-      spans.push([end, Math.max(end, tokens.lastIndex - 1)]);
-    } else if (/^['"]/.test(found[0])) spans.push([start + 1, Math.max(start + 1, end - 1)]);
-    else if (/^\/[/*]/.test(found[0])) spans.push([start, end]);
+      add(end, tokens.lastIndex - 1);
+    } else if (/^['"]/.test(found[0])) add(start + 1, end - 1);
+    else if (/^\/[/*]/.test(found[0])) add(start, end, true);
   }
   return spans;
 }
