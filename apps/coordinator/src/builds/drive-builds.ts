@@ -1,0 +1,86 @@
+/** One driver for each running build of this process. A driver that fails is started again; one that lost its lease is not. */
+import type { BuildId } from '@croft/domain/names';
+import type { Clock } from '@croft/runtime/clock';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import { backoffMs, type Random } from '@croft/runtime/random';
+import { createTaskGroup } from '@croft/runtime/tasks';
+import { runBuild } from './run-build.ts';
+import type { FarmDeps, Work } from './work.ts';
+
+export interface Drivers extends AsyncDisposable {
+  start(work: Work): void;
+  /** The work that is being driven here. */
+  list(): readonly Work[];
+  /** Lets the driver know that its build was cancelled. */
+  cancel(build: BuildId): void;
+  /** Detaches the driver and waits until it has let go; what runs on the machine goes on. */
+  drop(build: BuildId, why: string): Promise<void>;
+}
+
+interface Driver {
+  readonly work: Work;
+  readonly detach: AbortController;
+  readonly cancelled: AbortController;
+  readonly done: Promise<void>;
+}
+
+export interface DriverDeps {
+  readonly farm: FarmDeps;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  onEnd(work: Work): void;
+}
+
+export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): Drivers {
+  const drivers = new Map<BuildId, Driver>();
+  const group = createTaskGroup((name, error) => log.error('driver stopped', { name, error }));
+
+  const drive = async (work: Work, signal: AbortSignal, cancelled: AbortSignal): Promise<void> => {
+    for (let tries = 0; ; tries += 1) {
+      try {
+        const end = await runBuild(work, farm, { signal, cancelled });
+        log.info('attempt ended', { build: work.build, attempt: work.attempt, end: end.kind });
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isCode(error, 'stale')) {
+          log.warn('driver lost its lease', { build: work.build, attempt: work.attempt });
+          return;
+        }
+        log.error('driver failed and is started again', { build: work.build, attempt: work.attempt, tries, error });
+        await clock.sleep(backoffMs(tries, random), { signal });
+      }
+    }
+  };
+
+  return {
+    start(work) {
+      if (drivers.has(work.build)) throw new CroftError('conflict', `build ${work.build} has a driver already`);
+      const detach = new AbortController();
+      const cancelled = new AbortController();
+      const { promise: done, resolve } = Promise.withResolvers<void>();
+      drivers.set(work.build, { work, detach, cancelled, done });
+      group.start(`build ${work.build}`, async ({ signal }) => {
+        try {
+          await drive(work, AbortSignal.any([signal, detach.signal]), cancelled.signal);
+        } finally {
+          drivers.delete(work.build);
+          resolve();
+          onEnd(work);
+        }
+      });
+    },
+    list: () => [...drivers.values()].map((driver) => driver.work),
+    cancel(build) {
+      drivers.get(build)?.cancelled.abort(new CroftError('cancelled', 'the build was cancelled'));
+    },
+    async drop(build, why) {
+      const driver = drivers.get(build);
+      driver?.detach.abort(new CroftError('stopped', why));
+      await driver?.done;
+    },
+    [Symbol.asyncDispose]: () => group[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,147 @@
+/**
+ * Brings a run's output into the attempt's log until the run has ended and every byte is durable. Bytes have the same offsets in
+ * the spool as in the log (less the step's start), so it resumes exactly where the durable log ends, however often it is cut.
+ */
+import type { RunId } from '@croft/domain/names';
+import type { Exit } from '@croft/domain/outcome';
+import type { Buildlet } from '@croft/buildlet/client';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import { keepTrying } from './keep-trying.ts';
+import type { AttemptLog, DriverWaits, FarmDeps, Work } from './work.ts';
+
+interface Followed {
+  readonly id: RunId;
+  readonly logFrom: number;
+  readonly buildlet: Buildlet;
+  /** Why the run is to be killed, once it is. */
+  cancelReason(): Promise<string | undefined>;
+}
+
+interface Drive {
+  readonly work: Work;
+  readonly log: AttemptLog;
+  readonly farm: FarmDeps;
+  readonly waits: DriverWaits;
+}
+
+/** Flush to the store and acknowledge at least this often while output comes. */
+const flushMs = 200;
+const waitMs = 20_000;
+
+export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
+  const { farm, work, log, waits } = drive;
+  await using flusher = startFlusher(run, drive);
+  await using _canceller = startCanceller(run, drive);
+  const exit = await keepTrying(
+    async () => {
+      for await (const chunk of run.buildlet.output(run.id, log.length - run.logFrom, { signal: waits.signal })) {
+        await append(chunk, drive);
+        flusher.poke();
+      }
+      const now = await run.buildlet.run(run.id, { signal: waits.signal, waitMs });
+      if (now === 'unknown' || now === 'collected') {
+        return { kind: 'lost', reason: `the buildlet does not know the run any more (${now})` } as const;
+      }
+      if (now.state === 'running') throw new CroftError('unavailable', `the output of run ${run.id} ended before the run`);
+      if (now.output.length !== log.length - run.logFrom) throw new CroftError('unavailable', `the output of run ${run.id} was cut`);
+      return now.exit;
+    },
+    { work, farm, signal: waits.signal },
+  );
+  await flusher.flush();
+  return exit;
+}
+
+/** A full disk here is waited out: the output stays in the spool and the command waits in its write. */
+async function append(chunk: Uint8Array, { log, farm, waits }: Drive): Promise<void> {
+  for (;;) {
+    try {
+      return await log.append(chunk);
+    } catch (error) {
+      if (!isCode(error, 'exhausted')) throw error;
+      farm.log.warn('log storage full, waiting', { error });
+      await farm.clock.sleep(1_000, { signal: waits.signal });
+    }
+  }
+}
+
+interface Flusher extends AsyncDisposable {
+  poke(): void;
+  /** Everything appended so far is durable, in the store, and acknowledged. */
+  flush(): Promise<void>;
+}
+
+function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher {
+  const closing = new AbortController();
+  const signal = AbortSignal.any([waits.signal, closing.signal]);
+  let stored = -1;
+  let failed: unknown;
+  let turn: Promise<void> = Promise.resolve();
+  let later: Promise<void> | undefined;
+  const flushNow = async (): Promise<void> => {
+    const length = await log.sync();
+    if (length.bytes === stored) return;
+    await farm.records.saveLogLength(work, length);
+    stored = length.bytes;
+    await run.buildlet.ack(run.id, length.bytes - run.logFrom, work.lease.epoch, { signal: waits.signal }).catch((error: unknown) => {
+      if (!isCode(error, 'unavailable') && !isCode(error, 'not-found') && !isCode(error, 'timeout')) throw error;
+    });
+  };
+  /** One after the other, so that the stored length never goes back. */
+  const flush = (): Promise<void> => {
+    const mine = turn.then(flushNow);
+    turn = mine.catch(() => undefined);
+    return mine;
+  };
+  const flushLater = async (): Promise<void> => {
+    try {
+      await farm.clock.sleep(flushMs, { signal });
+      await flush();
+    } catch (error) {
+      if (!closing.signal.aborted) failed ??= error;
+    } finally {
+      later = undefined;
+    }
+  };
+  return {
+    poke() {
+      if (failed !== undefined) throw failed;
+      later ??= flushLater();
+    },
+    async flush() {
+      if (failed !== undefined) throw failed;
+      await flush();
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort(new CroftError('stopped', 'the run has ended'));
+      await later;
+      await turn;
+    },
+  };
+}
+
+/** Kills the run when the build is cancelled; what the command wrote until then is still followed to its end. */
+function startCanceller(run: Followed, { work, farm, waits }: Drive): AsyncDisposable {
+  const controller = new AbortController();
+  const signal = AbortSignal.any([waits.signal, controller.signal]);
+  let cancelling: Promise<void> = Promise.resolve();
+  const onCancel = (): void => {
+    cancelling = cancelRun().catch((error: unknown) => {
+      if (!signal.aborted) farm.log.error('cancelling a run failed', { run: run.id, error });
+    });
+  };
+  const cancelRun = async (): Promise<void> => {
+    const reason = await run.cancelReason();
+    if (reason === undefined) return;
+    await keepTrying(() => run.buildlet.cancel(run.id, reason, work.lease.epoch, { signal }), { work, farm, signal });
+  };
+  onCancel();
+  waits.cancelled.addEventListener('abort', onCancel, { once: true });
+  return {
+    async [Symbol.asyncDispose]() {
+      waits.cancelled.removeEventListener('abort', onCancel);
+      controller.abort(new CroftError('stopped', 'the run has ended'));
+      await cancelling;
+    },
+  };
+}

@@ -1,0 +1,179 @@
+/**
+ * What is stored about builds, and the only place that moves them: each function is one transaction that reads the state, lets
+ * `@croft/domain` decide, and writes. Whatever a driver writes is fenced by the epoch of its lease in the same transaction.
+ */
+import { advance, type BuildEvent, type BuildState } from '@croft/domain/build';
+import type { Builder } from '@croft/domain/job';
+import { parseLeaseId, runId, type BuildId, type MachineId } from '@croft/domain/names';
+import type { AttemptEnd } from '@croft/domain/outcome';
+import type { Clock } from '@croft/runtime/clock';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import type { Random } from '@croft/runtime/random';
+import { endAttemptRow, getAttempt, insertAttempt, planAttempt, type AttemptRef } from '@croft/store/attempts';
+import { runningBuilds } from '@croft/store/build-lists';
+import { getBuild, getBuildForUpdate, saveBuildState, type StoredBuild } from '@croft/store/builds';
+import type { Database, Sql } from '@croft/store/database';
+import { endLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeAsHolder } from '@croft/store/leases';
+import { completeLog, saveSegment, setLogLength } from '@croft/store/logs';
+import { insertSteps, saveStepState, stepsOf } from '@croft/store/steps';
+import type { BuildRecords, FinishedLog, Work } from './work.ts';
+
+export interface Records extends BuildRecords {
+  /** Leases the machine to the build and opens its next attempt; undefined when either is not free any more. */
+  assign(build: BuildId, machine: MachineId): Promise<Work | undefined>;
+  /** Every running attempt under a new epoch: whoever drove it before is fenced off. */
+  takeOverAll(): Promise<Work[]>;
+  /** The running attempt whose lease is on this machine. */
+  workOn(machine: MachineId): Promise<Work | undefined>;
+  /** Ends an attempt without its driver: the machine is lost, or the farm ends. Does nothing when it has ended. */
+  giveUp(work: Work, end: AttemptEnd, log: FinishedLog): Promise<void>;
+  cancel(build: BuildId, by: string, why: string): Promise<StoredBuild>;
+  retry(build: BuildId): Promise<StoredBuild>;
+  logBytes(work: Work): Promise<number>;
+}
+
+export interface RecordsDeps {
+  readonly builders: readonly Builder[];
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Called when a move of this build is durable. */
+  onMove(build: BuildId): void;
+}
+
+export function createRecords(db: Database, { builders, clock, random, onMove }: RecordsDeps): Records {
+  const told = async <T>(build: BuildId, move: Promise<T>): Promise<T> => {
+    const result = await move;
+    onMove(build);
+    return result;
+  };
+  const fenced = <T>(work: Work, write: (sql: Sql) => Promise<T>): Promise<T> => told(work.build, writeAsHolder(db, holdOf(work), write));
+  const moveBuild = (build: BuildId, event: BuildEvent): Promise<StoredBuild> => told(build, db.write((sql) => move(sql, build, event)));
+
+  return {
+    load: (work) => db.read((sql) => loadAttempt(sql, work, builders)),
+    plan: (work, job, reason) =>
+      fenced(work, async (sql) => {
+        await planAttempt(sql, refOf(work), { job, reason });
+        const source = { name: 'source', role: 'setup' } as const;
+        const steps = [source, ...job.steps].map(({ name, role }) => ({ name, role, run: runId(work.build, work.attempt, name) }));
+        await insertSteps(sql, refOf(work), steps);
+      }),
+    saveStep: (work, index, state) => fenced(work, (sql) => saveStepState(sql, { ...refOf(work), index }, state)),
+    saveLogLength: (work, { bytes, lines }) =>
+      writeAsHolder(db, holdOf(work), (sql) => setLogLength(sql, refOf(work), { bytes, lines })),
+    finish: (work, end, log) =>
+      fenced(work, async (sql) => {
+        await endWork(sql, work, { end, log, at: clock.now() });
+        await endLease(sql, work.lease.id, { epoch: work.lease.epoch, at: clock.now() });
+      }),
+    assign: (build, machine) =>
+      told(
+        build,
+        db.write((sql) => assignBuild(sql, { build, machine, lease: `L${random.hex(8)}`, at: clock.now() })),
+      ),
+    takeOverAll: () => db.write(takeOverAll),
+    workOn: (machine) => db.read((sql) => workOn(sql, machine)),
+    async giveUp(work, end, log) {
+      const at = clock.now();
+      const write = async (sql: Sql): Promise<void> => {
+        const attempt = await getAttempt(sql, refOf(work));
+        if (attempt?.state.kind !== 'running') return;
+        await endWork(sql, work, { end, log, at });
+        await endLease(sql, work.lease.id, { at });
+      };
+      await told(work.build, db.write(write));
+    },
+    cancel: (build, by, why) => moveBuild(build, { kind: 'cancel', at: clock.now(), by, why }),
+    retry: (build) => moveBuild(build, { kind: 'retry', at: clock.now() }),
+    logBytes: (work) => db.read(async (sql) => (await getAttempt(sql, refOf(work)))?.log.bytes ?? 0),
+  };
+}
+
+function refOf({ build, attempt }: Work): AttemptRef {
+  return { build, number: attempt };
+}
+
+function holdOf({ lease }: Work): { lease: Work['lease']['id']; epoch: number } {
+  return { lease: lease.id, epoch: lease.epoch };
+}
+
+async function move(sql: Sql, id: BuildId, event: BuildEvent): Promise<StoredBuild> {
+  const build = await getBuildForUpdate(sql, id);
+  const state = advance(build.state, event);
+  await saveBuildState(sql, id, state);
+  return { ...build, state };
+}
+
+async function loadAttempt(sql: Sql, work: Work, builders: readonly Builder[]): ReturnType<BuildRecords['load']> {
+  const build = await getBuild(sql, work.build);
+  const attempt = await getAttempt(sql, refOf(work));
+  if (!build || !attempt) throw new CroftError('not-found', `there is no attempt ${work.attempt} of build ${work.build}`);
+  if (attempt.state.kind === 'ended') throw new CroftError('stale', `attempt ${work.attempt} of build ${work.build} has ended`);
+  const builder = builders.find((candidate) => candidate.name === build.builder);
+  if (!builder) throw new CroftError('stale', `builder ${build.builder} is not configured any more`);
+  const steps = await stepsOf(sql, refOf(work));
+  return {
+    builder,
+    revisions: build.revisions,
+    trigger: build.trigger,
+    plan: attempt.job && { job: attempt.job, steps },
+    logBytes: attempt.log.bytes,
+    cancel: cancelOf(build.state),
+  };
+}
+
+function cancelOf(state: BuildState): { by: string; why: string } | undefined {
+  return state.kind === 'cancelling' ? { by: state.by, why: state.why } : undefined;
+}
+
+async function assignBuild(
+  sql: Sql,
+  { build: id, machine, lease: leaseText, at }: { build: BuildId; machine: MachineId; lease: string; at: number },
+): Promise<Work | undefined> {
+  const build = await getBuildForUpdate(sql, id);
+  if (build.state.kind !== 'queued') return undefined;
+  const state = advance(build.state, { kind: 'assigned', at });
+  const number = state.attempts;
+  const holder = { kind: 'attempt', id: `${id}.${number}` } as const;
+  const lease = await insertLease(sql, { id: parseLeaseId(leaseText), machine, holder, at });
+  if (!lease) return undefined;
+  const { epoch } = lease.state;
+  await insertAttempt(sql, { build: id, number, builder: build.builder, startedAt: at, machine, lease: lease.id, epoch });
+  await saveBuildState(sql, id, state);
+  return { build: id, attempt: number, lease: { id: lease.id, machine, epoch } };
+}
+
+async function takeOverAll(sql: Sql): Promise<Work[]> {
+  const works: Work[] = [];
+  for (const build of await runningBuilds(sql)) {
+    const attempt = build.state.attempts;
+    const lease = await leaseOfHolder(sql, { kind: 'attempt', id: `${build.id}.${attempt}` });
+    if (!lease) throw new CroftError('internal', `build ${build.id} runs without a lease`);
+    const epoch = await takeOverLease(sql, lease.id);
+    works.push({ build: build.id, attempt, lease: { id: lease.id, machine: lease.machine, epoch } });
+  }
+  return works;
+}
+
+async function workOn(sql: Sql, machine: MachineId): Promise<Work | undefined> {
+  const lease = (await heldLeases(sql)).find((held) => held.machine === machine);
+  if (!lease || lease.holder.kind !== 'attempt') return undefined;
+  const [build, attempt] = lease.holder.id.split('.');
+  return { build: build as BuildId, attempt: Number(attempt), lease: { id: lease.id, machine, epoch: lease.state.epoch } };
+}
+
+/** Log, attempt and build come to their ends together. */
+async function endWork(sql: Sql, work: Work, { end, log, at }: { end: AttemptEnd; log: FinishedLog; at: number }): Promise<void> {
+  const ref = refOf(work);
+  await setLogLength(sql, ref, log);
+  for (const segment of log.segments) await saveSegment(sql, ref, segment);
+  await completeLog(sql, ref, log);
+  await endAttemptRow(sql, ref, { end, at });
+  const build = await getBuildForUpdate(sql, work.build);
+  try {
+    const state = advance(build.state, { kind: 'attempt-ended', at, attempt: work.attempt, end });
+    await saveBuildState(sql, work.build, state);
+  } catch (error) {
+    throw isCode(error, 'conflict') ? new CroftError('internal', `build ${work.build} and its attempt disagree`, { cause: error }) : error;
+  }
+}

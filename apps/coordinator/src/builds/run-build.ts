@@ -1,0 +1,169 @@
+/**
+ * Drives one attempt from wherever it stands to its end. Replayable: every fact is read from the store or asked of the buildlet,
+ * every intent is stored before it is acted on, and every act is start-or-attach under a fixed id. So it may be stopped between
+ * any two statements and called again from the top, and comes to the same end.
+ */
+import { advanceStep, type StepState } from '@croft/domain/attempt';
+import { configHash, type Job, type Step } from '@croft/domain/job';
+import { runId } from '@croft/domain/names';
+import { endOfStep, type AttemptEnd, type Exit } from '@croft/domain/outcome';
+import type { Buildlet } from '@croft/buildlet/client';
+import { asCroftError, errorText, isCode } from '@croft/runtime/errors';
+import { followRun } from './follow-run.ts';
+import { pushSource, sourceDir } from './push-source.ts';
+import { keepTrying } from './keep-trying.ts';
+import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, Work } from './work.ts';
+
+/**
+ * @throws CroftError `stale` when the lease has passed on, `stopped` when asked to detach, `unavailable` when the store is gone.
+ * Everything else becomes the attempt's end.
+ */
+export async function runBuild(work: Work, farm: FarmDeps, waits: DriverWaits): Promise<AttemptEnd> {
+  const record = await farm.records.load(work);
+  await using log = await farm.logs.resume(work, record.logBytes);
+  const end = await driveToEnd({ work, record, log, farm, waits });
+  await farm.records.finish(work, end, await log.complete());
+  await collectRuns(work, farm, waits);
+  return end;
+}
+
+interface Drive {
+  readonly work: Work;
+  readonly record: AttemptRecord;
+  readonly log: AttemptLog;
+  readonly farm: FarmDeps;
+  readonly waits: DriverWaits;
+}
+
+async function driveToEnd(drive: Drive): Promise<AttemptEnd> {
+  try {
+    return await runSteps(drive);
+  } catch (error) {
+    drive.waits.signal.throwIfAborted();
+    if (isCode(error, 'stale') || isCode(error, 'stopped') || isCode(error, 'unavailable')) throw error;
+    const cause = isCode(error, 'exhausted') ? 'machine-unfit' : 'internal';
+    drive.farm.log.error('build driver failed', { build: drive.work.build, attempt: drive.work.attempt, error });
+    return { kind: 'infra', cause, evidence: errorText(error) };
+  }
+}
+
+async function runSteps(drive: Drive): Promise<AttemptEnd> {
+  const { work, farm } = drive;
+  const planned = await ensurePlanned(drive);
+  if ('kind' in planned) return planned;
+  const { job, states } = planned;
+  const buildlet = farm.connect(work.lease.machine);
+  for (const [index, state] of states.entries()) {
+    const cancelled = await cancelEnd(drive);
+    const step = job.steps[index - 1];
+    if (cancelled && state.kind !== 'running') return cancelled;
+    const end = step ? await ensureStep(drive, buildlet, { job, step, index, state }) : await ensureSource(drive, buildlet, state);
+    if (end) return end;
+  }
+  return { kind: 'passed' };
+}
+
+/** The job is decided once and stored with the attempt, before anything is done about it. */
+async function ensurePlanned({ work, record, farm, waits }: Drive): Promise<{ job: Job; states: StepState[] } | AttemptEnd> {
+  if (record.plan) return { job: record.plan.job, states: record.plan.steps.map((step) => step.state) };
+  const plan = await sourceFailure(() => farm.source.plan(record, waits));
+  if (typeof plan === 'string') return { kind: 'skipped', why: plan };
+  if ('kind' in plan) return plan;
+  const { name, env, needs, isolation, trust, outputs } = record.builder;
+  const { revisions, trigger } = record;
+  const job: Job = {
+    owner: { kind: 'builder', name },
+    configHash: configHash(record.builder),
+    steps: plan.steps,
+    ...{ revisions, trigger, env, needs, isolation, trust, outputs },
+  };
+  await farm.records.plan(work, job, plan.reason);
+  return { job, states: ['source', ...plan.steps].map(() => ({ kind: 'pending' })) };
+}
+
+async function ensureSource(drive: Drive, buildlet: Buildlet, state: StepState): Promise<AttemptEnd | undefined> {
+  const { work, farm, log } = drive;
+  if (state.kind === 'ended') return endOfStep('source', state.exit);
+  const running = await ensureStarted(drive, 0, state);
+  const failed = await sourceFailure(() => pushSource(buildlet, drive));
+  if (failed) return failed;
+  const exit: Exit = { kind: 'exited', code: 0 };
+  await farm.records.saveStep(work, 0, advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit }));
+  return undefined;
+}
+
+/** What goes wrong with the tree is not the command's doing: the end is `infra`, or `skipped` when no machine could hold it. */
+async function sourceFailure<T>(work: () => Promise<T>): Promise<T | AttemptEnd> {
+  try {
+    return await work();
+  } catch (error) {
+    if (isCode(error, 'stale') || isCode(error, 'stopped') || isCode(error, 'cancelled')) throw error;
+    const failure = asCroftError(error, 'internal', 'reading the source');
+    if (failure.code === 'invalid') return { kind: 'skipped', why: errorText(failure) };
+    const cause = failure.code === 'exhausted' ? 'machine-unfit' : 'source-failed';
+    return { kind: 'infra', cause, evidence: errorText(failure) };
+  }
+}
+
+interface PlannedStep {
+  readonly job: Job;
+  readonly step: Step;
+  readonly index: number;
+  readonly state: StepState;
+}
+
+async function ensureStep(drive: Drive, buildlet: Buildlet, { job, step, index, state }: PlannedStep): Promise<AttemptEnd | undefined> {
+  const { work, farm, log, waits } = drive;
+  if (state.kind === 'ended') return endOfStep(step.name, state.exit);
+  const running = await ensureStarted(drive, index, state);
+  const id = runId(work.build, work.attempt, step.name);
+  const spec = {
+    argv: [...step.argv],
+    dir: joinDir(sourceDir(job), step.dir),
+    env: { CI: 'true', ...job.env, ...step.env },
+    limitMs: step.limitMs,
+    outputLimitBytes: farm.outputLimitBytes,
+  };
+  const start = (): Promise<unknown> => buildlet.startOrAttach(id, spec, work.lease.epoch, { signal: waits.signal });
+  await keepTrying(start, { work, farm, signal: waits.signal });
+  const exit = await followRun({ id, logFrom: running.logFrom, buildlet, cancelReason: () => cancelReason(drive) }, drive);
+  const ended = advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit });
+  await farm.records.saveStep(work, index, ended);
+  if (exit.kind === 'killed') return (await cancelEnd(drive)) ?? endOfStep(step.name, exit);
+  return endOfStep(step.name, exit);
+}
+
+/** Stores the intent; after a restart the stored start stands. */
+async function ensureStarted({ work, farm, log }: Drive, index: number, state: StepState): Promise<StepState & { kind: 'running' }> {
+  if (state.kind === 'running') return state;
+  const running = advanceStep(state, { kind: 'started', at: farm.clock.now(), logFrom: log.length });
+  await farm.records.saveStep(work, index, running);
+  return running as StepState & { kind: 'running' };
+}
+
+async function cancelEnd({ work, farm, record, waits }: Drive): Promise<AttemptEnd | undefined> {
+  if (record.cancel) return { kind: 'cancelled', ...record.cancel };
+  if (!waits.cancelled.aborted) return undefined;
+  const { cancel } = await farm.records.load(work);
+  return cancel && { kind: 'cancelled', ...cancel };
+}
+
+async function cancelReason(drive: Drive): Promise<string | undefined> {
+  const end = await cancelEnd(drive);
+  return end?.kind === 'cancelled' ? `${end.by}: ${end.why}` : undefined;
+}
+
+/** Spools are dropped only when the end is stored; whatever is missed here is collected before the machine's next attempt. */
+async function collectRuns(work: Work, farm: FarmDeps, { signal }: DriverWaits): Promise<void> {
+  try {
+    const buildlet = farm.connect(work.lease.machine);
+    const mine = (await buildlet.runs({ signal })).filter((run) => run.id.startsWith(`${work.build}.${work.attempt}.`));
+    for (const run of mine) await buildlet.collect(run.id as ReturnType<typeof runId>, work.lease.epoch, { signal });
+  } catch (error) {
+    farm.log.debug('runs left for the next attempt to collect', { build: work.build, error });
+  }
+}
+
+function joinDir(root: string, dir: string): string {
+  return dir === '.' ? root : `${root}/${dir}`;
+}

@@ -1,0 +1,60 @@
+/** Gives waiting builds to free machines: reads the world, lets `planAssignments` decide, and carries the plan out. */
+import { planAssignments, type MachineView, type Plan, type World } from '@croft/domain/schedule';
+import type { BuilderName, MachineId } from '@croft/domain/names';
+import type { Clock } from '@croft/runtime/clock';
+import { queuedBuilds, runningBuilds } from '@croft/store/build-lists';
+import { lastAttempts, medianDurationMs } from '@croft/store/attempts';
+import type { Database, Sql } from '@croft/store/database';
+import { heldLeases } from '@croft/store/leases';
+import type { WatchedMachine } from '../machines/watch-machines.ts';
+import type { Work } from './work.ts';
+
+export interface ScheduleDeps {
+  readonly db: Database;
+  readonly machines: () => readonly WatchedMachine[];
+  /** Builders that are configured; builds of others wait. */
+  readonly builders: ReadonlySet<BuilderName>;
+  readonly hold: () => string | undefined;
+  readonly clock: Clock;
+}
+
+/** Looked at for each kind of machine; enough to fill every machine many times over. */
+const headLength = 200;
+
+/** The plan for the world as it is now. */
+export async function planNow(deps: ScheduleDeps): Promise<Plan> {
+  return planAssignments(await deps.db.read((sql) => readWorld(sql, deps)));
+}
+
+/** Carries one plan out; what it started is to be driven. */
+export async function scheduleOnce(deps: ScheduleDeps, assign: (plan: Plan['assign'][number]) => Promise<Work | undefined>): Promise<Work[]> {
+  if (!deps.machines().some((machine) => machine.observed.state === 'up')) return [];
+  const { assign: assignments } = await planNow(deps);
+  const works = await Promise.all(assignments.map(assign));
+  return works.filter((work) => work !== undefined);
+}
+
+export async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {
+  const waiting = (await queuedBuilds(sql, { limit: headLength })).filter((build) => builders.has(build.builder));
+  const leased = new Set((await heldLeases(sql)).map((lease) => lease.machine));
+  const ends = await expectedEnds(sql);
+  const views = machines().map(({ observed, seenAt }): MachineView => {
+    const state = leased.has(observed.id) ? 'busy' : observed.state === 'up' && observed.lowDisk !== true ? 'ready' : 'away';
+    const freeAt = ends.get(observed.id);
+    return { id: observed.id, labels: observed.labels, state, seenAt, ...(freeAt === undefined ? {} : { freeAt }) };
+  });
+  return { waiting, machines: views, now: clock.now(), hold: hold() };
+}
+
+/** When each leased machine should be free: the start of its attempt and the builder's median. */
+async function expectedEnds(sql: Sql): Promise<Map<MachineId, number>> {
+  const running = await runningBuilds(sql);
+  const attempts = await lastAttempts(sql, running.map((build) => build.id));
+  const ends = new Map<MachineId, number>();
+  for (const { machine, builder, state } of attempts.values()) {
+    const median = await medianDurationMs(sql, builder);
+    if (median !== undefined) ends.set(machine, state.startedAt + median);
+  }
+  return ends;
+}
+

@@ -1,0 +1,90 @@
+/** What the driver of a build holds and what it needs from the rest of the coordinator: small ports, so that tests can stop it anywhere. */
+import type { StepState } from '@croft/domain/attempt';
+import type { Builder, Job, RepoRevision, Step, Trigger } from '@croft/domain/job';
+import type { BuildId, LeaseId, MachineId } from '@croft/domain/names';
+import type { AttemptEnd } from '@croft/domain/outcome';
+import type { Buildlet } from '@croft/buildlet/client';
+import type { Clock, Waits } from '@croft/runtime/clock';
+import type { Log } from '@croft/runtime/log';
+import type { Random } from '@croft/runtime/random';
+import type { LogSegment } from '@croft/store/logs';
+
+/** One attempt and the lease under which it is driven. Every write shows the epoch. */
+export interface Work {
+  readonly build: BuildId;
+  readonly attempt: number;
+  readonly lease: { readonly id: LeaseId; readonly machine: MachineId; readonly epoch: number };
+}
+
+export interface StepRecord {
+  readonly name: string;
+  readonly state: StepState;
+}
+
+/** What is stored about an attempt; the driver decides from this alone. */
+export interface AttemptRecord {
+  readonly builder: Builder;
+  readonly revisions: readonly RepoRevision[];
+  readonly trigger: Trigger;
+  /** Absent until it was planned. `steps` has the source step first, then the job's. */
+  readonly plan: { readonly job: Job; readonly steps: readonly StepRecord[] } | undefined;
+  readonly logBytes: number;
+  readonly cancel: { readonly by: string; readonly why: string } | undefined;
+}
+
+/** Fenced writes: each throws `stale` when the lease has passed to another holder or ended. */
+export interface BuildRecords {
+  load(work: Work): Promise<AttemptRecord>;
+  plan(work: Work, job: Job, reason: string): Promise<void>;
+  saveStep(work: Work, index: number, state: StepState): Promise<void>;
+  /** Notes how much of the log is durable. */
+  saveLogLength(work: Work, length: { bytes: number; lines: number }): Promise<void>;
+  finish(work: Work, end: AttemptEnd, log: FinishedLog): Promise<void>;
+}
+
+export interface FinishedLog {
+  readonly bytes: number;
+  readonly lines: number;
+  readonly sha1: string;
+  /** The index of its lines. */
+  readonly segments: readonly LogSegment[];
+}
+
+/** The stored log of one attempt while its driver appends to it. */
+export interface AttemptLog extends AsyncDisposable {
+  readonly length: number;
+  append(chunk: Uint8Array): Promise<void>;
+  /** Makes what was appended durable; returns the durable length. */
+  sync(): Promise<{ bytes: number; lines: number }>;
+  /** No more will come. Readers who follow reach their end. */
+  complete(): Promise<FinishedLog>;
+}
+
+export interface StepPlan {
+  readonly steps: readonly Step[];
+  readonly reason: string;
+}
+
+export interface FarmDeps {
+  readonly records: BuildRecords;
+  readonly logs: { resume(work: Work, durableBytes: number): Promise<AttemptLog> };
+  readonly source: {
+    /** The builder's steps, or those found in the tree; a string says why nothing is to be done. */
+    plan(record: AttemptRecord, waits: Waits): Promise<StepPlan | string>;
+    tar(record: AttemptRecord, waits: Waits): AsyncIterable<Buffer>;
+  };
+  connect(machine: MachineId): Buildlet;
+  /** Told when a machine did not answer, so that somebody looks at it. */
+  onUnreachable(machine: MachineId): void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly outputLimitBytes: number;
+}
+
+export interface DriverWaits {
+  /** Aborted to detach: the process stops or the lease is gone. What runs goes on. */
+  readonly signal: AbortSignal;
+  /** Aborted when somebody cancels the build. */
+  readonly cancelled: AbortSignal;
+}

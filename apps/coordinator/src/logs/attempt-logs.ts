@@ -1,0 +1,197 @@
+/**
+ * The stored logs, one per attempt: segments on disk, appended to by the attempt's driver and read by anybody at any offset, the
+ * same way while live and for ever. Exactly the bytes the commands wrote, in order.
+ */
+import { createHash } from 'node:crypto';
+import { rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { BuildId } from '@croft/domain/names';
+import type { Clock, Waits } from '@croft/runtime/clock';
+import { CroftError, systemCode } from '@croft/runtime/errors';
+import type { LogSegment } from '@croft/store/logs';
+import { createLineCounter, decodeLineIndex, encodeLineIndex, lineBlockBytes, placeOfLine, type LineIndex } from '@croft/streams/line-index';
+import { openSegmentLog, type SegmentLog } from '@croft/streams/segment-log';
+import type { AttemptLog, Work } from '../builds/work.ts';
+import type { LogReader } from '../capabilities.ts';
+
+export interface AttemptLogs {
+  /** The log as it was when `durableBytes` were stored; what a dead driver wrote beyond that is dropped and comes again. */
+  resume(work: Work, durableBytes: number): Promise<AttemptLog>;
+  /** The log of an attempt that is running; it may be resumed only a moment later. */
+  follower(build: BuildId, attempt: number): LogReader;
+  /** The log of an attempt that has ended. @throws CroftError `not-found` when its bytes are gone. */
+  reader(build: BuildId, attempt: number, segments: () => Promise<readonly LogSegment[]>): Promise<LogReader>;
+  remove(build: BuildId, attempt: number): Promise<void>;
+  /** Attempts whose logs are being written here. */
+  readonly live: number;
+}
+
+/** Bytes described by one row of the line index. */
+const segmentBytes = 16 * 1024 * 1024;
+
+export function createAttemptLogs(dir: string, clock: Clock): AttemptLogs {
+  const live = new Map<string, LiveLog>();
+  const path = (build: BuildId, attempt: number): string => join(dir, build.slice(1, 3), build, String(attempt));
+  return {
+    get live() {
+      return live.size;
+    },
+    async resume({ build, attempt }, durableBytes) {
+      const at = path(build, attempt);
+      const log = new LiveLog(await openSegmentLog(at), () => live.delete(at));
+      await log.adopt(durableBytes);
+      live.set(at, log);
+      return log;
+    },
+    follower: (build, attempt) => live.get(path(build, attempt))?.reader() ?? startingReader(() => live.get(path(build, attempt)), clock),
+    async reader(build, attempt, segments) {
+      const at = path(build, attempt);
+      await stat(at).catch((error: unknown) => {
+        throw new CroftError('not-found', `the log of build ${build}, attempt ${attempt}, is not stored here`, { cause: error });
+      });
+      return storedReader(await openSegmentLog(at), segments);
+    },
+    async remove(build, attempt) {
+      const at = path(build, attempt);
+      await rm(at, { recursive: true, force: true });
+      await rmdir(dirname(at)).catch((error: unknown) => {
+        if (systemCode(error) !== 'ENOTEMPTY' && systemCode(error) !== 'ENOENT') throw error;
+      });
+    },
+  };
+}
+
+class LiveLog implements AttemptLog {
+  readonly #log: SegmentLog;
+  readonly #onClose: () => void;
+  readonly #hash = createHash('sha1');
+  readonly #lines = createLineCounter();
+
+  constructor(log: SegmentLog, onClose: () => void) {
+    this.#log = log;
+    this.#onClose = onClose;
+  }
+
+  get length(): number {
+    return this.#log.length;
+  }
+
+  async adopt(durableBytes: number): Promise<void> {
+    if (this.#log.length < durableBytes) {
+      throw new CroftError('internal', `a log of ${durableBytes} bytes has only ${this.#log.length} on disk`);
+    }
+    await this.#log.truncate(durableBytes);
+    for await (const chunk of this.#log.read({ from: 0 })) this.#take(chunk);
+  }
+
+  async append(chunk: Uint8Array): Promise<void> {
+    await this.#log.append(chunk);
+    this.#take(chunk);
+  }
+
+  async sync(): Promise<{ bytes: number; lines: number }> {
+    const { bytes, lines } = this.#lines;
+    await this.#log.sync();
+    return { bytes, lines };
+  }
+
+  async complete(): ReturnType<AttemptLog['complete']> {
+    await this.#log.sync();
+    this.#log.finish();
+    const index = this.#lines.index();
+    return { bytes: index.bytes, lines: this.#lines.lines, sha1: this.#hash.copy().digest('hex'), segments: cutIndex(index) };
+  }
+
+  reader(): LogReader {
+    const log = this.#log;
+    return {
+      get length() {
+        return log.length;
+      },
+      get live() {
+        return !log.finished;
+      },
+      read: (range) => log.read(range),
+      follow: (from, waits) => log.follow(from, waits),
+      offsetOfLine: (line) => offsetOfLine(log, this.#lines.index(), line),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#onClose();
+    await this.#log[Symbol.asyncDispose]();
+  }
+
+  #take(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    this.#lines.add(chunk);
+  }
+}
+
+/** Between the start of an attempt, or of this process, and the moment its driver has opened the log. */
+function startingReader(opened: () => LiveLog | undefined, clock: Clock): LogReader {
+  return {
+    length: 0,
+    live: true,
+    async *read(range) {
+      const log = opened();
+      if (log) yield* log.reader().read(range);
+    },
+    async *follow(from, waits) {
+      while (!opened()) await clock.sleep(20, waits);
+      yield* opened()?.reader().follow(from, waits) ?? [];
+    },
+    offsetOfLine: async (line) => opened()?.reader().offsetOfLine(line) ?? 0,
+  };
+}
+
+function storedReader(log: SegmentLog, segments: () => Promise<readonly LogSegment[]>): LogReader {
+  log.finish();
+  return {
+    length: log.length,
+    live: false,
+    read: (range) => log.read(range),
+    follow: (from: number, waits: Waits) => log.follow(from, waits),
+    offsetOfLine: async (line) => offsetOfLine(log, joinIndex(await segments()), line),
+  };
+}
+
+function cutIndex(index: LineIndex): LogSegment[] {
+  const blocks = segmentBytes / lineBlockBytes;
+  const segments: LogSegment[] = [];
+  let linesBefore = 0;
+  for (let n = 0; n * segmentBytes < index.bytes; n += 1) {
+    const counts = index.counts.slice(n * blocks, (n + 1) * blocks);
+    const start = n * segmentBytes;
+    const bytes = Math.min(segmentBytes, index.bytes - start);
+    segments.push({ n, start, bytes, linesBefore, index: encodeLineIndex({ bytes, counts }) });
+    linesBefore += counts.reduce((total, count) => total + count, 0);
+  }
+  return segments;
+}
+
+function joinIndex(segments: readonly LogSegment[]): LineIndex {
+  const parts = segments.map((segment) => decodeLineIndex(segment.index, segment.bytes));
+  const counts = new Uint32Array(parts.reduce((total, part) => total + part.counts.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    counts.set(part.counts, at);
+    at += part.counts.length;
+  }
+  return { bytes: parts.reduce((total, part) => total + part.bytes, 0), counts };
+}
+
+async function offsetOfLine(log: SegmentLog, index: LineIndex, line: number): Promise<number> {
+  const place = placeOfLine(index, line);
+  if (!place) return log.length;
+  let { lines, offset } = place;
+  if (lines === line) return offset;
+  for await (const chunk of log.read({ from: place.offset })) {
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) {
+      lines += 1;
+      if (lines === line) return offset + at + 1;
+    }
+    offset += chunk.length;
+  }
+  return log.length;
+}

@@ -1,0 +1,74 @@
+/** The farm as a whole: machines with what each does and does next, what runs, the head of the queue, repositories, disk. */
+import type { Farm, MachineView } from '@croft/protocol/api';
+import type { Lease } from '@croft/domain/lease';
+import { countByState, queuedBuilds, runningBuilds } from '@croft/store/build-lists';
+import type { Sql } from '@croft/store/database';
+import { heldLeases } from '@croft/store/leases';
+import { listMachines, type Machine } from '@croft/store/machines';
+import { listRepos } from '@croft/store/repos';
+import type { DiskState } from '../disk.ts';
+import type { WatchedMachine } from '../machines/watch-machines.ts';
+import { summarize, type Outlook } from './read-builds.ts';
+
+export interface FarmFacts {
+  readonly version: string;
+  readonly startedAt: number;
+  readonly hold: string | undefined;
+  readonly disk: DiskState;
+  readonly watched: readonly WatchedMachine[];
+}
+
+const shownQueue = 50;
+
+export async function readFarm(sql: Sql, { version, startedAt, hold, disk, watched }: FarmFacts, outlook: Outlook): Promise<Farm> {
+  const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease]));
+  const machines = (await listMachines(sql)).map((machine) => {
+    const now = watched.find((candidate) => candidate.observed.id === machine.id);
+    return toMachineView(machine, leases.get(machine.id), now);
+  });
+  const counts = await countByState(sql);
+  return {
+    version,
+    startedAt,
+    ...(hold === undefined ? {} : { hold }),
+    disk,
+    machines,
+    running: await summarize(sql, await runningBuilds(sql), outlook),
+    queue: await summarize(sql, (await queuedBuilds(sql, { limit: shownQueue })).slice(0, shownQueue), outlook),
+    queueLength: counts.queued,
+    repos: (await listRepos(sql)).map(({ name, url, defaultBranch, lastFetchAt, lastError }) => ({
+      ...{ name, url },
+      ...(defaultBranch === undefined ? {} : { defaultBranch }),
+      ...(lastFetchAt === undefined ? {} : { lastFetchAt }),
+      ...(lastError === undefined ? {} : { error: lastError }),
+    })),
+  };
+}
+
+function toMachineView(machine: Machine, lease: Lease | undefined, now: WatchedMachine | undefined): MachineView {
+  const { id, pool, hostType, labels, createdAt, epoch } = machine;
+  const up = now?.observed.state === 'up';
+  const state = !up ? 'away' : lease ? 'busy' : 'ready';
+  const evidence = up ? undefined : (now?.observed.evidence ?? machine.evidence ?? 'no pool has this machine');
+  const freeBytes = now?.observed.freeBytes;
+  return {
+    ...{ id, pool, hostType, labels: [...labels], state, createdAt, epoch },
+    seenAt: now?.seenAt ?? machine.seenAt,
+    ...(freeBytes === undefined ? {} : { freeBytes }),
+    ...(lease ? { lease: toLeaseView(lease) } : {}),
+    next: nextOf(state, lease, now),
+    ...(evidence === undefined ? {} : { evidence }),
+  };
+}
+
+function toLeaseView({ id, holder, state }: Lease): NonNullable<MachineView['lease']> {
+  const build = holder.kind === 'attempt' ? { build: holder.id.split('.')[0] ?? '' } : {};
+  return { id, holder: holder.id, ...build, epoch: state.epoch, acquiredAt: state.acquiredAt };
+}
+
+function nextOf(state: MachineView['state'], lease: Lease | undefined, now: WatchedMachine | undefined): string {
+  if (now?.observed.lowDisk === true) return 'takes no work until its disk has space again';
+  if (state === 'busy') return 'goes back to the pool when its build has ended';
+  if (state === 'ready') return 'takes the next build that fits';
+  return lease ? 'is started again; if it stays silent its build moves to another machine' : 'is started again by its pool';
+}

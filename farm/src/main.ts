@@ -1,0 +1,32 @@
+/** The main job: the services in one process, buildlets as their own, on this repository or another. Ctrl-C ends all of it. */
+import { fileURLToPath } from 'node:url';
+import { readConfig } from '@croft-apps/coordinator/config';
+import { createCoordinator } from '@croft-apps/coordinator/coordinator';
+import { runMain, type Main } from '@croft/runtime/run-main';
+import { readSettings, usage } from './settings.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+await runMain(async (): Promise<Main> => {
+  const settings = readSettings(process.argv.slice(2), root);
+  if (!settings) {
+    process.stdout.write(`${usage}\n`);
+    return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
+  }
+  const config = readConfig(settings.config);
+  const coordinator = await createCoordinator(config, { env: process.env });
+  const [repo] = config.repos;
+  const lines = [
+    `Croft farms ${repo?.url}`,
+    `  ${coordinator.url}/        commits and builds`,
+    `  ${coordinator.url}/farm    machines and queue`,
+    `  builders: ${config.builders.map((builder) => builder.name).join(', ')}; ${config.pools.map((pool) => pool.size).join('+')} at once; data in ${config.dataDir}`,
+    `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network: there is no isolation on this machine.`,
+    '  Ctrl-C ends everything that was started.',
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+  return {
+    onSignal: () => coordinator.endOnDispose(),
+    [Symbol.asyncDispose]: () => coordinator[Symbol.asyncDispose](),
+  };
+});

@@ -1,0 +1,86 @@
+/** What `npm start` farms: this repository, or the one named with `--repo`. Defaults that fit a laptop of two cores. */
+import { existsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { ConfigInput } from '@croft-apps/coordinator/config';
+import { MINUTE, SECOND } from '@croft/runtime/clock';
+import { CroftError, errorText } from '@croft/runtime/errors';
+
+export interface FarmSettings {
+  readonly config: ConfigInput;
+  /** True when the farmed repository is another one than Croft's own. */
+  readonly foreign: boolean;
+}
+
+export const usage = `Usage: npm start -- [options]
+  --repo PATH_OR_URL   farm another repository; its command is found in each commit's tree
+  --branch NAME        the branch to build (default: the one its HEAD is on); may be repeated
+  --depth N            how many of the newest commits are built (default 5)
+  --at-once N          how many builds at once (default 1)
+  --port N             port on 127.0.0.1 (default 8119; 0 takes a free one)
+  --data-dir PATH      where everything is kept (default .croft/NAME below this clone)
+  --database URL       postgres://… instead of the SQLite file`;
+
+const options = {
+  repo: { type: 'string' },
+  branch: { type: 'string', multiple: true },
+  depth: { type: 'string', default: '5' },
+  'at-once': { type: 'string', default: '1' },
+  port: { type: 'string', default: '8119' },
+  'data-dir': { type: 'string' },
+  database: { type: 'string' },
+  help: { type: 'boolean' },
+} as const;
+
+/** @throws CroftError `invalid` for options it does not know; undefined when help was asked for. */
+export function readSettings(args: readonly string[], root: string): FarmSettings | undefined {
+  const values = parse(args);
+  if (values.help) return undefined;
+  const url = values.repo === undefined ? root : addressOf(values.repo);
+  const name = repoName(url);
+  const foreign = values.repo !== undefined;
+  return {
+    foreign,
+    config: {
+      dataDir: values['data-dir'] ?? join(root, '.croft', name),
+      ...(values.database === undefined ? {} : { databaseUrl: values.database }),
+      port: wholeNumber('--port', values.port),
+      logFile: join(values['data-dir'] ?? join(root, '.croft', name), 'farm.log'),
+      repos: [{ name, url, depth: wholeNumber('--depth', values.depth), branches: values.branch ?? [], pollMs: 5 * SECOND }],
+      builders: foreign ? [{ name: 'ci', repo: name, steps: 'detect' }] : ownBuilders(name),
+      pools: [{ kind: 'local', size: wholeNumber('--at-once', values['at-once']) }],
+    },
+  };
+}
+
+function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof options }>>['values'] {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: false }).values;
+  } catch (error) {
+    throw new CroftError('invalid', errorText(error), { hint: usage });
+  }
+}
+
+/** A path becomes absolute; anything else is left to git. */
+function addressOf(repo: string): string {
+  return existsSync(repo) ? resolve(repo) : repo;
+}
+
+function repoName(url: string): string {
+  const last = basename(url.replace(/[/\\]+$/, '').replace(/\.git$/, ''));
+  const name = last.replaceAll(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 60);
+  return name === '' ? 'repository' : name;
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new CroftError('invalid', `${option} ${text} is not a whole number`, { hint: usage });
+  return Number(text);
+}
+
+function ownBuilders(repo: string): NonNullable<ConfigInput['builders']> {
+  const install = { name: 'install', role: 'setup' as const, argv: ['npm', 'ci', '--prefer-offline', '--no-audit', '--no-fund'], limitMs: 10 * MINUTE };
+  return [
+    { name: 'checks', repo, steps: [install, { name: 'check', role: 'run-tests', argv: ['npm', 'run', 'check'], limitMs: 15 * MINUTE }] },
+    { name: 'unit', repo, steps: [install, { name: 'unit', role: 'run-tests', argv: ['npm', 'run', 'unit'], limitMs: 20 * MINUTE }] },
+  ];
+}

@@ -1,0 +1,253 @@
+/**
+ * Machines that are processes on this computer. Each has a directory that outlives it; a buildlet started over the directory of
+ * one that died kills what that left and serves what nobody collected. They are spoken to like any other machine, on a Unix
+ * socket in a 0700 directory, with a random password.
+ */
+import { spawn } from 'node:child_process';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
+import { parseMachineId, type MachineId } from '@croft/domain/names';
+import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
+import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import type { Random } from '@croft/runtime/random';
+import { planFleet } from './plan-fleet.ts';
+import type { Observed, Pool } from './pool.ts';
+import { isRunning, killProcess, markProcess, type ProcessMark } from './processes.ts';
+import { socketDirectory } from './socket-directory.ts';
+
+export interface LocalPoolOptions {
+  readonly name: string;
+  /** Absolute; holds one directory a machine. */
+  readonly dir: string;
+  readonly size: number;
+  readonly hostType: string;
+  readonly labels: readonly string[];
+  /** Program and first arguments that start a buildlet; flags are added. */
+  readonly command: readonly [string, ...string[]];
+  readonly env: Readonly<Record<string, string>>;
+  /** A buildlet without a coordinator ends itself after this long, ms. */
+  readonly orphanedMs: number;
+}
+
+export interface PoolDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+interface Slot {
+  readonly id: MachineId;
+  readonly buildlet: Buildlet;
+  /** Monotonic ms of its last start by this process. */
+  startedAt: number | undefined;
+  /** How often it was started since it last answered. */
+  starts: number;
+}
+
+const answerMs = 2 * SECOND;
+const startMs = 10 * SECOND;
+
+export async function openLocalPool(options: LocalPoolOptions, deps: PoolDeps): Promise<Pool> {
+  await mkdir(options.dir, { recursive: true, mode: 0o700 });
+  return new LocalPool(options, deps, await socketDirectory(options.dir));
+}
+
+class LocalPool implements Pool {
+  readonly name: string;
+  readonly #options: LocalPoolOptions;
+  readonly #deps: PoolDeps;
+  readonly #sockets: string;
+  readonly #declared: readonly MachineId[];
+  readonly #slots = new Map<MachineId, Slot>();
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: LocalPoolOptions, deps: PoolDeps, sockets: string) {
+    this.name = options.name;
+    this.#options = options;
+    this.#deps = deps;
+    this.#sockets = sockets;
+    this.#declared = Array.from({ length: options.size }, (_, i) => parseMachineId(`${options.name}-${i + 1}`));
+  }
+
+  reconcile(waits: Waits): Promise<readonly Observed[]> {
+    return this.#inTurn(async () => {
+      const before = await this.#observeAll(waits);
+      for (const action of planFleet(this.#declared, before)) {
+        waits.signal?.throwIfAborted();
+        if (action.kind === 'start') await this.#start(action.id);
+        else await this.#remove(action.id, waits);
+      }
+      return before.filter(({ id }) => this.#declared.includes(id));
+    });
+  }
+
+  connect(id: MachineId): Buildlet {
+    const slot = this.#slots.get(id);
+    if (!slot) throw new CroftError('not-found', `pool ${this.name} has no machine ${id}`);
+    return slot.buildlet;
+  }
+
+  replace(id: MachineId, why: string, waits: Waits): Promise<void> {
+    return this.#inTurn(async () => {
+      this.#deps.log.warn('machine replaced', { machine: id, why });
+      await this.#kill(id);
+      await this.#observe(id, waits);
+    });
+  }
+
+  endAll(waits: Waits): Promise<void> {
+    return this.#inTurn(async () => {
+      await Promise.all((await this.#known()).map((id) => this.#end(id, waits)));
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#turn.catch(() => undefined);
+    await Promise.all([...this.#slots.values()].map((slot) => slot.buildlet[Symbol.asyncDispose]()));
+    this.#slots.clear();
+  }
+
+  /** One at a time, so that a machine is never started twice. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work, work);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async #known(): Promise<MachineId[]> {
+    const names = await readdir(this.#options.dir, { withFileTypes: true });
+    const present = names.filter((entry) => entry.isDirectory() && entry.name.startsWith(`${this.name}-`));
+    return [...new Set([...this.#declared, ...present.map((entry) => parseMachineId(entry.name))])];
+  }
+
+  async #observeAll(waits: Waits): Promise<Observed[]> {
+    return Promise.all((await this.#known()).map((id) => this.#observe(id, waits)));
+  }
+
+  async #observe(id: MachineId, { signal }: Waits): Promise<Observed> {
+    const slot = await this.#slot(id);
+    const { hostType, labels } = this.#options;
+    try {
+      const { Croft } = await slot.buildlet.status({ signal: anySignal(signal, this.#deps.clock.deadline(answerMs)) });
+      slot.starts = 0;
+      return { id, hostType, labels, state: 'up', boot: Croft?.boot, freeBytes: Croft?.freeBytes, lowDisk: Croft?.lowDisk };
+    } catch (error) {
+      signal?.throwIfAborted();
+      const evidence = `its buildlet does not answer: ${errorText(error)}`;
+      const mark = await this.#readMark(id);
+      const running = mark !== undefined && (await isRunning(mark));
+      const young = slot.startedAt !== undefined && this.#deps.clock.monotonic() - slot.startedAt < startMs;
+      if (running) return { id, hostType, labels, state: young ? 'starting' : 'silent', evidence };
+      const nobody = ['ECONNREFUSED', 'ENOENT', 'ECONNRESET'].includes(systemCode(error) ?? '');
+      return { id, hostType, labels, state: nobody || mark ? 'down' : 'silent', evidence: `${evidence}; ${mark ? `process ${mark.pid} is gone` : 'no process'}` };
+    }
+  }
+
+  async #slot(id: MachineId): Promise<Slot> {
+    const known = this.#slots.get(id);
+    if (known) return known;
+    const dir = this.#dir(id);
+    await mkdir(join(dir, 'work'), { recursive: true, mode: 0o700 });
+    const password = await this.#password(id);
+    const buildlet = createBuildlet({ socketPath: this.#socket(id), password }, { clock: this.#deps.clock });
+    const slot: Slot = { id, buildlet, startedAt: undefined, starts: 0 };
+    this.#slots.set(id, slot);
+    return slot;
+  }
+
+  /** Made once for each machine's directory; readable by its owner alone. */
+  async #password(id: MachineId): Promise<string> {
+    const path = join(this.#dir(id), 'password');
+    try {
+      return await readFile(path, 'utf8');
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+    }
+    const password = this.#deps.random.hex(32);
+    await writeFile(`${path}.new`, password, { mode: 0o600, flush: true });
+    await rename(`${path}.new`, path);
+    return password;
+  }
+
+  async #start(id: MachineId): Promise<void> {
+    const slot = await this.#slot(id);
+    const pause = Math.min(30 * SECOND, slot.starts === 0 ? 0 : 250 * 2 ** slot.starts);
+    if (slot.startedAt !== undefined && this.#deps.clock.monotonic() - slot.startedAt < pause) return;
+    slot.startedAt = this.#deps.clock.monotonic();
+    slot.starts += 1;
+    const dir = this.#dir(id);
+    const output = await open(join(dir, 'buildlet.log'), 'a', 0o600);
+    try {
+      const [program, ...first] = this.#options.command;
+      const flags = ['-workdir', join(dir, 'work'), '-listen', `unix:${this.#socket(id)}`, '--state-dir', join(dir, 'state')];
+      const child = spawn(program, [...first, ...flags, '--orphaned-after', String(this.#options.orphanedMs)], {
+        cwd: dir,
+        detached: true,
+        stdio: ['ignore', output.fd, output.fd],
+        env: { ...this.#options.env, META_password: `@${join(dir, 'password')}` },
+      });
+      const spawned = Promise.withResolvers<void>();
+      child.once('spawn', () => spawned.resolve());
+      child.once('error', (error) => spawned.reject(new CroftError('internal', `starting the buildlet of ${id}`, { cause: error })));
+      child.unref();
+      await spawned.promise;
+      await this.#writeMark(id, await markProcess(child.pid ?? 0));
+      this.#deps.log.info('machine started', { machine: id, pid: child.pid });
+    } finally {
+      await output.close();
+    }
+  }
+
+  async #end(id: MachineId, waits: Waits): Promise<void> {
+    const slot = await this.#slot(id);
+    const signal = anySignal(waits.signal, this.#deps.clock.deadline(answerMs));
+    await slot.buildlet.halt(undefined, { signal }).catch(() => undefined);
+    const mark = await this.#readMark(id);
+    const deadline = this.#deps.clock.monotonic() + 5 * SECOND;
+    while (mark && (await isRunning(mark)) && this.#deps.clock.monotonic() < deadline) await this.#deps.clock.sleep(20, waits);
+    await this.#kill(id);
+  }
+
+  async #kill(id: MachineId): Promise<void> {
+    const mark = await this.#readMark(id);
+    if (mark) await killProcess(mark);
+  }
+
+  /** A dead machine's commands can only be found by a buildlet over its directory, so one is started to clean up and end. */
+  async #remove(id: MachineId, waits: Waits): Promise<void> {
+    await this.#start(id);
+    for (let tries = 0; tries < 100; tries += 1) {
+      const { state } = await this.#observe(id, waits);
+      if (state === 'up') break;
+      await this.#deps.clock.sleep(50, waits);
+    }
+    await this.#end(id, waits);
+    await this.#slots.get(id)?.buildlet[Symbol.asyncDispose]();
+    this.#slots.delete(id);
+    await rm(this.#dir(id), { recursive: true, force: true });
+  }
+
+  #dir(id: MachineId): string {
+    return join(this.#options.dir, id);
+  }
+
+  #socket(id: MachineId): string {
+    return join(this.#sockets, `${id}.sock`);
+  }
+
+  async #readMark(id: MachineId): Promise<ProcessMark | undefined> {
+    try {
+      return JSON.parse(await readFile(join(this.#dir(id), 'process.json'), 'utf8')) as ProcessMark;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #writeMark(id: MachineId, mark: ProcessMark): Promise<void> {
+    const path = join(this.#dir(id), 'process.json');
+    await writeFile(`${path}.new`, JSON.stringify(mark));
+    await rename(`${path}.new`, path);
+  }
+}

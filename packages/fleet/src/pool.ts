@@ -1,0 +1,34 @@
+/**
+ * The port of every machine pool. A pool owns machines of one provider: it makes them, finds them again, and ends them. It is
+ * level-triggered: `reconcile` compares what is declared with what the provider says exists, and acts.
+ */
+import type { MachineId } from '@croft/domain/names';
+import type { Buildlet } from '@croft/buildlet/client';
+import type { Waits } from '@croft/runtime/clock';
+
+/** One machine as the provider and its buildlet show it. */
+export interface Observed {
+  readonly id: MachineId;
+  readonly hostType: string;
+  readonly labels: readonly string[];
+  /** `up` answers now; `starting` was just made; `silent` exists but does not answer; `down` is certainly not running. */
+  readonly state: 'up' | 'starting' | 'silent' | 'down';
+  /** Changes with every start of its buildlet. */
+  readonly boot?: string | undefined;
+  readonly freeBytes?: number | undefined;
+  readonly lowDisk?: boolean | undefined;
+  /** What was seen, one sentence; for anything but `up`. */
+  readonly evidence?: string | undefined;
+}
+
+export interface Pool extends AsyncDisposable {
+  readonly name: string;
+  /** Looks at every machine, starts what is missing, ends what is not declared. Disposing stops this and leaves the machines. */
+  reconcile(waits: Waits): Promise<readonly Observed[]>;
+  /** @throws CroftError `not-found` for a machine that is not this pool's. */
+  connect(id: MachineId): Buildlet;
+  /** Destroys a machine that is not trusted any more; the next `reconcile` makes another in its place. */
+  replace(id: MachineId, why: string, waits: Waits): Promise<void>;
+  /** Ends every machine with all that runs on it. */
+  endAll(waits: Waits): Promise<void>;
+}
