@@ -61,7 +61,7 @@ async function* inflated(input: ByteInput, waits: Waits): AsyncGenerator<Buffer,
         consumed = true;
         bell.ring();
       });
-      for (let idle = false; !idle; ) {
+      for (let idle = false; !idle;) {
         idle = consumed;
         for (let out = read(inflate); out; out = read(inflate)) yield out;
         if (failure) throw new CroftError('invalid', `flate: ${errorText(failure)}`, { cause: failure });

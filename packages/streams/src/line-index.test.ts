@@ -1,7 +1,15 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { countNewlines, createLineCounter, decodeLineIndex, encodeLineIndex, lineBlockBytes, placeOfLine, placeOfOffset } from './line-index.ts';
+import {
+  countNewlines,
+  createLineCounter,
+  decodeLineIndex,
+  encodeLineIndex,
+  lineBlockBytes,
+  placeOfLine,
+  placeOfOffset,
+} from './line-index.ts';
 
 /** Logs of up to a few blocks, from a short pattern, so that any byte may be a newline. */
 const logs = fc
@@ -17,7 +25,9 @@ function newlines(bytes: Uint8Array): number[] {
 }
 
 test('newlines are counted exactly in any range of any bytes', () => {
-  const bytes = fc.uint8Array({ maxLength: 3000 }).map((raw) => raw.map((byte) => (byte < 64 ? 0x0a : byte < 96 ? 0x8a : byte < 128 ? 0x0b : byte)));
+  const bytes = fc
+    .uint8Array({ maxLength: 3000 })
+    .map((raw) => raw.map((byte) => (byte < 64 ? 0x0a : byte < 96 ? 0x8a : byte < 128 ? 0x0b : byte)));
   fc.assert(
     fc.property(bytes, fc.nat(), fc.nat(), (all, a, b) => {
       const [from, to] = [a % (all.length + 1), b % (all.length + 1)].toSorted((x, y) => x - y) as [number, number];

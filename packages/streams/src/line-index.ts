@@ -37,7 +37,7 @@ export function createLineCounter(from?: LineIndex): LineCounter {
       return bytes;
     },
     add(chunk) {
-      for (let at = 0; at < chunk.length; ) {
+      for (let at = 0; at < chunk.length;) {
         const block = Math.floor(bytes / lineBlockBytes);
         if (block >= counts.length) counts = grown(counts);
         const length = Math.min(chunk.length - at, lineBlockBytes - (bytes % lineBlockBytes));
@@ -105,7 +105,7 @@ export function countNewlines(bytes: Uint8Array, from: number, to: number): numb
   let at = from;
   for (; at < to && (bytes.byteOffset + at) % 4 !== 0; at += 1) if (bytes[at] === 0x0a) count += 1;
   const words = at < to ? new Int32Array(bytes.buffer, bytes.byteOffset + at, (to - at) >> 2) : new Int32Array(0);
-  for (let word = 0; word < words.length; ) {
+  for (let word = 0; word < words.length;) {
     const end = Math.min(words.length, word + 255);
     let found = 0;
     for (; word < end; word += 1) {

@@ -66,7 +66,7 @@ export function splitName(name: string): { prefix: string; name: string } | unde
 /** @throws CroftError `invalid` when the records are not well formed. */
 export function parsePax(data: Buffer): Map<string, string> {
   const records = new Map<string, string>();
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const space = data.indexOf(0x20, at);
     const digits = space < 0 ? '' : data.toString('latin1', at, space);
     const end = at + Number(digits);

@@ -41,7 +41,7 @@ export class TarParser {
 
   /** @throws CroftError `invalid` (Go's texts), and whatever the sink throws; the parser is of no use afterwards. */
   push(chunk: Buffer): void {
-    for (let at = 0; at < chunk.length && !this.ended; ) {
+    for (let at = 0; at < chunk.length && !this.ended;) {
       if (this.#content > 0) at = this.#pass(chunk, at);
       else if (this.#padding > 0 && !this.#meta) at = this.#skip(chunk, at);
       else at = this.#gather(chunk, at);
@@ -94,13 +94,15 @@ export class TarParser {
     if (header.size < 0) throw invalidHeader();
     this.#padding = paddingOf(header.size);
     if (isMeta(raw.type)) return this.#startMeta(raw.type, raw.size);
-    if ([...this.#overrides.keys()].some((key) => key.startsWith('GNU.sparse.'))) throw new CroftError('invalid', 'tar error: sparse files are not supported');
+    if ([...this.#overrides.keys()].some((key) => key.startsWith('GNU.sparse.')))
+      throw new CroftError('invalid', 'tar error: sparse files are not supported');
     this.#overrides = new Map();
     this.#startEntry(header);
   }
 
   #startMeta(type: Meta, size: number): void {
-    if (size > maxMetaBytes) throw new CroftError('invalid', `tar error: a name or extended header of ${size} bytes is larger than ${maxMetaBytes}`);
+    if (size > maxMetaBytes)
+      throw new CroftError('invalid', `tar error: a name or extended header of ${size} bytes is larger than ${maxMetaBytes}`);
     if (size === 0) return;
     this.#meta = type;
     this.#missing = size;

@@ -54,7 +54,12 @@ export async function unpackTarGz(source: AsyncIterable<Uint8Array>, root: strin
   }
 }
 
-async function unpack(plain: AsyncGenerator<Buffer, void>, input: ByteInput, writer: TreeWriter, { signal, limits }: UnpackOptions): Promise<void> {
+async function unpack(
+  plain: AsyncGenerator<Buffer, void>,
+  input: ByteInput,
+  writer: TreeWriter,
+  { signal, limits }: UnpackOptions,
+): Promise<void> {
   const parser = new TarParser(writer);
   let size = 0;
   try {

@@ -60,7 +60,7 @@ export class TreeWriter implements TarSink {
     const file = this.#file;
     if (!file) return;
     attempt(file.header, () => {
-      for (let at = 0; at < piece.length; ) at += fs.writeSync(file.fd, piece, at);
+      for (let at = 0; at < piece.length;) at += fs.writeSync(file.fd, piece, at);
     });
     this.bytes += piece.length;
   }
@@ -104,7 +104,10 @@ export class TreeWriter implements TarSink {
       if (systemCode(error) !== 'EEXIST') throw error;
       const found = fs.lstatSync(this.#at(path));
       if (found.isSymbolicLink()) {
-        throw new CroftError('invalid', `tar file entry ${quoteName(header.name)} goes through ${quoteName(path)}, which is a symbolic link`);
+        throw new CroftError(
+          'invalid',
+          `tar file entry ${quoteName(header.name)} goes through ${quoteName(path)}, which is a symbolic link`,
+        );
       }
       if (!found.isDirectory()) throw error;
     }
