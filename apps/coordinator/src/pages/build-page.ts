@@ -1,0 +1,113 @@
+/** One build: how it stands and why, its attempts, the steps of one of them, and the log. */
+import { html } from 'hono/html';
+import type { AttemptView, BuildDetail, RoleName } from '@croft/protocol/api';
+import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
+import { badge, lookOfAttempt, lookOfBuild, word } from '@croft/web/html/state';
+import { endDetail } from './end-text.ts';
+import { logPanel, logSource, type LogTail } from './log-panel.ts';
+import { stepList } from './step-list.ts';
+
+export interface BuildPageView {
+  readonly build: BuildDetail;
+  /** The attempt that is shown; undefined while there is none. */
+  readonly attempt: AttemptView | undefined;
+  /** True when the address names it: then a later attempt does not replace it. */
+  readonly chosen: boolean;
+  readonly tail: LogTail | undefined;
+  readonly who: { readonly name: string; readonly may: (role: RoleName) => boolean };
+  readonly now: number;
+}
+
+export function buildPage(view: BuildPageView): Html {
+  return html`${buildFragment(view)}${logPanel(view.build, view.attempt, view.tail)}`;
+}
+
+/** What changes while one looks; the log does so by itself. */
+export function buildFragment(view: BuildPageView): Html {
+  const { build, attempt, chosen, now } = view;
+  const address = chosen && attempt ? `${build.url}?attempt=${attempt.number}` : build.url;
+  return html`<div id="build" class="live build ${lookOfBuild(build)}" data-live="${build.state === 'queued' ? 'build farm' : 'build'}" data-build="${build.id}" hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+${head(view)}
+${build.wait ? waiting(build.wait, build.since, now) : ''}
+${build.attemptList.length > 1 ? attempts(view) : ''}
+${attempt ? shownAttempt(attempt, view) : html`<p class="nothing">No attempt has begun. Steps and the log appear here when one does.</p>`}
+${logSource(build, attempt)}
+</div>`;
+}
+
+export function buildTitle(build: BuildDetail): string {
+  return `${word(lookOfBuild(build))}: ${build.builder} at ${build.revision.slice(0, 7)}`;
+}
+
+function head(view: BuildPageView): Html {
+  const { build, now } = view;
+  const commit = build.commit;
+  return html`<header class="head">
+<div class="headline">
+<h1>${badge(lookOfBuild(build))} <span class="name">${bdi(build.builder)}</span> <span class="at">at <a href="/?${new URLSearchParams({ repo: build.repo }).toString()}">${bdi(build.repo)}</a> <code title="${build.revision}">${build.revision.slice(0, 12)}</code></span></h1>
+${actions(view)}
+</div>
+${commit ? html`<p class="commit-line"><strong>${bdi(commit.subject)}</strong> <span class="dim">${bdi(commit.authorName)}, ${instant(commit.committedAt, now)}</span></p>` : ''}
+${build.end && build.end.kind !== 'passed' ? html`<p class="end-line">${endDetail(build.end)}</p>` : ''}
+<ul class="meta">
+<li>${triggerText(build)}</li>
+<li>band ${build.band}</li>
+<li>${timing(build, now)}</li>
+${build.attempts > 1 ? html`<li>${plural(build.attempts, 'attempt')}</li>` : ''}
+<li class="id"><code>${build.id}</code></li>
+</ul>
+${build.state === 'running' && build.startedAt !== undefined && build.expectedEndAt !== undefined ? html`<div class="expected">${progress(build.startedAt, build.expectedEndAt, now)}<span>expected to end ${instant(build.expectedEndAt, now)}</span></div>` : ''}
+</header>`;
+}
+
+function triggerText({ trigger }: BuildDetail): Html {
+  const { kind, ref } = trigger;
+  if (kind === 'branch') return html`new on branch ${bdi(ref)}`;
+  return kind === 'change' ? html`proposed change ${bdi(ref)}` : html`asked for by ${bdi(ref)}`;
+}
+
+function timing(build: BuildDetail, now: number): Html {
+  if (build.state === 'queued') return html`waiting ${span(build.since, undefined, now)}`;
+  const from = build.startedAt ?? build.since;
+  if (build.state !== 'ended') return html`for ${span(from, undefined, now)}, begun ${instant(from, now)}`;
+  const to = build.endedAt ?? build.since;
+  return html`took ${span(from, to, now)}, ended ${instant(to, now)}`;
+}
+
+function waiting(wait: NonNullable<BuildDetail['wait']>, since: number, now: number): Html {
+  return html`<section class="wait" aria-label="Why it waits"><strong>Waits: ${bdi(wait.text)}</strong>
+<span>place ${wait.position + 1} among those that need the same kind of machine · ${
+    wait.expectedAt === undefined ? 'expected start unknown' : html`expected to start ${instant(wait.expectedAt, now)}`
+  } · since ${instant(since, now)}</span></section>`;
+}
+
+/**
+ * Both ask before they act, without a script too. Kept as they are while the page renews itself, so that nothing typed is lost.
+ */
+function actions({ build, who }: BuildPageView): Html {
+  if (!who.may('developer')) return html``;
+  const form = (action: 'cancel' | 'retry', text: string, key: string, fields: Html): Html =>
+    html`<details class="act" id="act-${action}" data-keep><summary data-key="${key}" data-key-text="${text}">${text}…</summary>
+<form method="post" action="${build.url}/${action}" hx-post="${build.url}/${action}" hx-target="#build" hx-swap="morph">${fields}<p class="dim">Recorded as done by ${bdi(who.name)}.</p></form></details>`;
+  if (build.state === 'cancelling') return html``;
+  if (build.state === 'ended') {
+    return form('retry', 'Retry', 'r', html`<p>Runs all steps again as attempt ${build.attempts + 1}. What is there is kept.</p><button class="primary">Retry this build</button>`);
+  }
+  return form('cancel', 'Cancel', 'c', html`<label>Why? <input name="why" maxlength="500" required autocomplete="off" placeholder="superseded, stuck, …"></label><button class="danger">Cancel this build</button>`);
+}
+
+function attempts({ build, attempt: shown, now }: BuildPageView): Html {
+  return html`<nav aria-label="Attempts"><ol class="attempts">${build.attemptList.map((attempt) => {
+    const current = attempt.number === shown?.number;
+    return html`<li id="attempt-${attempt.number}" class="${current ? 'current' : ''}"><a href="${build.url}?attempt=${attempt.number}" ${current ? html`aria-current="true"` : ''}>${badge(lookOfAttempt(attempt), `Attempt ${attempt.number}`)} <span class="dim">${word(lookOfAttempt(attempt))}, ${span(attempt.startedAt, attempt.endedAt, now)}</span></a>${
+      attempt.end && attempt.end.kind !== 'passed' ? html`<p>${endDetail(attempt.end)}</p>` : ''
+    }</li>`;
+  })}</ol></nav>`;
+}
+
+function shownAttempt(attempt: AttemptView, { now }: BuildPageView): Html {
+  return html`<section class="attempt" aria-label="Attempt ${attempt.number}">
+<ul class="meta"><li>on ${bdi(attempt.machine)}</li>${attempt.reason ? html`<li>${bdi(attempt.reason)}</li>` : ''}${attempt.configHash ? html`<li>configuration <code>${plain(attempt.configHash)}</code></li>` : ''}</ul>
+${stepList(attempt, now)}
+</section>`;
+}

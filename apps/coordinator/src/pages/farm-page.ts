@@ -1,0 +1,117 @@
+/** The farm: what it has, what that does, what waits and why, and what happens next. */
+import { html } from 'hono/html';
+import type { BuildSummary, Farm, MachineView } from '@croft/protocol/api';
+import { formatBytes } from '@croft/web/html/format';
+import { notice } from '@croft/web/html/document';
+import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
+import { badge, lookOfBuild, lookOfMachine } from '@croft/web/html/state';
+
+export interface FarmView {
+  readonly farm: Farm;
+  readonly now: number;
+}
+
+export function farmPage(view: FarmView): Html {
+  return html`<h1 class="unseen">Farm</h1>${farmFragment(view)}`;
+}
+
+export function farmFragment({ farm, now }: FarmView): Html {
+  return html`<div id="farm" class="live farm" data-live="farm build commits" hx-get="/farm" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+${farm.hold ? notice('warning', bdi(farm.hold)) : ''}
+${facts(farm, now)}
+${section('Running', farm.running.length, running(farm.running, now), 'Nothing runs at the moment.')}
+${section('Waiting', farm.queueLength, queue(farm, now), 'Nothing waits: every commit the farm knows of has been built or is being built.')}
+${section('Machines', farm.machines.length, machines(farm.machines, now), 'No machine is known. The local pool starts its own; others dial in.')}
+${section('Leases', farm.machines.filter(({ lease }) => lease).length, leases(farm.machines, now), 'Nobody holds a machine.')}
+${section('Repositories', farm.repos.length, repositories(farm, now), 'No repository. Start the farm with --repo PATH_OR_URL.')}
+</div>`;
+}
+
+function facts({ machines: all, running: now_, queueLength, disk, version, startedAt }: Farm, now: number): Html {
+  const count = (state: MachineView['state']): number => all.filter((machine) => machine.state === state).length;
+  const away = count('away') + count('gone');
+  return html`<dl class="facts">
+<div><dt>Running</dt><dd>${now_.length}</dd></div>
+<div><dt>Waiting</dt><dd>${queueLength}</dd></div>
+<div><dt>Machines</dt><dd>${count('ready') + count('busy')} <small>${count('busy')} busy${away > 0 ? html`, <strong class="warn">${away} away</strong>` : ''}</small></dd></div>
+<div><dt>Free disk</dt><dd>${formatBytes(disk.freeBytes)} <small>${disk.ok ? html`stops below ${formatBytes(disk.lowWaterBytes)}` : html`<strong class="warn">below ${formatBytes(disk.lowWaterBytes)}</strong>`}</small></dd></div>
+<div><dt>Up</dt><dd>${span(startedAt, undefined, now)} <small>Croft ${bdi(version)}</small></dd></div>
+</dl>`;
+}
+
+function section(title: string, count: number, table: Html, empty: string): Html {
+  return html`<section aria-labelledby="${title.toLowerCase()}"><h2 id="${title.toLowerCase()}">${title} <small>${count}</small></h2>${
+    count === 0 ? html`<p class="nothing">${empty}</p>` : table
+  }</section>`;
+}
+
+/** A table that becomes a list of cards where it is narrow; the heads are repeated there by `data-head`. */
+function table(heads: readonly string[], rows: readonly (readonly (Html | string)[])[], label: string): Html {
+  return html`<table class="list" aria-label="${label}"><thead><tr>${heads.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
+${rows.map((cells) => html`<tr>${cells.map((cell, at) => (at === 0 ? html`<th scope="row">${cell}</th>` : html`<td data-head="${heads[at] ?? ''}">${cell}</td>`))}</tr>
+`)}</tbody></table>`;
+}
+
+function buildLink(build: BuildSummary): Html {
+  return html`<a href="${build.url}">${bdi(build.builder)}</a> <span class="dim">${bdi(build.repo)} <code>${build.revision.slice(0, 7)}</code></span>`;
+}
+
+function running(builds: readonly BuildSummary[], now: number): Html {
+  const rows = builds.map((build) => [
+    buildLink(build),
+    badge(lookOfBuild(build)),
+    span(build.startedAt ?? build.since, undefined, now),
+    build.expectedEndAt === undefined ? html`<span class="dim">unknown, the first of its kind</span>` : html`${progress(build.startedAt ?? build.since, build.expectedEndAt, now)} ${instant(build.expectedEndAt, now)}`,
+    `${build.attempts}`,
+  ]);
+  return table(['Build', 'State', 'For', 'Expected end', 'Attempt'], rows, 'Running builds');
+}
+
+function queue({ queue: builds, queueLength }: Farm, now: number): Html {
+  const rows = builds.map((build, at) => [
+    buildLink(build),
+    html`<span class="num">#${at + 1}</span>`,
+    build.band,
+    build.wait ? bdi(build.wait.text) : 'is being looked at',
+    build.wait?.expectedAt === undefined ? html`<span class="dim">unknown</span>` : instant(build.wait.expectedAt, now),
+    instant(build.since, now),
+  ]);
+  const rest = queueLength - builds.length;
+  return html`${table(['Build', 'Place', 'Band', 'Why it waits', 'Expected start', 'Since'], rows, 'Waiting builds')}${rest > 0 ? html`<p class="nothing">and ${plural(rest, 'more build')}</p>` : ''}`;
+}
+
+function machines(all: readonly MachineView[], now: number): Html {
+  const rows = all.map((machine) => [
+    html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>`,
+    badge(lookOfMachine(machine), machine.state),
+    machine.labels.map((label) => html`<span class="label">${bdi(label)}</span> `) as unknown as Html,
+    machine.lease ? holder(machine.lease) : html`<span class="dim">nothing</span>`,
+    html`${instant(machine.createdAt, now)}`,
+    html`${instant(machine.seenAt, now)}`,
+    machine.freeBytes === undefined ? html`<span class="dim">–</span>` : formatBytes(machine.freeBytes),
+    html`${bdi(machine.next)}${machine.evidence ? html` <span class="dim">${bdi(machine.evidence)}</span>` : ''}`,
+  ]);
+  return table(['Machine', 'State', 'Labels', 'Does', 'Made', 'Last heard', 'Free disk', 'Next'], rows, 'Machines');
+}
+
+function leases(all: readonly MachineView[], now: number): Html {
+  const rows = all.flatMap(({ id, lease }) =>
+    lease ? [[html`<code>${bdi(lease.id)}</code>`, bdi(id), holder(lease), `${lease.epoch}`, html`${instant(lease.acquiredAt, now)}`]] : [],
+  );
+  return table(['Lease', 'Machine', 'Holder', 'Epoch', 'Taken'], rows, 'Leases');
+}
+
+function holder({ holder: name, build }: NonNullable<MachineView['lease']>): Html {
+  return build === undefined ? bdi(name) : html`<a href="/builds/${encodeURIComponent(build)}">${bdi(name)}</a>`;
+}
+
+function repositories({ repos }: Farm, now: number): Html {
+  const rows = repos.map((repo) => [
+    html`<a href="/?${new URLSearchParams({ repo: repo.name }).toString()}">${bdi(repo.name)}</a>`,
+    html`<span title="${plain(repo.url)}">${bdi(repo.url)}</span>`,
+    repo.defaultBranch === undefined ? html`<span class="dim">unknown</span>` : bdi(repo.defaultBranch),
+    repo.lastFetchAt === undefined ? html`<span class="dim">never</span>` : instant(repo.lastFetchAt, now),
+    repo.error === undefined ? badge('passed', 'fine') : html`${badge('infra', 'error')} ${bdi(repo.error)}`,
+  ]);
+  return table(['Repository', 'From', 'Default branch', 'Last fetch', 'Health'], rows, 'Repositories');
+}

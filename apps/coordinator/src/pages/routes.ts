@@ -1,0 +1,149 @@
+/** The pages' addresses. A request from htmx gets the part that renews itself, everybody else the whole page. */
+import { Hono } from 'hono';
+import { roleNames, cancelRequestSchema, type AttemptView, type BuildDetail, type RoleName } from '@croft/protocol/api';
+import { parseBuildId } from '@croft/domain/names';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import type { Clock } from '@croft/runtime/clock';
+import { readForm, parseInput } from '@croft/web/body';
+import { requireRole, type Identity } from '@croft/web/identity';
+import { document, type Frame, type Page } from '@croft/web/html/document';
+import type { Html } from '@croft/web/html/markup';
+import { createAssets, type Assets } from '@croft/web/static';
+import type { Capabilities } from '../capabilities.ts';
+import type { AppContext, AppEnv, Pages } from '../routes/context.ts';
+import { buildFragment, buildPage, buildTitle, type BuildPageView } from './build-page.ts';
+import { farmFragment, farmPage } from './farm-page.ts';
+import { gridFragment, gridPage, gridTitle } from './grid-page.ts';
+import { placeIn, readTail } from './log-places.ts';
+import type { LogTail } from './log-panel.ts';
+import { failurePage, failureTitle, signInPage } from './sign-in-page.ts';
+
+export interface PagesDeps {
+  readonly clock: Clock;
+}
+
+export function createPages({ clock }: PagesDeps): Pages {
+  const assets = createAssets();
+  const bare = async (title: string, body: Html): Promise<Awaited<Html>> =>
+    document({ assets: await assets.urls(), now: clock.now(), theme: undefined, who: undefined }, { title, place: 'other', body });
+  return {
+    routes: routes(assets, clock),
+    signIn: (view) => bare('Sign in', signInPage(view)),
+    failure: (view) => bare(failureTitle(view.status), failurePage(view)),
+  };
+}
+
+function routes(assets: Assets, clock: Clock): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  const show = async (c: AppContext, page: Page): Promise<Response> => answer(c, await document(await frame(c, assets, clock), page));
+
+  app.get('/static/*', (c) => assets.respond(c.req.raw));
+
+  app.get('/', async (c) => {
+    const { capabilities } = c.var;
+    const [grid, farm] = await Promise.all([capabilities.grid(gridQuery(c)), capabilities.farm()]);
+    const view = { grid, farm, now: clock.now() };
+    if (isPartial(c)) return answer(c, await gridFragment(view));
+    return show(c, { title: gridTitle(grid), place: 'grid', live: true, body: gridPage(view) });
+  });
+
+  app.get('/farm', async (c) => {
+    const view = { farm: await c.var.capabilities.farm(), now: clock.now() };
+    if (isPartial(c)) return answer(c, await farmFragment(view));
+    return show(c, { title: 'Farm', place: 'farm', live: true, body: farmPage(view) });
+  });
+
+  app.get('/builds/:build', async (c) => {
+    const view = await buildView(c, clock);
+    if (isPartial(c)) return answer(c, await buildFragment(view));
+    const tail = await tailOf(c.var.capabilities, view);
+    return show(c, { title: buildTitle(view.build), place: 'build', live: true, withLog: true, body: buildPage({ ...view, tail }) });
+  });
+
+  app.get('/builds/:build/attempts/:attempt/lines', async (c) => {
+    const [line, offset] = [number(c.req.query('line')), number(c.req.query('offset'))];
+    if (line === undefined && offset === undefined) throw new CroftError('invalid', 'look up a line of a log: give "line" or "offset"');
+    const log = await c.var.capabilities.log(parseBuildId(c.req.param('build')), number(c.req.param('attempt')) ?? 0);
+    return c.json(await placeIn(log, line === undefined ? { offset: offset ?? 0 } : { line }), 200, { 'cache-control': 'no-store' });
+  });
+
+  app.post('/builds/:build/cancel', async (c) => {
+    requireRole(c.var.who, 'developer');
+    const { why } = parseInput(cancelRequestSchema, Object.fromEntries(await readForm(c.req.raw)), 'the form');
+    return act(c, clock, (id) => c.var.capabilities.cancel(id, c.var.who.name, why));
+  });
+
+  app.post('/builds/:build/retry', async (c) => {
+    requireRole(c.var.who, 'developer');
+    return act(c, clock, (id) => c.var.capabilities.retry(id, c.var.who.name));
+  });
+  return app;
+}
+
+/** Does it and shows the build as it is afterwards. Who comes too late sees what it has become: that is not an error to a reader. */
+async function act(c: AppContext, clock: Clock, action: (id: ReturnType<typeof parseBuildId>) => Promise<unknown>): Promise<Response> {
+  const id = parseBuildId(c.req.param('build') ?? '');
+  try {
+    await action(id);
+  } catch (error) {
+    if (!isCode(error, 'conflict')) throw error;
+  }
+  if (!isPartial(c)) return c.redirect(`/builds/${id}`, 303);
+  return answer(c, await buildFragment(await buildView(c, clock)));
+}
+
+async function buildView(c: AppContext, clock: Clock): Promise<BuildPageView> {
+  const id = parseBuildId(c.req.param('build') ?? '');
+  const build = await c.var.capabilities.build(id);
+  if (!build) throw new CroftError('not-found', `there is no build ${id}`, { hint: 'Ids are permanent: if it was here once, this is not the farm that built it.' });
+  const asked = number(c.req.query('attempt'));
+  const attempt = pickAttempt(build, asked);
+  const { who } = c.var;
+  return { build, attempt, chosen: asked !== undefined, tail: undefined, who: { name: who.name, may: (role) => may(who, role) }, now: clock.now() };
+}
+
+function pickAttempt(build: BuildDetail, asked: number | undefined): AttemptView | undefined {
+  if (asked === undefined) return build.attemptList.at(-1);
+  const attempt = build.attemptList.find((candidate) => candidate.number === asked);
+  if (!attempt) throw new CroftError('not-found', `build ${build.id} has no attempt ${asked}`);
+  return attempt;
+}
+
+async function tailOf(capabilities: Capabilities, { build, attempt }: BuildPageView): Promise<LogTail | undefined> {
+  if (!attempt || attempt.log.state === 'expired') return undefined;
+  try {
+    return await readTail(await capabilities.log(parseBuildId(build.id), attempt.number));
+  } catch (error) {
+    if (isCode(error, 'not-found')) return undefined; // removed since it was listed
+    throw error;
+  }
+}
+
+function gridQuery(c: AppContext): { repo: string | undefined; branch: string | undefined; page: number } {
+  const page = c.req.query('page') ?? '0';
+  if (!/^\d{1,9}$/.test(page)) throw new CroftError('invalid', `invalid page value ${JSON.stringify(page.slice(0, 50))}`, { hint: 'Pages are numbered from 0.' });
+  return { repo: c.req.query('repo') || undefined, branch: c.req.query('branch') || undefined, page: Number(page) };
+}
+
+function number(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d{1,16}$/.test(text)) throw new CroftError('invalid', `${JSON.stringify(text.slice(0, 50))} is not a number`);
+  return Number(text);
+}
+
+function may({ role }: Identity, needed: RoleName): boolean {
+  return role !== undefined && roleNames.indexOf(role) >= roleNames.indexOf(needed);
+}
+
+function isPartial(c: AppContext): boolean {
+  return c.req.header('HX-Request') === 'true';
+}
+
+async function frame(c: AppContext, assets: Assets, clock: Clock): Promise<Frame> {
+  const theme = /(?:^|;\s*)croft-theme=(dark|light)(?:;|$)/.exec(c.req.header('cookie') ?? '')?.[1] as 'dark' | 'light' | undefined;
+  return { assets: await assets.urls(), now: clock.now(), theme, who: c.var.who };
+}
+
+function answer(c: AppContext, body: Awaited<Html>): Response {
+  return c.html(body, 200, { 'cache-control': 'no-store', vary: 'HX-Request, Cookie' });
+}

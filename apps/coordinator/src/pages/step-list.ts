@@ -1,0 +1,63 @@
+/** The steps of an attempt: what each ran, how it ended, and when on a common time line. */
+import { html } from 'hono/html';
+import type { AttemptView, StepView } from '@croft/protocol/api';
+import { formatBytes } from '@croft/web/html/format';
+import { bdi, plain, span, type Html } from '@croft/web/html/markup';
+import { glyph, lookOfStep, word } from '@croft/web/html/state';
+
+export function stepList(attempt: AttemptView, now: number): Html {
+  const end = attempt.endedAt ?? now;
+  return html`<ol class="steps" aria-label="Steps">${attempt.steps.map((step) => stepRow(step, attempt, { from: attempt.startedAt, to: Math.max(end, attempt.startedAt + 1), now }))}</ol>`;
+}
+
+interface Scale {
+  readonly from: number;
+  readonly to: number;
+  readonly now: number;
+}
+
+function stepRow(step: StepView, attempt: AttemptView, scale: Scale): Html {
+  const look = lookOfStep(step, attempt);
+  const stopped = attempt.state === 'ended' ? (attempt.endedAt ?? scale.now) : undefined;
+  const output = step.logFrom !== undefined && step.logTo !== undefined ? formatBytes(step.logTo - step.logFrom) : '';
+  const name = html`${glyph(look)}<span class="unseen">${word(look)} </span>${bdi(step.name)}`;
+  return html`<li class="step ${look}" id="step-${step.name}">
+<span class="step-name">${step.logFrom === undefined ? name : html`<a href="#log" data-log-from="${step.logFrom}" data-step title="show its output">${name}</a>`}</span>
+<code class="argv" title="${plain(commandLine(step.argv))}">${bdi(commandLine(step.argv))}</code>
+<span class="exit">${step.exit ? exitText(step.exit) : ''}</span>
+<span class="size num">${output}</span>
+<span class="took">${step.startedAt === undefined ? '' : span(step.startedAt, step.endedAt ?? stopped, scale.now)}</span>
+${bar(step, look, stopped, scale)}
+</li>`;
+}
+
+/** Drawn with attributes: the pages' policy forbids inline styles. */
+function bar(step: StepView, look: string, stopped: number | undefined, { from, to, now }: Scale): Html {
+  if (step.startedAt === undefined) return html`<span class="line"></span>`;
+  const place = (at: number): number => Math.round(((at - from) / (to - from)) * 1000);
+  const start = Math.min(996, Math.max(0, place(step.startedAt)));
+  const width = Math.max(4, Math.min(1000, place(step.endedAt ?? stopped ?? now)) - start);
+  return html`<svg class="line ${look}" viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="1000" height="8"/><rect x="${start}" width="${width}" height="8"/></svg>`;
+}
+
+/** As one could type it; quotes only where they are needed. */
+function commandLine(argv: readonly string[]): string {
+  return argv.map((word_) => (/^[\w@%+=:,./-]+$/.test(word_) ? word_ : `'${word_.replaceAll("'", `'\\''`)}'`)).join(' ').slice(0, 2000);
+}
+
+function exitText(exit: NonNullable<StepView['exit']>): Html | string {
+  switch (exit.kind) {
+    case 'exited':
+      return exit.code === 0 ? '' : `exit ${exit.code}`;
+    case 'signalled':
+      return exit.signal;
+    case 'over-limit':
+      return exit.limit === 'time' ? 'time limit' : 'output limit';
+    case 'not-started':
+    case 'killed':
+    case 'lost':
+      return html`<span title="${plain(exit.reason)}">${exit.kind.replace('-', ' ')}</span>`;
+    default:
+      return exit satisfies never;
+  }
+}

@@ -1,0 +1,149 @@
+/** A farm made up for page tests, which tests change and then tell of, and logs as long as wanted, made while they are read. */
+import type { BuildDetail, Change, Farm, Grid } from '@croft/protocol/api';
+import { CroftError } from '@croft/runtime/errors';
+import type { Waits } from '@croft/runtime/clock';
+import { createBell } from '@croft/runtime/tasks';
+import type { Capabilities, LogReader } from '../capabilities.ts';
+import { testFarm, testGrid, testNow } from './testing-views.ts';
+
+/** Lines of 64 bytes that name themselves; a gigabyte costs nothing until it is read. */
+export function syntheticLog(lines: number): LogReader {
+  const width = 64;
+  const length = lines * width;
+  const line = (at: number): string => {
+    const text = at % 1000 === 999 ? `error: line ${at + 1} is not as it should be` : `\u001b[32mok\u001b[0m ${at + 1} the quick brown fox`;
+    return `${text.padEnd(width - 1, '.')}\n`;
+  };
+  async function* read({ from, to = length }: { from: number; to?: number }): AsyncGenerator<Buffer> {
+    for (let at = from; at < to; ) {
+      const first = Math.floor(at / width);
+      const last = Math.min(Math.ceil(to / width), first + 1024);
+      const chunk = Buffer.from(Array.from({ length: last - first }, (_, index) => line(first + index)).join(''));
+      yield chunk.subarray(at - first * width, Math.min(chunk.length, to - first * width));
+      at = last * width;
+    }
+  }
+  return { length, live: false, read, follow: (from) => read({ from }), offsetOfLine: async (at) => Math.min(length, at * width) };
+}
+
+export interface GrowingLog extends LogReader {
+  write(text: string): void;
+  end(): void;
+}
+
+export function growingLog(start = ''): GrowingLog {
+  let bytes = Buffer.from(start);
+  let live = true;
+  const bells = new Set<ReturnType<typeof createBell>>();
+  const ring = (): void => bells.forEach((bell) => bell.ring());
+  return {
+    get length() {
+      return bytes.length;
+    },
+    get live() {
+      return live;
+    },
+    async *read({ from, to = bytes.length }) {
+      yield bytes.subarray(from, to);
+    },
+    async *follow(from, waits: Waits) {
+      const bell = createBell();
+      bells.add(bell);
+      try {
+        for (let at = from; ; await bell.wait(waits)) {
+          if (at < bytes.length) yield bytes.subarray(at);
+          at = bytes.length;
+          if (!live) return;
+        }
+      } finally {
+        bells.delete(bell);
+      }
+    },
+    async offsetOfLine(line) {
+      let at = 0;
+      for (let left = line; left > 0; left -= 1) {
+        const end = bytes.indexOf(10, at);
+        if (end < 0) return bytes.length;
+        at = end + 1;
+      }
+      return at;
+    },
+    write(text) {
+      bytes = Buffer.concat([bytes, Buffer.from(text)]);
+      ring();
+    },
+    end() {
+      live = false;
+      ring();
+    },
+  };
+}
+
+export interface FakeFarm extends Capabilities {
+  /** What the pages are told; tests change it and then say so. */
+  readonly state: { grid: Grid; farm: Farm; builds: Map<string, BuildDetail>; logs: Map<string, LogReader> };
+  readonly asked: string[];
+  tell(change: Change): void;
+}
+
+export function fakeFarm(): FakeFarm {
+  const listeners = new Set<(change: Change) => void>();
+  const state: FakeFarm['state'] = { grid: testGrid(), farm: testFarm(), builds: new Map(), logs: new Map() };
+  const asked: string[] = [];
+  const must = (id: string): BuildDetail => {
+    const build = state.builds.get(id);
+    if (!build) throw new CroftError('not-found', `there is no build ${id}`);
+    return build;
+  };
+  const move = (id: string, over: Partial<BuildDetail>): BuildDetail => {
+    const build = { ...must(id), ...over };
+    state.builds.set(id, build);
+    return build;
+  };
+  return {
+    state,
+    asked,
+    tell: (change) => listeners.forEach((listener) => listener(change)),
+    grid: async ({ repo, branch, page }) => ({ ...state.grid, page, ...(repo ? { repo } : {}), ...(branch ? { branch } : {}) }),
+    farm: async () => state.farm,
+    build: async (id) => state.builds.get(id),
+    builds: async () => ({ builds: [...state.builds.values()] }),
+    async log(id, attempt) {
+      const log = state.logs.get(`${id}.${attempt}`);
+      if (!log) throw new CroftError('not-found', 'there is no such log');
+      return log;
+    },
+    logByHash: async () => undefined,
+    async cancel(id, by, why) {
+      asked.push(`cancel ${id} ${by}: ${why}`);
+      if (must(id).state === 'ended') throw new CroftError('conflict', 'it has ended');
+      return move(id, { state: 'cancelling' });
+    },
+    async retry(id, by) {
+      asked.push(`retry ${id} ${by}`);
+      if (must(id).state !== 'ended') throw new CroftError('conflict', 'it has not ended');
+      const { end: _end, ...rest } = must(id);
+      state.builds.set(id, { ...rest, state: 'queued', since: testNow, wait: { code: 'machines-busy', text: 'next; 1 of 1 machines busy', position: 0, expectedAt: testNow + 60_000 } });
+      return must(id);
+    },
+    notify: async () => ({ queued: [] }),
+    async *changes({ signal }) {
+      const queue: Change[] = [];
+      const bell = createBell();
+      const listener = (change: Change): void => {
+        queue.push(change);
+        bell.ring();
+      };
+      listeners.add(listener);
+      try {
+        for (;;) {
+          await bell.wait({ signal });
+          yield* queue.splice(0);
+        }
+      } finally {
+        listeners.delete(listener);
+      }
+    },
+    ready: () => ({ ready: true, reasons: [] }),
+  };
+}

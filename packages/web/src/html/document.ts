@@ -1,0 +1,90 @@
+/**
+ * The frame of every page: head, navigation, help, the place for notices. No inline script or style anywhere, so that the
+ * content security policy can forbid them.
+ */
+import { html, raw } from 'hono/html';
+import type { RoleName } from '@croft/protocol/api';
+import type { AssetUrls } from '../static/assets.ts';
+import { glyphs } from './state.ts';
+import { bdi, plain, type Html } from './markup.ts';
+
+export interface Frame {
+  readonly assets: AssetUrls;
+  readonly now: number;
+  /** What this browser was set to by hand; undefined follows its preference. */
+  readonly theme: 'dark' | 'light' | undefined;
+  readonly who: { readonly name: string; readonly role: RoleName | undefined } | undefined;
+}
+
+export interface Page {
+  readonly title: string;
+  readonly place: 'grid' | 'farm' | 'build' | 'other';
+  readonly body: Html;
+  /** Also loads the log viewer. */
+  readonly withLog?: boolean;
+  /** Follows the farm's changes. */
+  readonly live?: boolean;
+  /** Shown beside the navigation. */
+  readonly tools?: Html;
+}
+
+/** htmx may neither evaluate strings nor add styles; answers in error are shown where they say (`HX-Retarget`). */
+const htmxConfig = JSON.stringify({
+  allowEval: false,
+  includeIndicatorStyles: false,
+  selfRequestsOnly: true,
+  historyEnabled: false,
+  allowScriptTags: false,
+  responseHandling: [
+    { code: '204', swap: false },
+    { code: '[2345]..', swap: true },
+  ],
+});
+
+export function document({ assets, now, theme, who }: Frame, page: Page): Html {
+  return html`${raw('<!doctype html>')}
+<html lang="en" data-now="${now}" ${theme ? html`data-theme="${theme}"` : ''}>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="${theme ?? 'light dark'}">
+<meta name="htmx-config" content="${htmxConfig}">
+<title>${plain(page.title)} · Croft</title>
+<link rel="icon" href="${assets['icon.svg']}" type="image/svg+xml">
+<link rel="stylesheet" href="${assets['croft.css']}">
+<script src="${assets['croft.js']}" defer></script>
+${page.withLog ? html`<script src="${assets['log.js']}" defer></script>` : ''}
+</head>
+<body class="at-${page.place}" ${page.live ? html`data-events="/api/v1/events"` : ''}>
+${glyphs}
+<a class="skip" href="#main">Skip to content</a>
+<header class="top">
+  <a class="brand" href="/"><svg aria-hidden="true" viewBox="0 0 16 16"><path d="M1 1h6v6H1zM9 9h6v6H9z"/><path d="M9 1h6v6H9zM1 9h6v6H1z" opacity=".45"/></svg>Croft</a>
+  <nav aria-label="Places">${link('/', 'Builds', page.place === 'grid')}${link('/farm', 'Farm', page.place === 'farm')}</nav>
+  ${page.tools ?? ''}
+  <div class="end">
+    <span id="line" class="line" role="status" hidden>reconnecting…</span>
+    <button type="button" class="quiet" id="theme" hidden>Theme: auto</button>
+    <button type="button" class="quiet" id="help" aria-label="Keyboard shortcuts" title="Keyboard shortcuts (?)" hidden>?</button>
+    ${whoText(who)}
+  </div>
+</header>
+<div id="notice" role="alert"></div>
+<main id="main" tabindex="-1">${page.body}</main>
+</body>
+</html>`;
+}
+
+/** A sentence above the content: why nothing starts, or what went wrong. */
+export function notice(kind: 'warning' | 'error' | 'info', text: Html | string): Html {
+  return html`<div class="notice ${kind}"><strong>${{ warning: 'On hold', error: 'Failed', info: 'Note' }[kind]}</strong> <span>${text}</span></div>`;
+}
+
+function link(href: string, text: string, here: boolean): Html {
+  return html`<a href="${href}" ${here ? raw('aria-current="page"') : ''}>${text}</a>`;
+}
+
+function whoText(who: Frame['who']): Html {
+  if (!who?.role) return html`<a class="who" href="/signin">Sign in</a>`;
+  return html`<span class="who" title="you are ${plain(who.name)}, ${who.role}">${bdi(who.name)} <small>${who.role}</small></span>`;
+}

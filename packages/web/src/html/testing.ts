@@ -1,0 +1,39 @@
+/** A real browser for page tests: the system's Chromium. Where there is none, tests are skipped by name, unless one is required. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { chromium, type Browser, type Page } from 'playwright-core';
+
+export type { Browser, Page } from 'playwright-core';
+
+const places = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'];
+const found = places.find((path) => existsSync(path));
+
+/**
+ * Pass it to `test` as `skip`: the reason, or false. With CROFT_REQUIRE_BROWSER=1 a missing browser is a failure instead.
+ */
+export function missingBrowser(env: Readonly<Record<string, string | undefined>>): string | false {
+  return found !== undefined || env['CROFT_REQUIRE_BROWSER'] === '1' ? false : 'no Chromium found; on Debian: apt-get install chromium';
+}
+
+export async function openBrowser(): Promise<Browser> {
+  if (found === undefined) throw new Error(`no Chromium at ${places.join(', ')}; on Debian: apt-get install chromium`);
+  const asRoot = process.getuid?.() === 0;
+  return chromium.launch({ executablePath: found, args: asRoot ? ['--no-sandbox'] : [] });
+}
+
+/** What axe-core finds seriously wrong, one line each. */
+export async function accessibilityFaults(page: Page): Promise<string[]> {
+  await page.evaluate(await axeSource());
+  return page.evaluate(async () => {
+    const { axe } = globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
+    const { violations } = await axe.run();
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .flatMap(({ id, nodes }) => nodes.slice(0, 3).map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary.replaceAll('\n', ' ').slice(0, 240)}`));
+  });
+}
+
+async function axeSource(): Promise<string> {
+  const { readFile } = await import('node:fs/promises');
+  return readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+}

@@ -1,0 +1,17 @@
+/** What every page loads: htmx for forms and fragments, live changes, times that stay true, theme, keys. */
+import { startKeys } from './keys.ts';
+import { startLive } from './live.ts';
+import { startMorph } from './morph.ts';
+import { startTheme } from './theme.ts';
+import { startTicks } from './ticks.ts';
+
+startMorph();
+startTheme();
+startTicks();
+startLive();
+startKeys();
+
+// A chooser takes effect when something is chosen; without scripts its button does the same.
+document.addEventListener('change', ({ target }) => {
+  if (target instanceof HTMLSelectElement && target.form?.method === 'get') target.form.requestSubmit();
+});
