@@ -5,13 +5,10 @@
 import { Worker } from 'node:worker_threads';
 import { CroftError, errorText, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
-import type { Progress } from './checkpoint-worker.ts';
 
-/** Frames (4 KiB each) in the log at which a checkpoint begins. */
+/** Frames (4 KiB each) in the log at which a checkpoint begins, and at which writers wait for it. */
 const longFrames = 4_000;
-/** Frames left at which writers are paused for the rest. */
-const shortFrames = 1_000;
-const maxRounds = 4;
+const tooLongFrames = 12_000;
 
 export interface Checkpointer extends AsyncDisposable {
   /** Begins a checkpoint if the log has become long and none is under way. */
@@ -26,17 +23,18 @@ export interface CheckpointOptions {
 
 export function createCheckpointer(path: string, { log, alone }: CheckpointOptions): Checkpointer {
   let worker: Worker | undefined;
+  let copying: Promise<void> | undefined;
   let running: Promise<void> | undefined;
-  const copy = async (): Promise<number> => {
+  let pausing = false;
+  const copy = async (): Promise<void> => {
     worker ??= new Worker(new URL('./checkpoint-worker.ts', import.meta.url), { workerData: path });
-    const { log: frames, checkpointed } = await ask(worker);
-    return frames - checkpointed;
+    await (copying = ask(worker));
   };
   const checkpoint = async (): Promise<void> => {
     try {
-      let left = await copy();
-      for (let round = 1; left > shortFrames && round < maxRounds; round += 1) left = await copy();
-      if (left > 0) await alone(copy);
+      await copy();
+      await copy(); // what was written during the first, so that the pause is short
+      await alone(copy);
     } catch (error) {
       void worker?.terminate();
       worker = undefined;
@@ -45,9 +43,15 @@ export function createCheckpointer(path: string, { log, alone }: CheckpointOptio
       running = undefined;
     }
   };
+  const pause = async (): Promise<void> => {
+    pausing = true;
+    await alone(async () => await copying).catch(() => undefined); // its failure is reported above
+    pausing = false;
+  };
   return {
     consider(walFrames) {
       if (walFrames >= longFrames) running ??= checkpoint();
+      if (walFrames >= tooLongFrames && !pausing) void pause();
     },
     async [Symbol.asyncDispose]() {
       await running;
@@ -56,15 +60,17 @@ export function createCheckpointer(path: string, { log, alone }: CheckpointOptio
   };
 }
 
-function ask(worker: Worker): Promise<Progress> {
-  const { promise, resolve, reject } = Promise.withResolvers<Progress>();
+function ask(worker: Worker): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
   const ended = (): void => reject(new CroftError('internal', 'the checkpoint thread ended'));
-  worker.once('message', resolve);
+  const done = (): void => resolve();
+  worker.once('message', done);
   worker.once('error', reject);
   worker.once('exit', ended);
+  worker.ref();
   worker.postMessage('checkpoint');
   return promise.finally(() => {
-    worker.off('message', resolve);
+    worker.off('message', done);
     worker.off('error', reject);
     worker.off('exit', ended);
     worker.unref();

@@ -9,7 +9,7 @@ import pg from 'pg';
 import { postgresError } from './postgres-errors.ts';
 
 /** How long a start waits for the server to notice that the last holder is dead. */
-const patience = { tries: 20, pauseMs: SECOND / 10 };
+const patience = { tries: 10, pauseMs: SECOND / 10 };
 
 export interface PostgresLock extends AsyncDisposable {
   /** Resolves while the lock is held. @throws CroftError `unavailable` while it was lost and cannot be had again */
@@ -29,9 +29,12 @@ export async function openPostgresLock(settings: pg.ClientConfig, { name, log, c
   let closed = false;
   const take = async (): Promise<void> => {
     const client = new pg.Client(settings);
-    client.on('error', (error) => log.warn('lock connection lost', { lock: name, error: errorText(error) }));
-    client.on('end', () => {
+    const gone = (): void => {
       if (holder === client) holder = undefined;
+    };
+    client.on('end', gone).on('error', (error) => {
+      gone();
+      log.warn('lock connection lost', { lock: name, error: errorText(error) });
     });
     try {
       await client.connect();

@@ -36,6 +36,7 @@ export async function openPostgres(url: string, { lockName, log, clock, random }
   const settings = connectionSettings(url);
   const lock = lockName === undefined ? undefined : stack.use(await openPostgresLock(settings, { name: lockName, log, clock }));
   const pool = stack.adopt(new pg.Pool({ ...settings, max: maxConnections }), async (open) => await open.end());
+  pool.on('connect', (client) => client.on('error', () => {})); // in use: its next statement fails and tells
   pool.on('error', (error) => log.warn('database connection lost', { error: errorText(error) }));
   const gate = createGate(maxConnections, 'using the database');
   stack.defer(() => gate.close());

@@ -1,4 +1,5 @@
 /** One SQLite connection: its settings, its prepared statements (a bounded number), and its errors in our words. */
+import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { CroftError } from '@croft/runtime/errors';
 import type { Sql, SqlValue, Work } from './database.ts';
@@ -21,6 +22,7 @@ export function openConnection(path: string, use: 'read' | 'write'): SqliteConne
   const failed = (error: unknown): CroftError => sqliteError(error, path);
   let db: DatabaseSync;
   try {
+    closeSync(openSync(path, 'a', 0o600)); // it holds passwords of machines
     db = new DatabaseSync(path, { timeout: busyMs, enableForeignKeyConstraints: true });
     // Checkpoints belong to checkpoint.ts, the synchronisation of commits to wal-sync.ts.
     db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY');
@@ -100,6 +102,7 @@ function sqliteError(error: unknown, path: string): CroftError {
     case 11: // CORRUPT
     case 26: // NOTADB
       return new CroftError('unavailable', `${doing}: the file is damaged or no database`, { ...cause, hint: 'Restore it from a backup, or move it away to start empty.' });
+    case -1: // not SQLite's: the file could not be made
     case 8: // READONLY
     case 10: // IOERR
     case 14: // CANTOPEN

