@@ -6,7 +6,7 @@
 import { SECOND } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type ByteInput, openByteInput } from './byte-input.ts';
+import { openByteInput } from './byte-input.ts';
 import { gunzip } from './gunzip.ts';
 import { TarParser } from './tar-parser.ts';
 import { TreeWriter } from './tree-writer.ts';
@@ -46,7 +46,10 @@ export async function unpackTarGz(source: AsyncIterable<Uint8Array>, root: strin
   const writer = new TreeWriter(root, { maxMtime: options.now / SECOND, limits: options.limits });
   try {
     const plain = await gunzip(input, waits).catch(rethrown('requires gzip-compressed body'));
-    await unpack(plain, input, writer, options);
+    await unpack(plain, writer, (size) => {
+      options.signal?.throwIfAborted();
+      if (options.limits) checkSize(size, input.received, options.limits);
+    });
     while (await input.some(waits));
     return { entries: writer.entries, bytes: writer.bytes };
   } finally {
@@ -54,12 +57,7 @@ export async function unpackTarGz(source: AsyncIterable<Uint8Array>, root: strin
   }
 }
 
-async function unpack(
-  plain: AsyncGenerator<Buffer, void>,
-  input: ByteInput,
-  writer: TreeWriter,
-  { signal, limits }: UnpackOptions,
-): Promise<void> {
+async function unpack(plain: AsyncGenerator<Buffer, void>, writer: TreeWriter, check: (size: number) => void): Promise<void> {
   const parser = new TarParser(writer);
   let size = 0;
   try {
@@ -67,10 +65,9 @@ async function unpack(
       const next = await plain.next().catch(rethrown('tar error'));
       if (next.done) break;
       size += next.value.length;
-      if (limits) checkSize(size, input.received, limits);
+      check(size);
       parser.push(next.value);
       await nextTurn();
-      signal?.throwIfAborted();
     }
   } finally {
     await plain.return();

@@ -207,6 +207,6 @@ function plainName(name: string): string {
 /** A file mode as Go prints it: `prw-r--r--`. */
 function goMode({ type, mode }: TarHeader): string {
   const letter = { '3': 'Dc', '4': 'D', '6': 'p' }[type] ?? '?';
-  const bits = [...'rwxrwxrwx'].map((bit, at) => (mode & (0o400 >> at) ? bit : '-'));
+  const bits = Array.from('rwxrwxrwx', (bit, at) => (mode & (0o400 >> at) ? bit : '-'));
   return letter + bits.join('');
 }
