@@ -26,7 +26,8 @@ export interface LocalPoolOptions {
   readonly labels: readonly string[];
   /** Program and first arguments that start a buildlet; flags are added. */
   readonly command: readonly [string, ...string[]];
-  readonly env: Readonly<Record<string, string>>;
+  /** What of it a job may see passes on; the rest never reaches a worker, where jobs could read it. */
+  readonly env: Readonly<Record<string, string | undefined>>;
   /** A buildlet without a coordinator ends itself after this long, ms. */
   readonly orphanedMs: number;
 }
@@ -186,7 +187,7 @@ class LocalPool implements Pool {
         cwd: dir,
         detached: true,
         stdio: ['ignore', output.fd, output.fd],
-        env: { ...this.#options.env, META_password: `@${join(dir, 'password')}` },
+        env: { ...passedOn(this.#options.env), META_password: `@${join(dir, 'password')}` },
       });
       const spawned = Promise.withResolvers<void>();
       child.once('spawn', () => spawned.resolve());
@@ -250,4 +251,11 @@ class LocalPool implements Pool {
     await writeFile(`${path}.new`, JSON.stringify(mark));
     await rename(`${path}.new`, path);
   }
+}
+
+const passed = /^(?:PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TERM|TMPDIR|SSL_CERT_(?:FILE|DIR)|(?:https?|no)_proxy|(?:HTTPS?|NO)_PROXY)$/;
+
+function passedOn(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const entries = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && passed.test(entry[0]));
+  return Object.fromEntries(entries);
 }

@@ -1,0 +1,97 @@
+/** The capabilities of a running coordinator: queries on the store, commands through the records. */
+import type { Builder } from '@croft/domain/job';
+import type { BuildId, RepoName } from '@croft/domain/names';
+import { CroftError } from '@croft/runtime/errors';
+import { attemptsOf, getAttempt, type Attempt } from '@croft/store/attempts';
+import { getBuild, type StoredBuild } from '@croft/store/builds';
+import type { Database } from '@croft/store/database';
+import { attemptByLogSha1, segmentsOf } from '@croft/store/logs';
+import type { Drivers } from './builds/drive-builds.ts';
+import type { Finder } from './builds/find-loop.ts';
+import type { Records } from './builds/records.ts';
+import { planNow, type ScheduleDeps } from './builds/schedule.ts';
+import type { Capabilities, LogReader } from './capabilities.ts';
+import type { Changes } from './changes.ts';
+import type { AttemptLogs } from './logs/attempt-logs.ts';
+import { readBuild, readBuilds, readGrid, summarize, type Outlook } from './queries/read-builds.ts';
+import { readFarm, type FarmFacts } from './queries/read-farm.ts';
+
+export interface CapabilityDeps {
+  readonly db: Database;
+  readonly builders: readonly Builder[];
+  readonly repos: readonly RepoName[];
+  readonly records: Records;
+  readonly drivers: Drivers;
+  readonly finder: Finder;
+  readonly logs: AttemptLogs;
+  readonly changes: Changes;
+  readonly schedule: ScheduleDeps;
+  readonly facts: () => Promise<FarmFacts>;
+  readonly ready: Capabilities['ready'];
+  /** Work may be waiting: look at the queue. */
+  wake(): void;
+}
+
+export function createCapabilities(deps: CapabilityDeps): Capabilities {
+  const { db, builders, repos, records, drivers, finder, changes } = deps;
+  const outlook = async (): Promise<Outlook> => ({ plan: await planNow(deps.schedule), builders });
+  const summary = async (build: StoredBuild): ReturnType<Capabilities['cancel']> => {
+    const view = await outlook();
+    const [found] = await db.read((sql) => summarize(sql, [build], view));
+    if (!found) throw new CroftError('internal', `build ${build.id} could not be summarised`);
+    return found;
+  };
+  return {
+    async grid(query) {
+      const view = await outlook();
+      return db.read((sql) => readGrid(sql, query, { repos, outlook: view }));
+    },
+    async builds(filter) {
+      const view = await outlook();
+      return db.read((sql) => readBuilds(sql, filter, view));
+    },
+    async build(id) {
+      const view = await outlook();
+      return db.read((sql) => readBuild(sql, id, view));
+    },
+    async farm() {
+      const [view, facts] = await Promise.all([outlook(), deps.facts()]);
+      return db.read((sql) => readFarm(sql, facts, view));
+    },
+    log: (id, number) => openLog(deps, id, number),
+    async logByHash(sha1) {
+      const attempt = await db.read((sql) => attemptByLogSha1(sql, sha1));
+      return attempt && readerOf(deps, attempt);
+    },
+    async cancel(id, by, why) {
+      const build = await records.cancel(id, by, why);
+      drivers.cancel(id);
+      return summary(build);
+    },
+    async retry(id) {
+      const build = await records.retry(id);
+      deps.wake();
+      return summary(build);
+    },
+    async notify(repo, waits) {
+      return { queued: await finder.find(repo, waits) };
+    },
+    changes: (waits) => changes.follow(waits),
+    ready: deps.ready,
+  };
+}
+
+async function openLog(deps: CapabilityDeps, id: BuildId, number: number): Promise<LogReader> {
+  const attempt = await deps.db.read(async (sql) => (number === 0 ? (await attemptsOf(sql, id)).at(-1) : getAttempt(sql, { build: id, number })));
+  if (attempt) return readerOf(deps, attempt);
+  const build = await deps.db.read((sql) => getBuild(sql, id));
+  if (!build) throw new CroftError('not-found', `there is no build ${id}`);
+  throw new CroftError('not-found', number === 0 ? `build ${id} has not started yet` : `build ${id} has no attempt ${number}`);
+}
+
+function readerOf({ logs, db }: CapabilityDeps, attempt: Attempt): Promise<LogReader> | LogReader {
+  const { build, number, log } = attempt;
+  if (log.state === 'expired') throw new CroftError('not-found', `the log of build ${build}, attempt ${number}, was removed by retention`);
+  if (log.state === 'live') return logs.follower(build, number);
+  return logs.reader(build, number, () => db.read((sql) => segmentsOf(sql, attempt)));
+}

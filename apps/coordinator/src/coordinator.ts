@@ -1,0 +1,67 @@
+/**
+ * The coordinator's wiring, readable as a diagram: store, sources, pools; records and logs; drivers, schedule and watch around
+ * them; the capabilities on top, served to pages and programs.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openLocalPool } from '@croft/fleet/local-pool';
+import type { Pool } from '@croft/fleet/pool';
+import { systemClock, type Clock } from '@croft/runtime/clock';
+import { createLog, type Log } from '@croft/runtime/log';
+import { systemRandom, type Random } from '@croft/runtime/random';
+import { lockDataDirectory } from '@croft/store/data-lock';
+import { openDatabase } from '@croft/store/database';
+import type { Config } from './config.ts';
+import { openSources } from './builds/source.ts';
+import { createFarm } from './farm.ts';
+import { serveFarm } from './serve.ts';
+
+export interface CoordinatorDeps {
+  /** The environment from which buildlets get what their allow-list lets through. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+export interface Coordinator extends AsyncDisposable {
+  /** Without a slash at the end. */
+  readonly url: string;
+  /** From now on disposal ends the machines and what runs on them; otherwise it detaches and they go on. */
+  endOnDispose(): void;
+}
+
+export async function createCoordinator(config: Config, { env, clock = systemClock, random = systemRandom }: CoordinatorDeps): Promise<Coordinator> {
+  await using stack = new AsyncDisposableStack();
+  const log = createLog({ level: config.logLevel, file: config.logFile, service: 'coordinator' });
+  await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+  stack.use(await lockDataDirectory(config.dataDir));
+  const db = stack.use(await openDatabase({ url: databaseUrl(config), durability: config.durability, lockName: 'croft', log, clock, random }));
+  const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
+  const pools: Pool[] = [];
+  for (const pool of config.pools) pools.push(stack.use(await openPool(pool, config.dataDir, { env, clock, random, log })));
+  const farm = stack.use(await createFarm(config, { db, sources, pools, clock, random, log }));
+  const server = stack.use(await serveFarm(config, farm, { db, clock, random, log }));
+  farm.start();
+  const owned = stack.move();
+  return {
+    url: server.url,
+    endOnDispose: () => farm.endOnDispose(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function databaseUrl(config: Config): string {
+  return config.databaseUrl?.reveal() ?? `sqlite:${join(config.dataDir, 'croft.db')}`;
+}
+
+const buildletMain = fileURLToPath(new URL('../../buildlet/src/main.ts', import.meta.url));
+
+function openPool(
+  pool: Config['pools'][number],
+  dataDir: string,
+  { env, ...deps }: { env: NodeJS.ProcessEnv; clock: Clock; random: Random; log: Log },
+): Promise<Pool> {
+  const command = [process.execPath, '--disable-warning=ExperimentalWarning', buildletMain] as const;
+  return openLocalPool({ ...pool, dir: join(dataDir, 'machines'), command, env }, deps);
+}
