@@ -1,0 +1,107 @@
+/** The wiring of a buildlet: what is opened in which order, and what happens to the commands when it ends. */
+import { mkdir, realpath } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Clock } from '@croft/runtime/clock';
+import { errorText } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import type { Random } from '@croft/runtime/random';
+import type { Main } from '@croft/runtime/run-main';
+import { createTaskGroup } from '@croft/runtime/tasks';
+import type { Config } from './config.ts';
+import { fileRoutes } from './files/routes.ts';
+import { openTrash } from './files/trash.ts';
+import { listen, shownAddress } from './http/listener.ts';
+import { createRouter } from './http/router.ts';
+import { powerOff } from './machine/power-off.ts';
+import { machineRoutes } from './machine/routes.ts';
+import { openPipeStock } from './runs/pipes.ts';
+import { openRecords } from './runs/records.ts';
+import { findRunRoute } from './runs/routes.ts';
+import { openRuns } from './runs/runs.ts';
+import { createDisk } from './state/disk.ts';
+import { openFence } from './state/fence.ts';
+import { watchLiveness } from './state/liveness.ts';
+import { lockStateDir } from './state/lock.ts';
+import { createTrees } from './tree/trees.ts';
+
+/** After `/halt` was answered: long enough for the answer to arrive. */
+const haltAfterMs = 500;
+const endRunsWithinMs = 15_000;
+
+export interface Deps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** The buildlet's own environment, of which commands get the allowed part. */
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+export interface RunningBuildlet extends Main {
+  readonly finished: Promise<void>;
+  /** `unix:/path` or `host:port`. */
+  readonly address: string;
+}
+
+export async function createBuildlet(config: Config, { clock, random, log, environment }: Deps): Promise<RunningBuildlet> {
+  await using stack = new AsyncDisposableStack();
+  const { stateDir } = config;
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await mkdir(config.workDir, { recursive: true });
+  const workDir = await realpath(config.workDir);
+  stack.use(lockStateDir(stateDir));
+  const tasks = stack.use(createTaskGroup((name, error) => log.error('background task failed', { task: name, error: errorText(error) })));
+  const records = await openRecords(stateDir);
+  const fence = await openFence(stateDir);
+  const disk = createDisk(stateDir, config.lowWaterBytes, clock);
+  const trees = createTrees({ clock, probeName: `croft-probe-${process.pid}` });
+  const pipes = stack.use(await openPipeStock(join(stateDir, 'pipes')));
+  const { spoolLimitBytes } = config;
+  const runs = await openRuns({ clock, random, log, records, trees, pipes, disk, tasks, workDir, stateDir, spoolLimitBytes, environment });
+  const trash = await openTrash(`${workDir}.trash`, { tasks, random, log });
+  const liveness = watchLiveness(config.orphanedAfterMs, { clock, tasks });
+
+  const finished = Promise.withResolvers<void>();
+  let why = 'its buildlet was stopped';
+  const halt = async (): Promise<void> => {
+    await runs.endAll('its buildlet was halted');
+    tasks.start('halt', async ({ signal }) => {
+      await clock.sleep(haltAfterMs, { signal });
+      if (config.halt) powerOff(log);
+      finished.resolve();
+    });
+  };
+  void liveness.orphaned.then(() => {
+    why = `its buildlet heard no coordinator for ${config.orphanedAfterMs} ms`;
+    log.warn('orphaned', { afterMs: config.orphanedAfterMs });
+    finished.resolve();
+  });
+
+  const boot = random.hex(8);
+  const routes = { ...machineRoutes({ workDir, boot, fence, runs, disk, halt }), ...fileRoutes({ workDir, fence, trash, clock }) };
+  const router = createRouter({
+    password: config.password?.reveal(),
+    find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, clock })),
+    onContact: liveness.heard,
+    log,
+  });
+  const server = await listen(config.listen, { insecure: config.insecureListen }, router);
+  stack.defer(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  stack.defer(async () => {
+    const deadline = new AbortController();
+    await Promise.race([runs.endAll(why), clock.sleep(endRunsWithinMs, { signal: deadline.signal }).catch(() => {})]);
+    deadline.abort();
+  });
+  const address = listeningAddress(config.listen, server.address());
+  log.info('buildlet ready', { address, workDir, stateDir, runs: runs.list().length, tree: trees.way });
+  const owned = stack.move();
+  return { finished: finished.promise, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** The port is known only now when any free one was asked for. */
+function listeningAddress(asked: Config['listen'], bound: string | AddressInfo | null): string {
+  return asked.kind === 'tcp' && bound && typeof bound === 'object' ? shownAddress({ ...asked, port: bound.port }) : shownAddress(asked);
+}

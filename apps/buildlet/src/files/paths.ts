@@ -1,0 +1,37 @@
+/** Paths that a request may name: below the work directory, and not out of it through a link. buildlet.md 1.3 (`nativeRel`, WE). */
+import { realpath } from 'node:fs/promises';
+import { dirname, join, normalize, sep } from 'node:path';
+import { CroftError, systemCode } from '@croft/runtime/errors';
+
+/** The path with `a/../b` and doubled slashes resolved. @throws CroftError `invalid` when it is not below */
+export function checkRelative(path: string): string {
+  if (path === '') throw new CroftError('invalid', 'path not provided');
+  if (path.includes('\0')) throw new CroftError('invalid', `path ${JSON.stringify(path)} holds a NUL`);
+  if (path.startsWith('/')) throw new CroftError('invalid', `path ${JSON.stringify(path)} is not relative`);
+  const clean = normalize(path).replace(/(?<=.)\/+$/, '');
+  if (clean === '..' || clean.startsWith('../')) throw new CroftError('invalid', `path ${JSON.stringify(path)} refers to a parent directory`);
+  return clean;
+}
+
+/**
+ * The absolute path with every link resolved; what does not exist yet is added as named.
+ * @throws CroftError `invalid` when the path, or a link in it, leaves `root`
+ */
+export async function insideOf(root: string, path: string): Promise<string> {
+  const clean = checkRelative(path);
+  const realRoot = await realpath(root);
+  const real = await realpathOfExisting(join(realRoot, clean));
+  if (real !== realRoot && !real.startsWith(realRoot + sep)) {
+    throw new CroftError('invalid', `path ${JSON.stringify(path)} leaves the work directory through a link`);
+  }
+  return real;
+}
+
+async function realpathOfExisting(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (!['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) throw error;
+    return join(await realpathOfExisting(dirname(path)), path.slice(dirname(path).length));
+  }
+}

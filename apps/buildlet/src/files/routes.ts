@@ -1,0 +1,75 @@
+/** Go's endpoints for files: `/writetgz` and `/removeall`. buildlet.md 1.7 and 1.9. */
+import { lstat, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { anySignal, type Clock } from '@croft/runtime/clock';
+import { CroftError, errorText } from '@croft/runtime/errors';
+import { unpackTarGz } from '@croft/streams/tar-unpack';
+import { text, textError, type Answer } from '../http/answer.ts';
+import { formValues, requestEpoch } from '../http/body.ts';
+import type { Call, Route } from '../http/router.ts';
+import type { Fence } from '../state/fence.ts';
+import { fetchBody } from './fetch-body.ts';
+import { insideOf } from './paths.ts';
+import { removeAll } from './remove-all.ts';
+import type { Trash } from './trash.ts';
+
+/** What one archive may become. */
+const limits = { bytes: 64 * 1024 ** 3, entries: 5_000_000, ratio: 1_000 };
+
+export interface FileDeps {
+  readonly workDir: string;
+  readonly fence: Fence;
+  readonly trash: Trash;
+  readonly clock: Clock;
+}
+
+export function fileRoutes(deps: FileDeps): Record<string, Route> {
+  return {
+    '/writetgz': { style: 'text', handle: (call) => writeTarGz(call, deps) },
+    '/removeall': { style: 'text', handle: (call) => removePaths(call, deps) },
+  };
+}
+
+async function removePaths({ request, method, query, signal }: Call, { workDir, fence, trash }: FileDeps): Promise<Answer> {
+  if (method !== 'POST') return textError(400, 'requires POST method');
+  const paths = await formValues(request, query, 'path');
+  if (paths.length === 0) return textError(400, "requires 'path' parameter");
+  using admission = await fence.enter(requestEpoch(request));
+  await removeAll(paths, { workDir, trash, signal: anySignal(signal, admission.signal) });
+  return text('');
+}
+
+async function writeTarGz({ request, method, query, signal: gone }: Call, { workDir, fence, clock }: FileDeps): Promise<Answer> {
+  if (method !== 'PUT' && method !== 'POST') return textError(400, 'requires PUT or POST method');
+  using admission = await fence.enter(requestEpoch(request));
+  const signal = anySignal(gone, admission.signal);
+  const dir = query.get('dir') ?? '';
+  if (method === 'POST' && dir === 'go1.4' && (await isDirectory(join(workDir, dir)))) return text('SKIP');
+  const [url] = method === 'POST' ? await formValues(request, new URLSearchParams(), 'url') : [];
+  if (method === 'POST' && !url) return textError(400, 'missing url POST param');
+  const root = await madeDirectory(workDir, dir);
+  const source = url ? await fetchBody(url, { signal }) : request;
+  try {
+    await unpackTarGz(source, root, { signal, limits, now: clock.now() });
+  } finally {
+    if (url) source.destroy();
+  }
+  return text('OK');
+}
+
+async function madeDirectory(workDir: string, dir: string): Promise<string> {
+  await mkdir(workDir, { recursive: true });
+  const root = await insideOf(workDir, dir || '.').catch((error: unknown) => {
+    throw error instanceof CroftError ? new CroftError('invalid', `invalid 'dir' parameter: ${errorText(error)}`, { cause: error }) : error;
+  });
+  try {
+    await mkdir(root, { recursive: true });
+  } catch (error) {
+    throw new CroftError('internal', `mkdir of base: ${errorText(error)}`, { cause: error });
+  }
+  return root;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return lstat(path).then((stats) => stats.isDirectory(), () => false);
+}

@@ -1,0 +1,69 @@
+/** What a handler answers, and how failures look: text on Go's endpoints, JSON on ours. buildlet.md 1.1. */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { ErrorBody } from '@croft/protocol/runs';
+import { httpStatus } from '@croft/protocol/status-codes';
+import { CroftError, errorText } from '@croft/runtime/errors';
+
+export type Answer =
+  | { readonly kind: 'whole'; readonly status: number; readonly type: string; readonly body: string }
+  | {
+      readonly kind: 'stream';
+      /** Known length; without one the end of the body says that it is complete. */
+      readonly length?: number;
+      /** Called when the head is sent. If it throws, the body is cut. */
+      readonly pieces: () => AsyncIterable<Buffer>;
+    };
+
+const plain = 'text/plain; charset=utf-8';
+
+export function text(body: string, status = 200): Answer {
+  return { kind: 'whole', status, type: plain, body };
+}
+
+export function json(value: unknown, status = 200): Answer {
+  return { kind: 'whole', status, type: 'application/json; charset=utf-8', body: JSON.stringify(value) };
+}
+
+export const noContent: Answer = { kind: 'whole', status: 204, type: '', body: '' };
+
+/** An outcome that is not a success, on our own endpoints. */
+export function refusal(status: number, body: ErrorBody): Answer {
+  return json(body, status);
+}
+
+/** Go's plain error reply. */
+export function textError(status: number, message: string): Answer {
+  return text(`${message}\n`, status);
+}
+
+/** A failure as JSON, or as text with Go's status for it. */
+export function failureAnswer(error: unknown, style: 'text' | 'json'): Answer {
+  const failure = error instanceof CroftError ? error : new CroftError('internal', errorText(error), { cause: error });
+  const { code, message, hint } = failure;
+  if (style === 'text') return textError(code === 'invalid' || code === 'forbidden' ? httpStatus(code) : 500, errorText(failure));
+  const epoch = code === 'stale' && typeof failure.fields['epoch'] === 'number' ? { epoch: failure.fields['epoch'] } : {};
+  return refusal(httpStatus(code), { code, message: errorText(failure), ...(hint === undefined ? {} : { hint }), ...epoch });
+}
+
+/** Sends it; a stream waits for the reader. Resolves when everything was handed to the system or the connection is gone. */
+export async function sendAnswer(answer: Answer, response: ServerResponse, { signal }: { signal: AbortSignal }): Promise<void> {
+  response.setHeader('X-Content-Type-Options', 'nosniff');
+  if (answer.kind === 'whole') {
+    const { status, type, body } = answer;
+    response.writeHead(status, status === 204 ? {} : { 'Content-Type': type, 'Content-Length': Buffer.byteLength(body) });
+    response.end(status === 204 ? undefined : body);
+    return;
+  }
+  const length = answer.length === undefined ? {} : { 'Content-Length': answer.length };
+  response.writeHead(200, { 'Content-Type': 'application/octet-stream', ...length });
+  response.flushHeaders();
+  try {
+    for await (const piece of answer.pieces()) {
+      if (!response.write(piece)) await once(response, 'drain', { signal });
+    }
+    response.end();
+  } catch {
+    response.destroy(); // cut: a short body must never look complete
+  }
+}

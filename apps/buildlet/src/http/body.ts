@@ -1,0 +1,56 @@
+/** Request bodies of bounded size. */
+import type { IncomingMessage } from 'node:http';
+import { epochHeader } from '@croft/protocol/runs';
+import { CroftError } from '@croft/runtime/errors';
+import type { z } from 'zod';
+
+const maxBodyBytes = 4 * 1024 * 1024;
+
+/** @throws CroftError `invalid` when it is not JSON, not of this shape or longer than 4 MiB */
+export async function readJson<Schema extends z.ZodType>(request: IncomingMessage, schema: Schema, what: string): Promise<z.output<Schema>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readText(request));
+  } catch (error) {
+    if (error instanceof CroftError) throw error;
+    throw new CroftError('invalid', `${what}: the body is not JSON`, { cause: error });
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const mistakes = parsed.error.issues.slice(0, 5).map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
+  throw new CroftError('invalid', `${what}: ${mistakes.join('; ')}`);
+}
+
+/** The values of a form field: of an urlencoded body first, then of the query. */
+export async function formValues(request: IncomingMessage, query: URLSearchParams, name: string): Promise<string[]> {
+  const urlencoded = request.headers['content-type']?.startsWith('application/x-www-form-urlencoded');
+  const fields = new URLSearchParams(urlencoded ? await readText(request) : '');
+  return [...fields.getAll(name), ...query.getAll(name)];
+}
+
+/** The sender's lease epoch; undefined when it gives none. @throws CroftError `invalid` */
+export function requestEpoch(request: IncomingMessage): number | undefined {
+  const header = request.headers[epochHeader];
+  if (header === undefined) return undefined;
+  const epoch = Number(header);
+  if (typeof header !== 'string' || !/^\d{1,15}$/.test(header)) throw new CroftError('invalid', 'Croft-Epoch is not a lease epoch');
+  return epoch;
+}
+
+/** A number in the query, 0 when it is not there. @throws CroftError `invalid` */
+export function queryNumber(query: URLSearchParams, name: string): number {
+  const value = query.get(name) ?? '0';
+  if (!/^\d{1,15}$/.test(value)) throw new CroftError('invalid', `"${name}" in the query is not a number`);
+  return Number(value);
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > maxBodyBytes) throw new CroftError('invalid', `the body is longer than ${maxBodyBytes} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}

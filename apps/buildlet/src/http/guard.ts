@@ -1,0 +1,37 @@
+/**
+ * Who may speak to a buildlet at all. Any web page can make a browser post to a loopback address, also under a name of its own
+ * that it rebinds to us: requests of pages are refused, and a TCP listener answers only to its own addresses.
+ */
+import type { IncomingMessage } from 'node:http';
+import { isIPv4 } from 'node:net';
+import { sameSecret } from '@croft/runtime/digest';
+
+/** What is wrong with the request's origin; undefined when nothing is. */
+export function foreignOrigin(request: IncomingMessage): string | undefined {
+  const { host, origin } = request.headers;
+  const site = request.headers['sec-fetch-site'];
+  if (request.socket.localAddress !== undefined && !isOwnHost(host ?? '', request.socket.localAddress)) {
+    return 'this buildlet is not known under that host name';
+  }
+  if (origin !== undefined && origin !== `http://${host}`) return 'requests of web pages are not served';
+  if (site !== undefined && site !== 'same-origin' && site !== 'none') return 'requests of web pages are not served';
+  return undefined;
+}
+
+/** HTTP Basic with any user name, compared in constant time. */
+export function hasPassword(request: IncomingMessage, password: string): boolean {
+  const encoded = /^Basic +([A-Za-z0-9+/=]+) *$/i.exec(request.headers.authorization ?? '')?.[1];
+  const pair = Buffer.from(encoded ?? '', 'base64').toString('utf8');
+  return sameSecret(pair.slice(pair.indexOf(':') + 1), password) && pair.includes(':');
+}
+
+export function isLoopback(address: string): boolean {
+  const plain = address.replace(/^::ffff:/, '');
+  return address === '::1' || plain === 'localhost' || (isIPv4(plain) && plain.startsWith('127.'));
+}
+
+/** An empty `Host` cannot come from a browser; Go's programs send it on tunnels. */
+function isOwnHost(host: string, localAddress: string): boolean {
+  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  return name === '' || isLoopback(name) || name === localAddress.replace(/^::ffff:/, '');
+}

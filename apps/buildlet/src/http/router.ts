@@ -1,0 +1,84 @@
+/**
+ * From a request to an answer: guard, password, route, handler. Every failure ends its request and nothing else.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { epochHeader } from '@croft/protocol/runs';
+import { CroftError } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import { failureAnswer, sendAnswer, textError, type Answer } from './answer.ts';
+import { foreignOrigin, hasPassword } from './guard.ts';
+
+/** What is read of a refused request before its connection is closed: long enough for its sender to see the answer. */
+const maxUnreadBytes = 64 * 1024 * 1024;
+
+export interface Call {
+  readonly request: IncomingMessage;
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** Aborted when the client goes away. */
+  readonly signal: AbortSignal;
+}
+
+export interface Route {
+  /** How failures look to a sender that knows no epochs; others always get JSON. */
+  readonly style: 'text' | 'json';
+  /** Served to anybody, such as a health check. */
+  readonly open?: boolean;
+  handle(call: Call): Promise<Answer>;
+}
+
+export interface RouterOptions {
+  /** Undefined serves everybody: only with `--insecure-listen`. */
+  readonly password: string | undefined;
+  readonly find: (path: string) => Route | undefined;
+  /** Called for each authenticated request. */
+  readonly onContact: () => void;
+  readonly log: Log;
+}
+
+export function createRouter(options: RouterOptions): RequestListener {
+  return (request, response) => {
+    const gone = new AbortController();
+    response.on('close', () => gone.abort(new CroftError('cancelled', 'the client has gone away')));
+    request.on('error', () => {}); // a cut upload: its reader is told
+    response.on('error', () => {});
+    void serve(request, response, gone.signal, options);
+  };
+}
+
+async function serve(request: IncomingMessage, response: ServerResponse, signal: AbortSignal, options: RouterOptions): Promise<void> {
+  const [path = '', search = ''] = (request.url ?? '').split(/\?(.*)/s);
+  const call: Call = { request, method: request.method ?? '', path, query: new URLSearchParams(search), signal };
+  const route = options.find(path);
+  let answer: Answer;
+  try {
+    answer = await answerCall(call, route, options);
+  } catch (error) {
+    if (!(error instanceof CroftError)) options.log.error('request failed', { method: call.method, path, error: String(error) });
+    answer = failureAnswer(error, request.headers[epochHeader] === undefined ? (route?.style ?? 'text') : 'json');
+  }
+  if (!request.complete) discardRest(request, response);
+  await sendAnswer(answer, response, { signal });
+}
+
+async function answerCall(call: Call, route: Route | undefined, { password, onContact }: RouterOptions): Promise<Answer> {
+  const foreign = foreignOrigin(call.request);
+  if (foreign) return textError(403, foreign);
+  if (!route) return textError(404, '404 page not found');
+  if (!route.open) {
+    if (password !== undefined && !hasPassword(call.request, password)) return textError(403, 'invalid password');
+    onContact();
+  }
+  return route.handle(call);
+}
+
+function discardRest(request: IncomingMessage, response: ServerResponse): void {
+  response.setHeader('Connection', 'close');
+  let read = 0;
+  request.on('data', (chunk: Buffer) => {
+    read += chunk.length;
+    if (read > maxUnreadBytes) request.destroy();
+  });
+  request.resume();
+}

@@ -1,0 +1,47 @@
+/** Go's endpoints about the machine: `/`, `/healthz`, `/status`, `/workdir`, `/halt`. buildlet.md 1.4 and 1.11. */
+import type { BuildletStatus } from '@croft/protocol/runs';
+import { json, text, textError, type Answer } from '../http/answer.ts';
+import { requestEpoch } from '../http/body.ts';
+import type { Call, Route } from '../http/router.ts';
+import type { Runs } from '../runs/runs.ts';
+import type { Disk } from '../state/disk.ts';
+import type { Fence } from '../state/fence.ts';
+import { buildletVersion, goPlatform } from './platform.ts';
+
+export interface MachineDeps {
+  readonly workDir: string;
+  /** Random, new at each start. */
+  readonly boot: string;
+  readonly fence: Fence;
+  readonly runs: Runs;
+  readonly disk: Disk;
+  /** Ends every run, and the program soon after. */
+  readonly halt: () => Promise<void>;
+}
+
+export function machineRoutes(deps: MachineDeps): Record<string, Route> {
+  return {
+    '/': { style: 'text', open: true, handle: async () => text(`buildlet running on ${goPlatform()}\n`) },
+    '/healthz': { style: 'text', open: true, handle: async () => text('ok\n') },
+    '/status': getRoute(async () => json(await status(deps))),
+    '/workdir': getRoute(async () => text(deps.workDir)),
+    '/halt': { style: 'text', handle: (call) => halt(call, deps) },
+  };
+}
+
+function getRoute(answer: () => Promise<Answer>): Route {
+  return { style: 'text', handle: async ({ method }) => (method === 'GET' ? answer() : textError(400, 'requires GET method')) };
+}
+
+async function status({ boot, fence, runs, disk }: MachineDeps): Promise<BuildletStatus> {
+  const { freeBytes, low } = await disk.check();
+  const croft = { boot, epoch: fence.highest, runs: runs.list().length, freeBytes, lowDisk: low, pid: process.pid };
+  return { Version: buildletVersion, Croft: croft };
+}
+
+async function halt({ method, request }: Call, { fence, halt: end }: MachineDeps): Promise<Answer> {
+  if (method !== 'POST') return textError(400, 'requires POST method');
+  using _admission = await fence.enter(requestEpoch(request));
+  await end();
+  return text('');
+}

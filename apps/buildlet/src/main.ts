@@ -1,0 +1,21 @@
+/** Starts a buildlet and runs it until SIGTERM, `/halt`, or until no coordinator has been heard for too long. */
+import { flushCompileCache } from 'node:module';
+import { systemClock } from '@croft/runtime/clock';
+import { createLog } from '@croft/runtime/log';
+import { systemRandom } from '@croft/runtime/random';
+import { runMain } from '@croft/runtime/run-main';
+import { createBuildlet } from './buildlet.ts';
+import { readConfig } from './config.ts';
+import { buildletVersion, goPlatform } from './machine/platform.ts';
+
+await runMain(async () => {
+  const config = readConfig(process.argv.slice(2), process.env);
+  if (config.version) {
+    process.stdout.write(`buildlet version ${buildletVersion} (${goPlatform()})\n`);
+    return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
+  }
+  const log = createLog({ ...config.log, service: 'buildlet' });
+  const buildlet = await createBuildlet(config, { clock: systemClock, random: systemRandom, log, environment: process.env });
+  flushCompileCache(); // a buildlet is often ended with kill -9, and the next one starts faster and smaller
+  return buildlet;
+});

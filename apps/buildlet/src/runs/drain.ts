@@ -1,0 +1,104 @@
+/**
+ * Moves what a command writes from its pipe into its spool. It stops reading while too much is unacknowledged or the disk is
+ * low, so that the command waits in its write; nothing is dropped but what exceeds the run's output limit.
+ */
+import type { Readable } from 'node:stream';
+import type { Clock } from '@croft/runtime/clock';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import { createBell } from '@croft/runtime/tasks';
+import type { SegmentLog } from '@croft/streams/segment-log';
+import type { Disk } from '../state/disk.ts';
+
+const retryMs = 500;
+const quietMs = 2_000;
+
+export interface DrainLimits {
+  readonly outputLimitBytes: number;
+  readonly spoolLimitBytes: number;
+}
+
+export interface Drain {
+  /** Resolves when the pipe is empty and closed and everything is in the spool; rejects when the spool cannot be written. */
+  readonly done: Promise<void>;
+  /** Room was made in the spool. */
+  roomMade(): void;
+  /**
+   * The tree is dead: at most a pipeful is left, which is stored without regard to the marks. If a process that could not be
+   * killed holds the pipe open, it is abandoned after 2 s.
+   */
+  finish(): Promise<void>;
+}
+
+export interface DrainParts {
+  readonly pipe: Readable;
+  readonly spool: SegmentLog;
+  readonly limits: DrainLimits;
+  readonly acked: () => number;
+  readonly onOverLimit: () => void;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  /** Aborted when the buildlet ends at once: what is still unwritten is given up. */
+  readonly signal: AbortSignal;
+}
+
+export function startDrain(parts: DrainParts): Drain {
+  const { pipe, spool, limits, acked, onOverLimit, disk, clock, signal } = parts;
+  const room = createBell();
+  let treeIsDead = false;
+  let abandoned = false;
+  let waiting = false;
+
+  const mayStore = async (): Promise<void> => {
+    while (!treeIsDead && spool.length - acked() > limits.spoolLimitBytes) await room.wait({ signal });
+    while (!treeIsDead && (await disk.check()).low) await clock.sleep(retryMs, { signal });
+  };
+  const store = async (chunk: Buffer): Promise<void> => {
+    waiting = true;
+    for (;;) {
+      await mayStore();
+      try {
+        await spool.append(chunk);
+        break;
+      } catch (error) {
+        if (!isCode(error, 'exhausted')) throw error;
+        await clock.sleep(retryMs, { signal });
+      }
+    }
+    waiting = false;
+  };
+  const drainAll = async (): Promise<void> => {
+    let over = false;
+    try {
+      for await (const chunk of pipe as AsyncIterable<Buffer>) {
+        if (over) continue; // read on, so that nobody waits in a write; the tree is being killed
+        const left = limits.outputLimitBytes - spool.length;
+        await store(chunk.length > left ? chunk.subarray(0, left) : chunk);
+        over = chunk.length > left;
+        if (over) onOverLimit();
+      }
+    } catch (error) {
+      if (!abandoned) throw error;
+    }
+  };
+  const done = drainAll();
+  done.catch(() => {}); // awaited by whoever ends the run
+
+  return {
+    done,
+    roomMade: () => room.ring(),
+    async finish() {
+      treeIsDead = true;
+      room.ring();
+      const drained = new AbortController();
+      const watch = async (): Promise<void> => {
+        do await clock.sleep(quietMs, { signal: drained.signal });
+        while (waiting);
+        abandoned = true;
+        pipe.destroy(new CroftError('timeout', 'a process that is not in the tree any more holds the output open'));
+      };
+      const watching = watch().catch(() => {}); // ended by the line below
+      await done.finally(() => drained.abort());
+      await watching;
+    },
+  };
+}

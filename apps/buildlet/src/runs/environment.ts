@@ -1,0 +1,43 @@
+/** The environment of a command: an allow-list of the buildlet's own, what tells it where it is, then what the run asked for. */
+import { basename, delimiter, join } from 'node:path';
+import { CroftError } from '@croft/runtime/errors';
+
+const passed = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ', 'TERM', 'SSL_CERT_FILE', 'SSL_CERT_DIR']);
+const passedPattern = /^(?:LC_[A-Z]+|(?:https?|no)_proxy|(?:HTTPS?|NO)_PROXY)$/;
+const reserved = /^(?:CROFT_|META_)/;
+
+export interface Place {
+  readonly workDir: string;
+  readonly cwd: string;
+  readonly cookie: string;
+}
+
+/** Directories in PATH that a package manager put there for the script that started us. */
+const scriptDirs = new Set(['.bin', 'node-gyp-bin']);
+
+export function commandEnvironment(own: NodeJS.ProcessEnv, asked: Readonly<Record<string, string>>, place: Place): Record<string, string> {
+  const env: Record<string, string> = {};
+  for (const [name, value] of Object.entries(own)) {
+    if (value !== undefined && (passed.has(name) || passedPattern.test(name))) env[name] = value;
+  }
+  if (env['PATH'] !== undefined) env['PATH'] = withoutScriptDirs(env['PATH']);
+  Object.assign(env, { WORKDIR: place.workDir, TMPDIR: commandTempDir(place.workDir), PWD: place.cwd, CROFT_COOKIE: place.cookie });
+  return Object.assign(env, asked);
+}
+
+/** One for each machine, beside the trees of its builds. */
+export function commandTempDir(workDir: string): string {
+  return join(workDir, 'tmp');
+}
+
+/** @throws CroftError `invalid` for names that are ours to set */
+export function checkAskedEnvironment(asked: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(asked)) {
+    if (reserved.test(name)) throw new CroftError('invalid', `environment variable ${name} is set by the farm alone`);
+    if (value.includes('\0')) throw new CroftError('invalid', `environment variable ${name} holds a NUL`);
+  }
+}
+
+function withoutScriptDirs(path: string): string {
+  return path.split(delimiter).filter((dir) => !scriptDirs.has(basename(dir))).join(delimiter);
+}

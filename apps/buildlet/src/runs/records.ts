@@ -1,0 +1,112 @@
+/**
+ * Runs on disk, one directory each: `intent.json` before anything is started, `process.json` once it is, `end.json` before the
+ * end is told, the output in `spool/`. A collected run leaves an empty file under its id. Kill -9 between any two of these
+ * leaves a directory that tells what is known.
+ */
+import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { exitSchema, runSpecSchema, type RunSpec } from '@croft/protocol/runs';
+import { CroftError, systemCode } from '@croft/runtime/errors';
+import { z } from 'zod';
+import { readIfThere, writeDurably, writeFailure } from '../state/durable.ts';
+import type { ProcessMark } from '../tree/processes.ts';
+import { treeMarkSchema } from '../tree/trees.ts';
+
+const intentSchema = z.object({ spec: runSpecSchema, startedAt: z.number(), tree: treeMarkSchema });
+export type Intent = z.infer<typeof intentSchema>;
+
+const endSchema = z.object({ endedAt: z.number(), exit: exitSchema });
+export type End = z.infer<typeof endSchema>;
+
+const processSchema = z.object({ pid: z.number().int(), startTicks: z.string(), bootId: z.string() });
+
+export interface StoredRun {
+  readonly id: string;
+  readonly intent: Intent;
+  readonly process: ProcessMark | undefined;
+  readonly end: End | undefined;
+}
+
+export interface Records {
+  /** Uncollected runs, oldest first. What a predecessor had not finished to write or to remove is removed. */
+  load(): Promise<StoredRun[]>;
+  spoolDir(id: string): string;
+  /** @throws CroftError `exhausted` when the disk is full; nothing is left then */
+  saveIntent(id: string, intent: Intent): Promise<void>;
+  saveProcess(id: string, mark: ProcessMark): Promise<void>;
+  saveEnd(id: string, end: End): Promise<void>;
+  /** Forgets a run that was never started. */
+  discard(id: string): Promise<void>;
+  /** Removes a run and remembers its id for ever. */
+  collect(id: string): Promise<void>;
+  isCollected(id: string): Promise<boolean>;
+}
+
+export async function openRecords(stateDir: string): Promise<Records> {
+  const runsDir = join(stateDir, 'runs');
+  const collectedDir = join(stateDir, 'collected');
+  await mkdir(runsDir, { recursive: true, mode: 0o700 });
+  await mkdir(collectedDir, { recursive: true, mode: 0o700 });
+  const file = (id: string, name: string): string => join(runsDir, id, name);
+  const discard = (id: string): Promise<void> => rm(join(runsDir, id), { recursive: true, force: true });
+  const isCollected = (id: string): Promise<boolean> => exists(join(collectedDir, id));
+
+  return {
+    async load() {
+      const found: StoredRun[] = [];
+      for (const id of await readdir(runsDir)) {
+        const intent = parseStored(intentSchema, await readIfThere(file(id, 'intent.json')));
+        if (!intent || (await isCollected(id))) await discard(id);
+        else {
+          const process = parseStored(processSchema, await readIfThere(file(id, 'process.json')));
+          found.push({ id, intent, process, end: parseStored(endSchema, await readIfThere(file(id, 'end.json'))) });
+        }
+      }
+      return found.toSorted((a, b) => a.intent.startedAt - b.intent.startedAt);
+    },
+    spoolDir: (id) => file(id, 'spool'),
+    async saveIntent(id, intent) {
+      try {
+        await mkdir(join(runsDir, id), { mode: 0o700 });
+        await writeSynced(file(id, 'intent.json'), JSON.stringify(intent));
+      } catch (error) {
+        await discard(id);
+        throw writeFailure(error, file(id, 'intent.json'));
+      }
+    },
+    saveProcess: (id, mark) => writeFile(file(id, 'process.json'), JSON.stringify(mark), { mode: 0o600 }),
+    saveEnd: (id, end) => writeDurably(file(id, 'end.json'), JSON.stringify(end)),
+    discard,
+    async collect(id) {
+      await writeSynced(join(collectedDir, id), '');
+      await discard(id);
+    },
+    isCollected,
+  };
+}
+
+/** A torn file means that the power failed or we were killed before the next step: as good as absent. */
+function parseStored<Schema extends z.ZodType>(schema: Schema, text: string | undefined): z.output<Schema> | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeSynced(path: string, text: string): Promise<void> {
+  await using file = await open(path, 'w', 0o600);
+  await file.writeFile(text);
+  await file.sync();
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false;
+    throw new CroftError('internal', `look for ${path}`, { cause: error });
+  }
+}

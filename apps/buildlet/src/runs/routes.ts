@@ -1,0 +1,168 @@
+/** `/runs` and below. @see docs/protocols/runs.md */
+import { constants } from 'node:os';
+import { maxWaitMs, runSpecSchema } from '@croft/protocol/runs';
+import { parseRunId } from '@croft/domain/names';
+import { anySignal, type Clock } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
+import { z } from 'zod';
+import { json, noContent, refusal, type Answer } from '../http/answer.ts';
+import { queryNumber, readJson, requestEpoch } from '../http/body.ts';
+import type { Call, Route } from '../http/router.ts';
+import type { Admission, Fence } from '../state/fence.ts';
+import type { ManagedRun } from './run.ts';
+import type { Runs } from './runs.ts';
+
+const cancelSchema = z.object({ reason: z.string().min(1).max(1_000) });
+
+export interface RunRouteDeps {
+  readonly runs: Runs;
+  readonly fence: Fence;
+  readonly clock: Clock;
+}
+
+type Handler = (id: string, call: Call, deps: RunRouteDeps) => Promise<Answer>;
+
+const handlers: Readonly<Record<string, Handler>> = {
+  'PUT ': startOrAttach,
+  'GET ': show,
+  'DELETE ': collect,
+  'GET output': output,
+  'POST ack': acknowledge,
+  'POST signal': signalRun,
+  'POST cancel': cancel,
+  'PUT stdin': notYet,
+  'PUT size': notYet,
+};
+
+/** The route for `/runs` or for one run's path; undefined for other paths. */
+export function findRunRoute(path: string, deps: RunRouteDeps): Route | undefined {
+  if (path === '/runs') return { style: 'json', handle: (call) => listRuns(call, deps) };
+  const [, id, action = ''] = /^\/runs\/([^/]+)(?:\/([a-z]+))?$/.exec(path) ?? [];
+  if (id === undefined || !Object.keys(handlers).some((key) => key.endsWith(` ${action}`))) return undefined;
+  return {
+    style: 'json',
+    async handle(call) {
+      const handler = handlers[`${call.method} ${action}`];
+      if (!handler) return refusal(400, { code: 'invalid', message: `${call.path} does not serve ${call.method}` });
+      return handler(parseRunId(id), call, deps);
+    },
+  };
+}
+
+async function listRuns({ method }: Call, { runs }: RunRouteDeps): Promise<Answer> {
+  if (method !== 'GET') return refusal(400, { code: 'invalid', message: '/runs serves GET' });
+  return json({ runs: runs.list().map((run) => run.view()) });
+}
+
+async function startOrAttach(id: string, { request }: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
+  const spec = await readJson(request, runSpecSchema, `start run ${id}`);
+  using admission = await enter(request, fence);
+  const result = await runs.startOrAttach(id, spec, admission.signal);
+  switch (result.kind) {
+    case 'started':
+      return json(result.run.view(), 201);
+    case 'attached':
+      return json(result.run.view());
+    case 'another':
+      return refusal(409, { code: 'conflict', message: `run ${id} exists with another command`, hint: 'An id names one command for ever; use a new one.' });
+    case 'collected':
+      return wasCollected(id);
+    case 'ending':
+      return refusal(503, { code: 'unavailable', message: `start run ${id}: the buildlet is ending` });
+    case 'low-disk':
+      return refusal(507, { code: 'exhausted', message: `start run ${id}: the disk is below its low-water mark`, hint: 'Free disk space on the worker.' });
+    case 'too-many':
+      return refusal(429, { code: 'exhausted', message: `start run ${id}: too many runs wait to be collected`, hint: 'Collect ended runs.' });
+  }
+}
+
+async function show(id: string, { query, signal }: Call, { runs, clock }: RunRouteDeps): Promise<Answer> {
+  const run = await runs.find(id);
+  if (typeof run === 'string') return missing(id, run);
+  const waitMs = Math.min(queryNumber(query, 'wait'), maxWaitMs);
+  if (waitMs > 0 && !run.hasEnded) {
+    const done = new AbortController();
+    await Promise.race([run.ended, clock.sleep(waitMs, { signal: anySignal(signal, done.signal) }).catch(() => {})]);
+    done.abort();
+  }
+  return json(run.view());
+}
+
+async function output(id: string, { query, signal }: Call, { runs }: RunRouteDeps): Promise<Answer> {
+  const run = await runs.find(id);
+  if (typeof run === 'string') return missing(id, run);
+  const from = queryNumber(query, 'from');
+  const { spool } = run;
+  const to = spool.length;
+  if (from > to) return refusal(416, { code: 'invalid', message: `run ${id} has written ${to} bytes, not ${from}` });
+  if (from < spool.from) return refusal(410, { code: 'not-found', message: `output of run ${id} below byte ${spool.from} was acknowledged and dropped` });
+  if (query.get('follow') === '1') return { kind: 'stream', pieces: () => spool.follow(from, { signal }) };
+  return { kind: 'stream', length: to - from, pieces: () => spool.read({ from, to }) };
+}
+
+async function acknowledge(id: string, call: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
+  using _admission = await enter(call.request, fence);
+  const run = await runs.find(id);
+  if (typeof run === 'string') return missing(id, run);
+  const to = queryNumber(call.query, 'to');
+  if (to > run.spool.length) return refusal(416, { code: 'invalid', message: `run ${id} has written ${run.spool.length} bytes, not ${to}` });
+  await run.ack(to);
+  return json(run.view());
+}
+
+async function signalRun(id: string, { request, query }: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
+  using _admission = await enter(request, fence);
+  const name = query.get('name') ?? '';
+  if (!(name in constants.signals)) return refusal(400, { code: 'invalid', message: `there is no signal ${JSON.stringify(name.slice(0, 40))}` });
+  const run = await runs.find(id);
+  if (typeof run === 'string') return missing(id, run);
+  if (!run.controls.signal(name as NodeJS.Signals)) return refusal(409, { code: 'conflict', message: `run ${id} has ended` });
+  return json(run.view());
+}
+
+async function cancel(id: string, { request, signal }: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
+  const { reason } = await readJson(request, cancelSchema, `cancel run ${id}`);
+  using admission = await enter(request, fence);
+  const run = await runs.find(id);
+  if (typeof run === 'string') return missing(id, run);
+  run.controls.kill({ kind: 'killed', reason });
+  await endOf(run, anySignal(signal, admission.signal));
+  return json(run.view());
+}
+
+async function collect(id: string, { request }: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
+  using _admission = await enter(request, fence);
+  const found = await runs.collect(id);
+  if (found === 'running') return refusal(409, { code: 'conflict', message: `run ${id} has not ended`, hint: 'Cancel it first.' });
+  return found === 'unknown' ? missing(id, found) : noContent;
+}
+
+async function notYet(id: string, { path }: Call): Promise<Answer> {
+  return refusal(501, { code: 'invalid', message: `${path}: run ${id} has no input or terminal in this version` });
+}
+
+/** On our own endpoints a sender must say its epoch. */
+function enter(request: Call['request'], fence: Fence): Promise<Admission> {
+  const epoch = requestEpoch(request);
+  if (epoch === undefined) throw new CroftError('invalid', 'the header Croft-Epoch is required', { hint: 'Send the epoch of your lease.' });
+  return fence.enter(epoch);
+}
+
+function missing(id: string, why: 'unknown' | 'collected'): Answer {
+  return why === 'collected' ? wasCollected(id) : refusal(404, { code: 'not-found', message: `run ${id} was never heard of` });
+}
+
+function wasCollected(id: string): Answer {
+  return refusal(410, { code: 'not-found', message: `run ${id} was collected` });
+}
+
+async function endOf(run: ManagedRun, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await Promise.race([run.ended, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}

@@ -1,0 +1,161 @@
+/**
+ * Starts the command of a run and brings it to its one end: exit or kill, the tree dead, the pipe drained, the spool on disk,
+ * the end on disk, and only then told. What a kill -9 in between leaves is told by `recover.ts`.
+ */
+import type { ChildProcess } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { anySignal, type Clock } from '@croft/runtime/clock';
+import { errorText, isCode } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import type { TaskGroup } from '@croft/runtime/tasks';
+import { openSegmentLog, type SegmentLog } from '@croft/streams/segment-log';
+import type { Disk } from '../state/disk.ts';
+import { killIfThere } from '../tree/groups.ts';
+import { markProcess } from '../tree/processes.ts';
+import type { Trees } from '../tree/trees.ts';
+import { startDrain } from './drain.ts';
+import { commandEnvironment, commandTempDir } from './environment.ts';
+import { badDirectory, launched, spawnCommand, type Command, type Exited } from './launch.ts';
+import type { PipeStock } from './pipes.ts';
+import type { Intent, Records } from './records.ts';
+import { createRun, type Exit, type KillCause, type ManagedRun } from './run.ts';
+
+const longestTimerMs = 2 ** 31 - 1;
+const saveRetryMs = 500;
+
+export interface CommandDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly records: Records;
+  readonly trees: Trees;
+  readonly pipes: PipeStock;
+  readonly disk: Disk;
+  /** Owns what goes on while a command runs; aborted when the buildlet ends without waiting any more. */
+  readonly tasks: TaskGroup;
+  readonly workDir: string;
+  readonly spoolLimitBytes: number;
+  readonly environment: NodeJS.ProcessEnv;
+}
+
+interface Started {
+  readonly kind: 'started';
+  readonly child: ChildProcess & { readonly pid: number };
+  readonly exited: Promise<Exited>;
+  readonly pipe: Readable;
+}
+
+/**
+ * Starts the command whose intent is on disk, in `cwd`; `signal` is looked at directly before the spawn.
+ * A command that cannot be started is a run that has ended `not-started`.
+ */
+export async function runCommand(id: string, intent: Intent, cwd: string, deps: CommandDeps, signal: AbortSignal): Promise<ManagedRun> {
+  const { spec, startedAt } = intent;
+  const start = await tryStart(intent, cwd, deps, signal);
+  const spool = await openSegmentLog(deps.records.spoolDir(id));
+  if (start.kind === 'started') return supervise(id, intent, spool, start, deps);
+  const run = createRun({ id, spec, startedAt, spool });
+  await finish(run, { kind: 'not-started', reason: start.reason }, deps);
+  return run;
+}
+
+async function tryStart(intent: Intent, cwd: string, deps: CommandDeps, signal: AbortSignal): Promise<Started | { kind: 'not-started'; reason: string }> {
+  const { spec, tree } = intent;
+  await mkdir(commandTempDir(deps.workDir), { recursive: true });
+  const bad = await badDirectory(cwd, spec.dir);
+  if (bad) return { kind: 'not-started', reason: bad };
+  const env = commandEnvironment(deps.environment, spec.env, { workDir: deps.workDir, cwd, cookie: tree.cookie });
+  const command: Command = { argv: spec.argv as [string, ...string[]], cwd, env };
+  using pipe = await deps.pipes.take();
+  signal.throwIfAborted();
+  const start = await launched(command, deps.trees.spawnInside(tree, () => spawnCommand(command, pipe.writeFd)));
+  return start.kind === 'started' ? { ...start, pipe: pipe.open() } : start;
+}
+
+/** Watches over a living command. The run is returned at once; its end comes later. */
+function supervise(id: string, intent: Intent, spool: SegmentLog, { child, exited, pipe }: Started, deps: CommandDeps): ManagedRun {
+  const { spec, startedAt, tree } = intent;
+  let cause: KillCause | undefined;
+  let hasExited = false;
+  const kill = (why: KillCause): void => {
+    if (cause || hasExited) return;
+    cause = why;
+    deps.tasks.start('kill a command', async () => void (await deps.trees.fell(tree, child.pid)));
+  };
+  const exceed = (): void => {
+    kill(overOutput(spec.outputLimitBytes));
+    cause = overOutput(spec.outputLimitBytes); // also when the command had ended and only the pipe told
+  };
+  const run = createRun(
+    { id, spec, startedAt, spool },
+    {
+      kill,
+      signal: (name) => !hasExited && sendToGroup(child.pid, name),
+      acknowledged: () => drain.roomMade(),
+    },
+  );
+  const limits = { outputLimitBytes: spec.outputLimitBytes, spoolLimitBytes: deps.spoolLimitBytes };
+  const { disk, clock, tasks } = deps;
+  const drain = startDrain({ pipe, spool, limits, acked: () => run.acked, onOverLimit: exceed, disk, clock, signal: tasks.signal });
+
+  const timer = new AbortController();
+  tasks.start('limit the time of a run', async ({ signal }) => {
+    await sleepLong(clock, spec.limitMs, anySignal(signal, timer.signal)).catch(() => {});
+    if (!timer.signal.aborted) kill({ kind: 'over-limit', limit: 'time', reason: `it ran longer than ${spec.limitMs} ms` });
+  });
+  drain.done.catch((error: unknown) => kill(unstorable(error)));
+  tasks.start('bring a run to its end', async () => {
+    const mark = markProcess(child.pid);
+    if (mark) await deps.records.saveProcess(id, mark).catch(() => {}); // only evidence: the tree is known from the intent
+    const status = await exited;
+    hasExited = true;
+    timer.abort();
+    const left = await deps.trees.fell(tree, child.pid);
+    if (left.length > 0) deps.log.error('processes of a run would not die', { run: id, pids: left });
+    try {
+      await drain.finish();
+    } catch (error) {
+      if (tasks.signal.aborted) throw error; // no end is written: the next buildlet tells that it was lost
+      cause = unstorable(error);
+    }
+    await finish(run, cause ?? exitOf(status), deps);
+  });
+  return run;
+}
+
+async function finish(run: ManagedRun, exit: Exit, { clock, records, tasks, log }: CommandDeps): Promise<void> {
+  const end = { endedAt: clock.now(), exit };
+  for (;;) {
+    try {
+      await run.spool.sync();
+      await records.saveEnd(run.id, end);
+      break;
+    } catch (error) {
+      if (!isCode(error, 'exhausted')) throw error;
+      await clock.sleep(saveRetryMs, { signal: tasks.signal });
+    }
+  }
+  run.end(end);
+  log.info('run ended', { run: run.id, exit, outputBytes: run.spool.length });
+}
+
+function exitOf({ code, signal }: Exited): Exit {
+  return signal ? { kind: 'signalled', signal } : { kind: 'exited', code: code ?? -1 };
+}
+
+function overOutput(limit: number): KillCause {
+  return { kind: 'over-limit', limit: 'output', reason: `it wrote more than ${limit} bytes` };
+}
+
+function unstorable(error: unknown): KillCause {
+  return { kind: 'lost', reason: `its output could not be stored: ${errorText(error)}` };
+}
+
+function sendToGroup(leader: number, name: NodeJS.Signals): boolean {
+  killIfThere(-leader, name);
+  return true;
+}
+
+async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  for (let left = ms; left > 0; left -= longestTimerMs) await clock.sleep(Math.min(left, longestTimerMs), { signal });
+}

@@ -1,0 +1,107 @@
+/** All runs of this buildlet: start-or-attach under an id that is used once for ever, list, collect, end. */
+import { isDeepStrictEqual } from 'node:util';
+import type { RunSpec } from '@croft/protocol/runs';
+import { CroftError } from '@croft/runtime/errors';
+import { sha256Hex } from '@croft/runtime/digest';
+import type { Random } from '@croft/runtime/random';
+import { insideOf } from '../files/paths.ts';
+import { checkAskedEnvironment } from './environment.ts';
+import { recoverRuns } from './recover.ts';
+import { runCommand, type CommandDeps } from './run-command.ts';
+import type { KillCause, ManagedRun } from './run.ts';
+
+const maxRuns = 10_000;
+
+export type StartResult =
+  | { readonly kind: 'started' | 'attached'; readonly run: ManagedRun }
+  | { readonly kind: 'collected' | 'another' | 'low-disk' | 'too-many' | 'ending' };
+
+export interface Runs {
+  /** Uncollected runs, oldest first. */
+  list(): ManagedRun[];
+  find(id: string): Promise<ManagedRun | 'unknown' | 'collected'>;
+  /** @throws CroftError `invalid` for a bad directory or environment; the signal's reason when it is aborted before the spawn */
+  startOrAttach(id: string, spec: RunSpec, signal: AbortSignal): Promise<StartResult>;
+  collect(id: string): Promise<'collected' | 'unknown' | 'running'>;
+  /** Takes no more starts, kills what runs and resolves when every end is on disk. */
+  endAll(reason: string): Promise<void>;
+}
+
+export interface RunsDeps extends CommandDeps {
+  readonly random: Random;
+  /** Tells apart the trees of several buildlets on one machine. */
+  readonly stateDir: string;
+}
+
+/** Loads what a predecessor left, kills what it left running, and takes runs from then on. */
+export async function openRuns(deps: RunsDeps): Promise<Runs> {
+  const { records } = deps;
+  const runs = new Map((await recoverRuns(deps)).map((run) => [run.id, run]));
+  const starting = new Map<string, Promise<StartResult>>();
+  let ending = false;
+
+  const start = async (id: string, spec: RunSpec, signal: AbortSignal): Promise<StartResult> => {
+    if (await records.isCollected(id)) return { kind: 'collected' };
+    if (runs.size >= maxRuns) return { kind: 'too-many' };
+    if ((await deps.disk.check()).low) return { kind: 'low-disk' };
+    checkAskedEnvironment(spec.env);
+    const cwd = await insideOf(deps.workDir, spec.dir);
+    const tree = deps.trees.mark(treeName(deps.stateDir, id), `${deps.random.hex(16)}:${id}`);
+    const intent = { spec, startedAt: deps.clock.now(), tree };
+    await records.saveIntent(id, intent);
+    try {
+      if (ending) throw new CroftError('unavailable', 'start a command: the buildlet is ending');
+      const run = await runCommand(id, intent, cwd, deps, signal);
+      runs.set(id, run);
+      return { kind: 'started', run };
+    } catch (error) {
+      await deps.trees.fell(tree, undefined);
+      await records.discard(id);
+      throw error;
+    }
+  };
+
+  /** Requests for one id take turns. Whoever started it is told of a failure; the others find what is there then. */
+  const turn = async (id: string): Promise<void> => {
+    while (starting.has(id)) await starting.get(id)?.catch(() => {});
+  };
+
+  return {
+    list: () => [...runs.values()],
+    async find(id) {
+      await turn(id);
+      return runs.get(id) ?? ((await records.isCollected(id)) ? 'collected' : 'unknown');
+    },
+    async startOrAttach(id, spec, signal) {
+      await turn(id);
+      const run = runs.get(id);
+      if (run) return isDeepStrictEqual(run.spec, spec) ? { kind: 'attached', run } : { kind: 'another' };
+      if (ending) return { kind: 'ending' };
+      const started = start(id, spec, signal).finally(() => starting.delete(id));
+      starting.set(id, started);
+      return started;
+    },
+    async collect(id) {
+      await turn(id);
+      const run = runs.get(id);
+      if (!run) return (await records.isCollected(id)) ? 'collected' : 'unknown';
+      if (!run.hasEnded) return 'running';
+      await run.spool[Symbol.asyncDispose]();
+      await records.collect(id);
+      runs.delete(id);
+      return 'collected';
+    },
+    async endAll(reason) {
+      ending = true;
+      await Promise.allSettled(starting.values());
+      const cause: KillCause = { kind: 'lost', reason };
+      for (const run of runs.values()) run.controls.kill(cause);
+      await Promise.all([...runs.values()].map((run) => run.ended));
+    },
+  };
+}
+
+/** A directory name of bounded length, the same for the same run of the same buildlet. */
+function treeName(stateDir: string, id: string): string {
+  return `croft-${sha256Hex(stateDir).slice(0, 12)}-${id}`;
+}

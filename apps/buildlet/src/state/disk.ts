@@ -1,0 +1,34 @@
+/** Free space on the disk of the spools, and the low-water mark below which no work is taken. */
+import { statfs } from 'node:fs/promises';
+import type { Clock } from '@croft/runtime/clock';
+
+const freshMs = 500;
+
+export interface DiskState {
+  readonly freeBytes: number;
+  readonly low: boolean;
+}
+
+export interface Disk {
+  /** At most half a second old. */
+  check(): Promise<DiskState>;
+}
+
+export function createDisk(dir: string, lowWaterBytes: number, clock: Clock): Disk {
+  let known: Promise<DiskState> | undefined;
+  let askedAt = -Infinity;
+  const ask = async (): Promise<DiskState> => {
+    const { bavail, bsize } = await statfs(dir);
+    const freeBytes = bavail * bsize;
+    return { freeBytes, low: freeBytes < lowWaterBytes };
+  };
+  return {
+    check() {
+      if (!known || clock.monotonic() - askedAt > freshMs) {
+        askedAt = clock.monotonic();
+        known = ask();
+      }
+      return known;
+    },
+  };
+}

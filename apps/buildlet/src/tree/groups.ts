@@ -1,0 +1,147 @@
+/**
+ * Kernel groups that a command cannot leave by forking: a cgroup v2 directory of its own, else one in the v1 freezer. A
+ * process is born inside: the buildlet steps into the group, spawns (which forks before it returns) and steps back, all in one
+ * synchronous stretch. Nothing else can be spawned in between and there is no moment in which a child could escape.
+ */
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CroftError, systemCode } from '@croft/runtime/errors';
+
+export type GroupKind = 'cgroup2' | 'freezer';
+
+/** Where groups can be made on this machine. */
+export interface GroupHome {
+  readonly kind: GroupKind;
+  /** The group of the buildlet itself; groups are made below it. */
+  readonly own: string;
+}
+
+/** Finds a hierarchy in which this process can make a group, step into it and come back; undefined when there is none. */
+export function findGroupHome(probeName: string): GroupHome | undefined {
+  if (process.platform !== 'linux') return undefined;
+  return candidates().find((home) => usable(home, probeName));
+}
+
+/** Runs `spawn` with this process inside the group, so that what it forks is born there. */
+export function bornInside<T>(home: GroupHome, group: string, spawn: () => T): T {
+  enter(group);
+  try {
+    return spawn();
+  } finally {
+    enter(home.own);
+  }
+}
+
+/** The pids in the group and in groups that its processes made below it; none when the group is gone. */
+export function groupMembers(group: string): number[] {
+  return groupAndBelow(group).flatMap((path) => {
+    const text = readIfThere(join(path, 'cgroup.procs'));
+    return text.split('\n').filter(Boolean).map(Number);
+  });
+}
+
+/** One blow at everything in the group. A killed process may take a moment to be gone: repeat until no member is left. */
+export function strikeGroup(kind: GroupKind, group: string): void {
+  const members = groupMembers(group);
+  if (members.includes(process.pid)) throw new CroftError('internal', `kill the processes in ${group}: the buildlet itself is in it`);
+  if (kind === 'cgroup2') writeIfThere(join(group, 'cgroup.kill'), '1');
+  else strikeFrozen(group);
+}
+
+/** Removes an empty group; one that is not empty or is gone already is left as it is. */
+export function removeGroup(group: string): void {
+  for (const path of groupAndBelow(group).toReversed()) {
+    try {
+      rmdirSync(path);
+    } catch (error) {
+      if (!['ENOENT', 'EBUSY'].includes(systemCode(error) ?? '')) throw error;
+    }
+  }
+}
+
+function candidates(): GroupHome[] {
+  const mounts = readIfThere('/proc/self/mounts').split('\n').map((line) => line.split(' '));
+  const memberships = readIfThere('/proc/self/cgroup').split('\n').map((line) => line.split(':'));
+  const home = (kind: GroupKind, mounted: string[] | undefined, member: string[] | undefined): GroupHome[] =>
+    mounted?.[1] && member ? [{ kind, own: join(mounted[1], member.slice(2).join(':')) }] : [];
+  const unified = mounts.find((fields) => fields[2] === 'cgroup2');
+  const freezer = mounts.find((fields) => fields[2] === 'cgroup' && fields[3]?.split(',').includes('freezer'));
+  return [
+    ...home('cgroup2', unified, memberships.find((fields) => fields[0] === '0')),
+    ...home('freezer', freezer, memberships.find((fields) => fields[1]?.split(',').includes('freezer'))),
+  ];
+}
+
+function usable(home: GroupHome, probeName: string): boolean {
+  const probe = join(home.own, probeName);
+  try {
+    mkdirSync(probe);
+    bornInside(home, probe, () => {});
+    readFileSync(join(probe, 'cgroup.procs'));
+    if (home.kind === 'cgroup2') writeFileSync(join(probe, 'cgroup.kill'), '1');
+    return true;
+  } catch {
+    return false; // not ours to write, or a kernel without cgroup.kill: the next way is tried
+  } finally {
+    removeQuietly(probe);
+  }
+}
+
+function enter(group: string): void {
+  writeFileSync(join(group, 'cgroup.procs'), '0');
+}
+
+function strikeFrozen(group: string): void {
+  const state = join(group, 'freezer.state');
+  writeIfThere(state, 'FROZEN');
+  try {
+    // a member of another pid namespace is listed as 0, which kill(2) would take for our own process group
+    for (const pid of groupMembers(group)) if (pid > 0) killIfThere(pid);
+  } finally {
+    writeIfThere(state, 'THAWED');
+  }
+}
+
+function groupAndBelow(group: string): string[] {
+  let entries;
+  try {
+    entries = readdirSync(group, { withFileTypes: true });
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+  return [group, ...entries.filter((entry) => entry.isDirectory()).flatMap((entry) => groupAndBelow(join(group, entry.name)))];
+}
+
+export function killIfThere(pid: number, signal: NodeJS.Signals = 'SIGKILL'): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (systemCode(error) !== 'ESRCH') throw error;
+  }
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ENODEV'].includes(systemCode(error) ?? '')) return '';
+    throw error;
+  }
+}
+
+function writeIfThere(path: string, text: string): void {
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    if (!['ENOENT', 'ENODEV'].includes(systemCode(error) ?? '')) throw error;
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // it could not be made either
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * The processes of one command, and ending all of them. The mark is plain data and is stored before the command starts, so
+ * that the next buildlet over the same directory can end what this one left behind.
+ * @see docs/protocols/runs.md#the-tree
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '@croft/runtime/clock';
+import { z } from 'zod';
+import { bornInside, findGroupHome, groupMembers, killIfThere, removeGroup, strikeGroup } from './groups.ts';
+import { findProcesses, isSameProcess, type ProcessMark } from './processes.ts';
+
+const killDeadlineMs = 10_000;
+const longestPauseMs = 50;
+
+export const treeMarkSchema = z.object({
+  /** `<random>:<run id>`, in the environment of every process of the tree that did not clear it. */
+  cookie: z.string(),
+  group: z.object({ kind: z.enum(['cgroup2', 'freezer']), path: z.string() }).optional(),
+});
+export type TreeMark = z.infer<typeof treeMarkSchema>;
+
+export interface Trees {
+  /** How trees are held together on this machine. */
+  readonly way: 'cgroup2' | 'freezer' | 'cookie';
+  /** What a tree of this name will be found by; nothing is made yet. The name is unique on this machine. */
+  mark(name: string, cookie: string): TreeMark;
+  /** Calls `spawn` so that the process it starts, and all its descendants, are in the tree from their birth. */
+  spawnInside<T>(mark: TreeMark, spawn: () => T): T;
+  /** Kills until nothing is left; returns the pids that would not die within 10 s (stuck in the kernel). */
+  fell(mark: TreeMark, leader: number | undefined): Promise<number[]>;
+}
+
+export function createTrees({ clock, probeName }: { clock: Clock; probeName: string }): Trees {
+  const home = findGroupHome(probeName);
+  return {
+    way: home?.kind ?? 'cookie',
+    mark: (name, cookie) => (home ? { cookie, group: { kind: home.kind, path: join(home.own, name) } } : { cookie }),
+    spawnInside(mark, spawn) {
+      if (!home || !mark.group) return spawn();
+      mkdirSync(mark.group.path, { recursive: true });
+      return bornInside(home, mark.group.path, spawn);
+    },
+    async fell(mark, leader) {
+      const { group } = mark;
+      const left = await killUntilGone(clock, group ? groupTarget(group) : processTarget(mark.cookie, leader));
+      if (group && left.length === 0) removeGroup(group.path);
+      return left;
+    },
+  };
+}
+
+/** Ends a tree of a buildlet that is gone, by every means at once. Returns how many processes were found, and which are left. */
+export async function fellLeftTree(clock: Clock, mark: TreeMark, leader: ProcessMark | undefined): Promise<{ found: number; left: number[] }> {
+  const group = mark.group && groupTarget(mark.group);
+  const marked = processTarget(mark.cookie, leader && isSameProcess(leader) ? leader.pid : undefined);
+  const found = new Set([...(group?.members() ?? []), ...marked.members()]).size;
+  const left = [...(group ? await killUntilGone(clock, group) : []), ...(await killUntilGone(clock, marked))];
+  if (mark.group && left.length === 0) removeGroup(mark.group.path);
+  return { found, left };
+}
+
+interface Target {
+  members(): number[];
+  strike(members: readonly number[]): void;
+}
+
+function groupTarget({ kind, path }: NonNullable<TreeMark['group']>): Target {
+  return { members: () => groupMembers(path), strike: () => strikeGroup(kind, path) };
+}
+
+function processTarget(cookie: string, leader: number | undefined): Target {
+  return {
+    members: () => findProcesses(cookie, leader),
+    strike: (members) => {
+      for (const pid of members) killIfThere(pid);
+    },
+  };
+}
+
+async function killUntilGone(clock: Clock, target: Target): Promise<number[]> {
+  const end = clock.monotonic() + killDeadlineMs;
+  for (let pauseMs = 1; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    const members = target.members();
+    if (members.length === 0 || clock.monotonic() > end) return members;
+    target.strike(members);
+    await clock.sleep(pauseMs);
+  }
+}
