@@ -2,8 +2,9 @@
  * Every check of the repository: types, lint, format, unused code, style, layers, docs. `check.ts [NAME …]` runs those named.
  * Prints a line per check as it ends, then what each found; exits 1 when any found something.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
@@ -14,7 +15,7 @@ const commands: Readonly<Record<string, readonly string[]>> = {
   unused: ['knip', '--no-progress', '--no-config-hints'],
   style: ['node', 'tools/check-style.ts'],
   layers: ['node', 'tools/check-layers.ts'],
-  docs: ['node', 'tools/check-docs.ts'],
+  docs: ['node', '--disable-warning=ExperimentalWarning', 'tools/check-docs.ts'],
 };
 const hints: Readonly<Record<string, string>> = { format: 'These files are not formatted; `npm run format` does it.' };
 const concurrency = 2;
@@ -35,6 +36,7 @@ async function main(asked: readonly string[]): Promise<number> {
     process.stderr.write(`no check is called ${unknown.join(', ')}; there are: ${Object.keys(commands).join(', ')}\n`);
     return 2;
   }
+  standAlone();
   const queue = [...names];
   const ends: CheckEnd[] = [];
   const worker = async (): Promise<void> => {
@@ -48,6 +50,11 @@ async function main(asked: readonly string[]): Promise<number> {
   const failed = names.flatMap((name) => ends.filter((end) => end.name === name && !end.passed));
   for (const { name, output } of failed) process.stdout.write(`\n${name}: ${hints[name] ?? ''}\n${output.trim()}\n`);
   return failed.length > 0 ? 1 : 0;
+}
+
+/** The tools obey every .gitignore above them: a tree without .git inside an ignored folder, as a build's is, would look empty. */
+function standAlone(): void {
+  if (!existsSync('.git')) spawnSync('git', ['init', '--quiet'], { stdio: 'ignore' });
 }
 
 /** The pinned programs come first, whoever called this. */
