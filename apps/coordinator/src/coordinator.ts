@@ -13,6 +13,7 @@ import { systemRandom, type Random } from '@croft/runtime/random';
 import { lockDataDirectory } from '@croft/store/data-lock';
 import { openDatabase } from '@croft/store/database';
 import type { Config } from './config.ts';
+import { countWrites, createMetrics } from './events.ts';
 import { openSources } from './builds/source.ts';
 import { createFarm } from './farm.ts';
 import { serveFarm } from './serve.ts';
@@ -27,25 +28,32 @@ export interface CoordinatorDeps {
 export interface Coordinator extends AsyncDisposable {
   /** Without a slash at the end. */
   readonly url: string;
+  /** Where the admin's token lies; undefined where the local user is known without one. */
+  readonly tokenFile: string | undefined;
   /** From now on disposal ends the machines and what runs on them; otherwise it detaches and they go on. */
   endOnDispose(): void;
 }
+
+const version = '0.1.0';
 
 export async function createCoordinator(config: Config, { env, clock = systemClock, random = systemRandom }: CoordinatorDeps): Promise<Coordinator> {
   await using stack = new AsyncDisposableStack();
   const log = createLog({ level: config.logLevel, file: config.logFile, service: 'coordinator' });
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   stack.use(await lockDataDirectory(config.dataDir));
-  const db = stack.use(await openDatabase({ url: databaseUrl(config), durability: config.durability, lockName: 'croft', log, clock, random }));
+  const metrics = createMetrics();
+  const database = stack.use(await openDatabase({ url: databaseUrl(config), durability: config.durability, lockName: 'croft', log, clock, random }));
+  const db = countWrites(database, metrics, clock);
   const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
   const pools: Pool[] = [];
   for (const pool of config.pools) pools.push(stack.use(await openPool(pool, config.dataDir, { env, clock, random, log })));
-  const farm = stack.use(await createFarm(config, { db, sources, pools, clock, random, log }));
-  const server = stack.use(await serveFarm(config, farm, { db, clock, random, log }));
+  const farm = stack.use(await createFarm(config, { db, sources, pools, metrics, version, clock, random, log }));
+  const server = stack.use(await serveFarm(config, farm, { db, metrics, version, clock, random, log }));
   farm.start();
   const owned = stack.move();
   return {
     url: server.url,
+    tokenFile: server.tokenFile,
     endOnDispose: () => farm.endOnDispose(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -10,6 +10,7 @@ import { createBell, createTaskGroup } from '@croft/runtime/tasks';
 import type { Pool } from '@croft/fleet/pool';
 import type { Database } from '@croft/store/database';
 import { markMachine, upsertMachine } from '@croft/store/machines';
+import { countQueuedByBand } from '@croft/store/build-lists';
 import { createAdoption } from './builds/adopt-builds.ts';
 import { createDrivers } from './builds/drive-builds.ts';
 import { createFinder } from './builds/find-loop.ts';
@@ -20,6 +21,7 @@ import type { Sources } from './builds/source.ts';
 import { createChanges } from './changes.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Config } from './config.ts';
+import type { Metrics } from './events.ts';
 import { createCapabilities } from './coordinator-capabilities.ts';
 import { holdText, readDisk } from './disk.ts';
 import { createAttemptLogs } from './logs/attempt-logs.ts';
@@ -30,6 +32,8 @@ export interface FarmParts {
   readonly db: Database;
   readonly sources: Sources;
   readonly pools: readonly Pool[];
+  readonly metrics: Metrics;
+  readonly version: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -43,16 +47,15 @@ export interface Farm extends AsyncDisposable {
   endOnDispose(): void;
 }
 
-const version = '0.1.0';
 const diskMs = 5 * SECOND;
 const endMs = 15 * SECOND;
 
-export async function createFarm(config: Config, { db, sources, pools, clock, random, log }: FarmParts): Promise<Farm> {
+export async function createFarm(config: Config, { db, sources, pools, metrics, version, clock, random, log }: FarmParts): Promise<Farm> {
   const { builders } = config;
   const startedAt = clock.now();
   const changes = createChanges();
   const scheduleBell = createBell();
-  const logs = createAttemptLogs(join(config.dataDir, 'logs'), clock);
+  const logs = createAttemptLogs(join(config.dataDir, 'logs'), { clock, onStored: metrics.logStored });
   let disk = await readDisk(config.dataDir, config.lowWaterBytes);
   let adopted = false;
   let ending = false;
@@ -63,7 +66,7 @@ export async function createFarm(config: Config, { db, sources, pools, clock, ra
     changes.tell({ kind: 'farm' });
   };
   const records = createRecords(db, {
-    ...{ builders, clock, random },
+    ...{ builders, clock, random, metrics },
     onMove(id) {
       changes.tell({ kind: 'build', id });
       wake();
@@ -120,6 +123,10 @@ export async function createFarm(config: Config, { db, sources, pools, clock, ra
       await clock.sleep(diskMs, waits);
     }
   };
+  metrics.observe(async () => ({
+    queue: await db.read(countQueuedByBand),
+    machines: Object.fromEntries(Map.groupBy((await capabilities.farm()).machines, (machine) => machine.state).entries().map(([state, all]) => [state, all.length])),
+  }));
   const tasks = createTaskGroup((name, error) => log.error('background work stopped', { task: name, error }));
   return {
     capabilities,

@@ -15,7 +15,7 @@ export interface QueuedBuild extends StoredBuild {
 /** The head of the queue, most urgent first: up to `limit` builds for each kind of machine needed. */
 export async function queuedBuilds(sql: Sql, { limit }: { readonly limit: number }): Promise<QueuedBuild[]> {
   const found: QueuedBuild[] = [];
-  const text = `SELECT ${buildColumns} FROM builds WHERE state = 'queued' AND needs_key = ? ORDER BY band, seq LIMIT ?`;
+  const text = `SELECT ${buildColumns} FROM builds WHERE queue = ? ORDER BY band, seq LIMIT ?`;
   for (const key of await queuedNeeds(sql)) {
     const rows = await sql.all<BuildRow>(text, [key, limit]);
     found.push(...rows.map((row) => ({ ...toBuild(row), notBefore: row.not_before ?? 0 })));
@@ -26,9 +26,9 @@ export async function queuedBuilds(sql: Sql, { limit }: { readonly limit: number
 /** The distinct needs of queued builds: one step in the index for each, however long the queue is. */
 async function queuedNeeds(sql: Sql): Promise<string[]> {
   const text = `WITH RECURSIVE keys(key) AS (
-      SELECT (SELECT needs_key FROM builds WHERE state = 'queued' ORDER BY needs_key LIMIT 1)
+      SELECT (SELECT queue FROM builds WHERE queue IS NOT NULL ORDER BY queue LIMIT 1)
       UNION ALL
-      SELECT (SELECT needs_key FROM builds WHERE state = 'queued' AND needs_key > key ORDER BY needs_key LIMIT 1) FROM keys WHERE key IS NOT NULL
+      SELECT (SELECT queue FROM builds WHERE queue > key ORDER BY queue LIMIT 1) FROM keys WHERE key IS NOT NULL
     ) SELECT key FROM keys WHERE key IS NOT NULL`;
   const rows = await sql.all<{ key: string }>(text);
   return rows.map(({ key }) => key);
@@ -44,8 +44,8 @@ export interface QueuePlace {
 /** How many queued builds that need the same kind of machine come before this place. */
 export async function countQueuedBefore(sql: Sql, { needsKey, band, seq }: QueuePlace): Promise<number> {
   const text = `SELECT
-      (SELECT count(*) FROM builds WHERE state = 'queued' AND needs_key = ? AND band < ?)
-      + (SELECT count(*) FROM builds WHERE state = 'queued' AND needs_key = ? AND band = ? AND seq < ?) AS count`;
+      (SELECT count(*) FROM builds WHERE queue = ? AND band < ?)
+      + (SELECT count(*) FROM builds WHERE queue = ? AND band = ? AND seq < ?) AS count`;
   const index = bands.indexOf(band);
   const row = await sql.get<{ count: number }>(text, [needsKey, index, needsKey, index, seq]);
   return row?.count ?? 0;
@@ -60,6 +60,12 @@ export async function countByState(sql: Sql): Promise<Record<'queued' | 'running
   return (await sql.get(text)) ?? { queued: 0, running: 0, cancelling: 0 };
 }
 
+/** How many builds wait in each band; bands without any are left out. */
+export async function countQueuedByBand(sql: Sql): Promise<Partial<Record<Band, number>>> {
+  const rows = await sql.all<{ band: number; count: number }>(`SELECT band, count(*) AS count FROM builds WHERE state = 'queued' GROUP BY band`);
+  return Object.fromEntries(rows.map(({ band, count }) => [bands[band], count]));
+}
+
 export interface BuildFilter {
   readonly repo?: RepoName | undefined;
   readonly builder?: BuilderName | undefined;
@@ -72,10 +78,14 @@ export interface BuildFilter {
 
 /** Newest first. */
 export async function listBuilds(sql: Sql, { repo, builder, revision, state, limit, before }: BuildFilter): Promise<StoredBuild[]> {
-  const terms: Record<string, SqlValue | undefined> = { 'repo =': repo, 'builder =': builder, 'revision =': revision, 'state =': state, 'seq <': before };
-  const given = Object.entries(terms).filter(([, value]) => value !== undefined);
-  const where = given.length > 0 ? `WHERE ${given.map(([term]) => `${term} ?`).join(' AND ')}` : '';
-  const values = given.map(([, value]) => value ?? null);
+  const named = [['revision', revision], ['builder', builder], ['repo', repo]] as const;
+  const few = state === 'running' || state === 'cancelling';
+  const filters = few ? [['state', state] as const, ...named] : [...named, ['state', state] as const];
+  // The planner cannot know which filter tells most: the first here does, and the others are written in a way that no index serves.
+  const [first, ...others] = filters.filter(([, value]) => value !== undefined);
+  const terms = [...(first ? [`${first[0]} = ?`] : []), ...others.map(([column]) => `${column} || '' = ?`), ...(before === undefined ? [] : ['seq < ?'])];
+  const values = [first?.[1], ...others.map(([, value]) => value), before].filter((value) => value !== undefined);
+  const where = terms.length > 0 ? `WHERE ${terms.join(' AND ')}` : '';
   const rows = await sql.all<BuildRow>(`SELECT ${buildColumns} FROM builds ${where} ORDER BY seq DESC LIMIT ?`, [...values, limit]);
   return rows.map(toBuild);
 }
@@ -85,8 +95,8 @@ export async function buildsOfCommits(sql: Sql, repo: RepoName, revisions: reado
   const found: StoredBuild[] = [];
   for (let from = 0; from < revisions.length; from += chunk) {
     const part = revisions.slice(from, from + chunk);
-    const text = `SELECT ${buildColumns} FROM builds WHERE repo = ? AND revision IN (${placeholders(part.length)}) ORDER BY seq`;
-    found.push(...(await sql.all<BuildRow>(text, [repo, ...part])).map(toBuild));
+    const text = `SELECT ${buildColumns} FROM builds WHERE revision IN (${placeholders(part.length)}) AND repo || '' = ? ORDER BY seq`;
+    found.push(...(await sql.all<BuildRow>(text, [...part, repo])).map(toBuild));
   }
   return found;
 }

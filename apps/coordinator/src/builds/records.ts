@@ -16,6 +16,7 @@ import type { Database, Sql } from '@croft/store/database';
 import { endLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeAsHolder } from '@croft/store/leases';
 import { completeLog, saveSegment, setLogLength } from '@croft/store/logs';
 import { insertSteps, saveStepState, stepsOf } from '@croft/store/steps';
+import type { Metrics } from '../events.ts';
 import type { BuildRecords, FinishedLog, Work } from './work.ts';
 
 export interface Records extends BuildRecords {
@@ -36,11 +37,12 @@ export interface RecordsDeps {
   readonly builders: readonly Builder[];
   readonly clock: Clock;
   readonly random: Random;
+  readonly metrics: Pick<Metrics, 'attemptEnded' | 'buildEnded'>;
   /** Called when a move of this build is durable. */
   onMove(build: BuildId): void;
 }
 
-export function createRecords(db: Database, { builders, clock, random, onMove }: RecordsDeps): Records {
+export function createRecords(db: Database, { builders, clock, random, metrics, onMove }: RecordsDeps): Records {
   const told = async <T>(build: BuildId, move: Promise<T>): Promise<T> => {
     const result = await move;
     onMove(build);
@@ -48,6 +50,11 @@ export function createRecords(db: Database, { builders, clock, random, onMove }:
   };
   const fenced = <T>(work: Work, write: (sql: Sql) => Promise<T>): Promise<T> => told(work.build, writeAsHolder(db, holdOf(work), write));
   const moveBuild = (build: BuildId, event: BuildEvent): Promise<StoredBuild> => told(build, db.write((sql) => move(sql, build, event)));
+
+  const count = (end: AttemptEnd, state: BuildState): void => {
+    metrics.attemptEnded(end.kind);
+    if (state.kind === 'ended') metrics.buildEnded(state.end.kind);
+  };
 
   return {
     load: (work) => db.read((sql) => loadAttempt(sql, work, builders)),
@@ -61,11 +68,15 @@ export function createRecords(db: Database, { builders, clock, random, onMove }:
     saveStep: (work, index, state) => fenced(work, (sql) => saveStepState(sql, { ...refOf(work), index }, state)),
     saveLogLength: (work, { bytes, lines }) =>
       writeAsHolder(db, holdOf(work), (sql) => setLogLength(sql, refOf(work), { bytes, lines })),
-    finish: (work, end, log) =>
-      fenced(work, async (sql) => {
-        await endWork(sql, work, { end, log, at: clock.now() });
-        await endLease(sql, work.lease.id, { epoch: work.lease.epoch, at: clock.now() });
-      }),
+    async finish(work, end, log) {
+      const at = clock.now();
+      const state = await fenced(work, async (sql) => {
+        const after = await endWork(sql, work, { end, log, at });
+        await endLease(sql, work.lease.id, { epoch: work.lease.epoch, at });
+        return after;
+      });
+      count(end, state);
+    },
     assign: (build, machine) =>
       told(
         build,
@@ -75,13 +86,17 @@ export function createRecords(db: Database, { builders, clock, random, onMove }:
     workOn: (machine) => db.read((sql) => workOn(sql, machine)),
     async giveUp(work, end, log) {
       const at = clock.now();
-      const write = async (sql: Sql): Promise<void> => {
-        const attempt = await getAttempt(sql, refOf(work));
-        if (attempt?.state.kind !== 'running') return;
-        await endWork(sql, work, { end, log, at });
-        await endLease(sql, work.lease.id, { at });
-      };
-      await told(work.build, db.write(write));
+      const state = await told(
+        work.build,
+        db.write(async (sql) => {
+          const attempt = await getAttempt(sql, refOf(work));
+          if (attempt?.state.kind !== 'running') return undefined;
+          const after = await endWork(sql, work, { end, log, at });
+          await endLease(sql, work.lease.id, { at });
+          return after;
+        }),
+      );
+      if (state) count(end, state);
     },
     cancel: (build, by, why) => moveBuild(build, { kind: 'cancel', at: clock.now(), by, why }),
     retry: (build) => moveBuild(build, { kind: 'retry', at: clock.now() }),
@@ -163,7 +178,7 @@ async function workOn(sql: Sql, machine: MachineId): Promise<Work | undefined> {
 }
 
 /** Log, attempt and build come to their ends together. */
-async function endWork(sql: Sql, work: Work, { end, log, at }: { end: AttemptEnd; log: FinishedLog; at: number }): Promise<void> {
+async function endWork(sql: Sql, work: Work, { end, log, at }: { end: AttemptEnd; log: FinishedLog; at: number }): Promise<BuildState> {
   const ref = refOf(work);
   await setLogLength(sql, ref, log);
   for (const segment of log.segments) await saveSegment(sql, ref, segment);
@@ -173,6 +188,7 @@ async function endWork(sql: Sql, work: Work, { end, log, at }: { end: AttemptEnd
   try {
     const state = advance(build.state, { kind: 'attempt-ended', at, attempt: work.attempt, end });
     await saveBuildState(sql, work.build, state);
+    return state;
   } catch (error) {
     throw isCode(error, 'conflict') ? new CroftError('internal', `build ${work.build} and its attempt disagree`, { cause: error }) : error;
   }

@@ -1,12 +1,15 @@
 /** Gives waiting builds to free machines: reads the world, lets `planAssignments` decide, and carries the plan out. */
 import { planAssignments, type MachineView, type Plan, type World } from '@croft/domain/schedule';
 import type { BuilderName, MachineId } from '@croft/domain/names';
-import type { Clock } from '@croft/runtime/clock';
+import { SECOND, type Clock } from '@croft/runtime/clock';
+import type { Log } from '@croft/runtime/log';
+import type { Bell } from '@croft/runtime/tasks';
 import { queuedBuilds, runningBuilds } from '@croft/store/build-lists';
 import { lastAttempts, medianDurationMs } from '@croft/store/attempts';
 import type { Database, Sql } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
+import type { Drivers } from './drive-builds.ts';
 import type { Work } from './work.ts';
 
 export interface ScheduleDeps {
@@ -26,12 +29,36 @@ export async function planNow(deps: ScheduleDeps): Promise<Plan> {
   return planAssignments(await deps.db.read((sql) => readWorld(sql, deps)));
 }
 
-/** Carries one plan out; what it started is to be driven. */
-export async function scheduleOnce(deps: ScheduleDeps, assign: (plan: Plan['assign'][number]) => Promise<Work | undefined>): Promise<Work[]> {
-  if (!deps.machines().some((machine) => machine.observed.state === 'up')) return [];
-  const { assign: assignments } = await planNow(deps);
-  const works = await Promise.all(assignments.map(assign));
-  return works.filter((work) => work !== undefined);
+export interface Scheduling {
+  readonly bell: Bell;
+  assign(assignment: Plan['assign'][number]): Promise<Work | undefined>;
+  readonly drivers: Pick<Drivers, 'start'>;
+  readonly log: Log;
+}
+
+/** At each ring, and each second for what changes by itself: plans, leases, and starts the drivers. */
+export async function keepScheduling(deps: ScheduleDeps, scheduling: Scheduling, { signal }: { signal: AbortSignal }): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await scheduleOnce(deps, scheduling);
+    } catch (error) {
+      signal.throwIfAborted();
+      scheduling.log.error('scheduling failed, trying again', { error });
+    }
+    await restOrBell(scheduling.bell, deps.clock, signal);
+  }
+}
+
+async function scheduleOnce(deps: ScheduleDeps, { assign, drivers }: Scheduling): Promise<void> {
+  if (!deps.machines().some((machine) => machine.observed.state === 'up')) return;
+  const plan = await planNow(deps);
+  for (const work of await Promise.all(plan.assign.map(assign))) if (work) drivers.start(work);
+}
+
+async function restOrBell(bell: Bell, clock: Clock, signal: AbortSignal): Promise<void> {
+  const rest = new AbortController();
+  const waits = { signal: AbortSignal.any([signal, rest.signal]) };
+  await Promise.race([bell.wait(waits), clock.sleep(SECOND, waits)]).finally(() => rest.abort());
 }
 
 export async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {

@@ -29,7 +29,13 @@ export interface AttemptLogs {
 /** Bytes described by one row of the line index. */
 const segmentBytes = 16 * 1024 * 1024;
 
-export function createAttemptLogs(dir: string, clock: Clock): AttemptLogs {
+export interface AttemptLogsOptions {
+  readonly clock: Clock;
+  /** Told of every piece that was appended, bytes. */
+  onStored(bytes: number): void;
+}
+
+export function createAttemptLogs(dir: string, { clock, onStored }: AttemptLogsOptions): AttemptLogs {
   const live = new Map<string, LiveLog>();
   const path = (build: BuildId, attempt: number): string => join(dir, build.slice(1, 3), build, String(attempt));
   return {
@@ -38,7 +44,7 @@ export function createAttemptLogs(dir: string, clock: Clock): AttemptLogs {
     },
     async resume({ build, attempt }, durableBytes) {
       const at = path(build, attempt);
-      const log = new LiveLog(await openSegmentLog(at), () => live.delete(at));
+      const log = new LiveLog(await openSegmentLog(at), { onStored, onClose: () => live.delete(at) });
       await log.adopt(durableBytes);
       live.set(at, log);
       return log;
@@ -61,15 +67,20 @@ export function createAttemptLogs(dir: string, clock: Clock): AttemptLogs {
   };
 }
 
+interface LiveLogEvents {
+  onStored(bytes: number): void;
+  onClose(): void;
+}
+
 class LiveLog implements AttemptLog {
   readonly #log: SegmentLog;
-  readonly #onClose: () => void;
+  readonly #on: LiveLogEvents;
   readonly #hash = createHash('sha1');
   readonly #lines = createLineCounter();
 
-  constructor(log: SegmentLog, onClose: () => void) {
+  constructor(log: SegmentLog, on: LiveLogEvents) {
     this.#log = log;
-    this.#onClose = onClose;
+    this.#on = on;
   }
 
   get length(): number {
@@ -87,6 +98,7 @@ class LiveLog implements AttemptLog {
   async append(chunk: Uint8Array): Promise<void> {
     await this.#log.append(chunk);
     this.#take(chunk);
+    this.#on.onStored(chunk.length);
   }
 
   async sync(): Promise<{ bytes: number; lines: number }> {
@@ -118,7 +130,7 @@ class LiveLog implements AttemptLog {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#onClose();
+    this.#on.onClose();
     await this.#log[Symbol.asyncDispose]();
   }
 

@@ -1,0 +1,67 @@
+/** The farm's door: who may come in, and what they find there, on one address. Leaves the address in the data directory for the CLI. */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Clock } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import type { Random } from '@croft/runtime/random';
+import type { Database } from '@croft/store/database';
+import { serve, type Listener } from '@croft/web/listener';
+import { assertSafeAddress, isLoopbackHost } from '@croft/web/safe-address';
+import { openAuth, type Auth } from './auth/auth.ts';
+import type { Capabilities } from './capabilities.ts';
+import type { Config } from './config.ts';
+import type { Metrics } from './events.ts';
+import { createPages } from './pages/routes.ts';
+import { createApp } from './routes/app.ts';
+
+export interface ServeDeps {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly version: string;
+  readonly metrics: Metrics;
+}
+
+export interface Served extends AsyncDisposable {
+  readonly url: string;
+  /** Where the admin's token lies; undefined where the local user is known without one. */
+  readonly tokenFile: Auth['tokenFile'];
+}
+
+/** @throws CroftError `invalid` for an address that is not safe, `unavailable` for one that cannot be bound */
+export async function serveFarm(config: Config, { capabilities }: { capabilities: Capabilities }, deps: ServeDeps): Promise<Served> {
+  const { host, port, behindProxy, anonymous, publicHosts, dataDir } = config;
+  const { db, clock, random, log, version, metrics } = deps;
+  const tls = config.tls && (await readTls(config.tls));
+  assertSafeAddress({ host, tls: tls !== undefined, signIn: anonymous === 'none', behindProxy });
+  await using stack = new AsyncDisposableStack();
+  const trustLocalUser = isLoopbackHost(host) && !behindProxy;
+  const auth = await openAuth({ database: db, dataDir, trustLocalUser, anonymous, clock, random, log });
+  const pages = createPages({ clock });
+  const publicOrigin = behindProxy && publicHosts[0] ? `https://${publicHosts[0]}` : undefined;
+  const app = createApp({ capabilities, auth, pages, metrics, version, behindProxy, publicNames: publicHosts, publicOrigin, clock, random, log });
+  const listener = stack.use(await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, log, clock }));
+  stack.use(await leaveAddress(join(dataDir, 'address.json'), listener));
+  const owned = stack.move();
+  return { url: listener.url, tokenFile: auth.tokenFile, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function readTls({ certFile, keyFile }: { certFile: string; keyFile: string }): Promise<{ cert: string; key: string }> {
+  const read = async (path: string): Promise<string> => {
+    try {
+      return await readFile(path, 'utf8');
+    } catch (error) {
+      throw new CroftError('invalid', `reading ${path} for TLS`, { cause: error, hint: 'Give PEM files that the farm’s user can read.' });
+    }
+  };
+  return { cert: await read(certFile), key: await read(keyFile) };
+}
+
+/** Written whole or not at all, and gone when nothing listens there any more. */
+async function leaveAddress(path: string, { url }: Listener): Promise<AsyncDisposable> {
+  await writeFile(`${path}.new`, `${JSON.stringify({ url })}\n`, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+  return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };
+}
