@@ -31,7 +31,7 @@ export interface Operation {
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
   /** Of a success; 200 when absent. */
-  readonly status?: 201 | 206;
+  readonly status?: 201;
   /** The schema of a JSON answer, or the content type of any other. */
   readonly answer: z.ZodType | string;
   /** Beside those that every operation may answer (see `commonErrors`). */

@@ -1,11 +1,11 @@
 /**
- * Browser sessions without a table: the cookie names a token and is signed with a key of the farm, so a session survives a
+ * Browser sessions without a table: the cookie names a token by its hash and is signed with a key of the farm, so a session survives a
  * restart and ends with its token. Cookies do not tell ports apart, so on loopback a session also names the local user who
  * signed in: another user's server that is shown the cookie cannot use it.
  */
 import { createHmac } from 'node:crypto';
 import { DAY, type Clock } from '@croft/runtime/clock';
-import { sameSecret } from '@croft/runtime/digest';
+import { sameSecret, sha256Hex } from '@croft/runtime/digest';
 import type { KnownToken, TokenBook } from './identity.ts';
 
 export const sessionLastsMs = 7 * DAY;
@@ -21,10 +21,10 @@ interface Signing {
 }
 
 /** The `Set-Cookie` value of a new session. */
-export function newSessionCookie(token: KnownToken, { sessionKey, clock, uid, secure }: Signing & { secure: boolean }): string {
+export function newSessionCookie(secret: string, { sessionKey, clock, uid, secure }: Signing & { secure: boolean }): string {
   const now = clock.now();
-  const expiresAt = Math.min(token.expiresAt, now + sessionLastsMs);
-  const content = `${token.id}.${expiresAt}.${uid ?? 'any'}`;
+  const expiresAt = now + sessionLastsMs;
+  const content = `${sha256Hex(secret)}.${expiresAt}.${uid ?? 'any'}`;
   return cookie(`${content}.${signature(content, sessionKey)}`, Math.floor((expiresAt - now) / 1_000), secure);
 }
 
@@ -40,12 +40,12 @@ export function cookieOf(request: Request): string | undefined {
 
 /** The token behind a session; undefined when the session does not count any more. */
 export async function openSession(value: string | undefined, { tokens, sessionKey, clock, uid }: Signing & { tokens: TokenBook }): Promise<KnownToken | undefined> {
-  const match = /^((\w+)\.(\d{1,16})\.(any|\d+))\.([0-9a-f]{64})$/.exec(value ?? '');
+  const match = /^(([0-9a-f]{64})\.(\d{1,16})\.(any|\d+))\.([0-9a-f]{64})$/.exec(value ?? '');
   if (!match) return undefined;
-  const [, content = '', id = '', expiresAt, owner, mac = ''] = match;
+  const [, content = '', hash = '', expiresAt, owner, mac = ''] = match;
   if (!sameSecret(mac, signature(content, sessionKey)) || Number(expiresAt) <= clock.now()) return undefined;
   if (owner !== 'any' && owner !== String(uid)) return undefined;
-  const token = await tokens.byId(id);
+  const token = await tokens.byHash(hash);
   return token && token.revokedAt === undefined && token.expiresAt > clock.now() ? token : undefined;
 }
 

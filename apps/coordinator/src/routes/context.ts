@@ -14,6 +14,7 @@ export interface AppEnv {
     capabilities: Capabilities;
     /** `https://farm.example`, without a slash at the end. */
     origin: string;
+    behindProxy: boolean;
   };
 }
 

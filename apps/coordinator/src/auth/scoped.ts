@@ -1,0 +1,51 @@
+/** The coordinator's abilities as one caller has them: limited to some repositories, if the caller is. The rest is not there. */
+import { CroftError } from '@croft/runtime/errors';
+import type { BuildId } from '@croft/domain/names';
+import type { BuildDetail } from '@croft/protocol/api';
+import type { Capabilities } from '../capabilities.ts';
+
+/** Empty `repos` means all of them. */
+export function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
+  if (repos.length === 0) return all;
+  const allowed = (repo: string): boolean => repos.includes(repo);
+  const visible = async (id: BuildId): Promise<BuildDetail> => {
+    const build = await all.build(id);
+    if (!build || !allowed(build.repo)) throw new CroftError('not-found', `there is no build ${id}`);
+    return build;
+  };
+  const checked = (repo: string): string => {
+    if (!allowed(repo)) throw new CroftError('not-found', `there is no repository "${repo}"`);
+    return repo;
+  };
+  return {
+    async grid(query) {
+      const grid = await all.grid({ ...query, repo: checked(query.repo ?? repos[0] ?? '') });
+      return { ...grid, repos: grid.repos.filter(allowed) };
+    },
+    async builds(filter) {
+      const repo = filter.repo ?? (repos.length === 1 ? repos[0] : undefined);
+      const { builds, ...rest } = await all.builds({ ...filter, repo: repo === undefined ? undefined : checked(repo) });
+      return { ...rest, builds: builds.filter((build) => allowed(build.repo)) };
+    },
+    async build(id) {
+      const build = await all.build(id);
+      return build && allowed(build.repo) ? build : undefined;
+    },
+    async farm() {
+      const farm = await all.farm();
+      const running = farm.running.filter((build) => allowed(build.repo));
+      const queue = farm.queue.filter((build) => allowed(build.repo));
+      return { ...farm, running, queue, queueLength: queue.length, repos: farm.repos.filter(({ name }) => allowed(name)) };
+    },
+    log: async (id, attempt) => all.log((await visible(id)).id as BuildId, attempt),
+    // A hash does not say whose log it is.
+    logByHash: async () => undefined,
+    cancel: async (id, by, why) => all.cancel((await visible(id)).id as BuildId, by, why),
+    retry: async (id, by) => all.retry((await visible(id)).id as BuildId, by),
+    notify: async (repo, waits) => all.notify(checked(repo), waits),
+    async *changes(waits) {
+      for await (const change of all.changes(waits)) if (change.kind !== 'commits' || allowed(change.repo)) yield change;
+    },
+    ready: all.ready,
+  };
+}

@@ -1,0 +1,39 @@
+/** What each JSON operation does: one call of a capability, of the tokens or of the audit trail. */
+import { openApiDocument } from '@croft/protocol/openapi';
+import { CroftError } from '@croft/runtime/errors';
+import type { Audit } from '../auth/audit.ts';
+import type { Tokens } from '../auth/tokens.ts';
+import type { Handlers } from './perform.ts';
+
+export interface ApiDeps {
+  readonly tokens: Pick<Tokens, 'create' | 'list' | 'revoke'>;
+  readonly audit: Pick<Audit, 'list'>;
+  readonly version: string;
+}
+
+export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
+  return {
+    'grid.get': ({ query, capabilities }) => capabilities.grid(query),
+    'builds.list': ({ query, capabilities }) => capabilities.builds(query),
+    'build.get': async ({ params, capabilities }) => {
+      const build = await capabilities.build(params.build);
+      if (!build) throw new CroftError('not-found', `there is no build ${params.build}`);
+      return build;
+    },
+    'build.cancel': ({ params, body, who, capabilities }) => capabilities.cancel(params.build, who.name, body.why),
+    'build.retry': ({ params, who, capabilities }) => capabilities.retry(params.build, who.name),
+    'repo.notify': ({ params, capabilities, signal }) => capabilities.notify(params.repo, { signal }),
+    'farm.get': ({ capabilities }) => capabilities.farm(),
+    'me.get': async ({ who: { name, role } }) => ({ name, role: role ?? 'viewer' }),
+    'token.list': async () => ({ tokens: await tokens.list() }),
+    'token.create': ({ body }) => tokens.create(body),
+    'token.revoke': ({ params }) => tokens.revoke(params.token),
+    'audit.list': ({ query }) => audit.list(query),
+    'openapi.get': async () => openApiDocument(version),
+    'health.ready': async ({ capabilities }) => {
+      const { ready, reasons } = capabilities.ready();
+      if (!ready) throw new CroftError('unavailable', reasons.join('; ') || 'not ready yet');
+      return { ready, reasons };
+    },
+  };
+}

@@ -1,0 +1,134 @@
+/**
+ * The coordinator's HTTP side as one function from `Request` to `Response`. Every request passes the same gates in this order:
+ * Host and Origin, who it is, what that caller may see; every answer leaves with the same headers.
+ */
+import { Hono } from 'hono';
+import { routePath as matchedRoute } from 'hono/route';
+import { operations } from '@croft/protocol/operations';
+import type { Clock } from '@croft/runtime/clock';
+import { isCode } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import type { Random } from '@croft/runtime/random';
+import { eventStream } from '@croft/web/event-stream';
+import { failureOf } from '@croft/web/failure';
+import { guard, type GuardOptions } from '@croft/web/guard';
+import { secureHeaders } from '@croft/web/headers';
+import { requireRole } from '@croft/web/identity';
+import type { Auth } from '../auth/auth.ts';
+import { scopedTo } from '../auth/scoped.ts';
+import type { Capabilities } from '../capabilities.ts';
+import type { Metrics } from '../events.ts';
+import { apiHandlers } from './api.ts';
+import type { AppContext, AppEnv, Pages } from './context.ts';
+import { mountLegacyResults } from './legacy-results.ts';
+import { mountLogs } from './logs.ts';
+import { createOperator, fromOf, mountOperations, type Operator } from './perform.ts';
+import { isEncrypted, mountSignIn, notFound, wantsPage, wayToSignIn } from './sign-in.ts';
+
+export interface AppDeps extends GuardOptions {
+  readonly capabilities: Capabilities;
+  readonly auth: Auth;
+  readonly pages: Pages;
+  readonly metrics: Metrics;
+  readonly version: string;
+  /** Believe `X-Forwarded-For`. */
+  readonly behindProxy: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export function createApp(deps: AppDeps): Hono<AppEnv> {
+  const { auth, pages, version, clock, log } = deps;
+  const app = new Hono<AppEnv>();
+  app.onError((error, c) => failed(error, c, deps));
+  app.notFound(notFound);
+  app.use((c, next) => measure(c, next, deps));
+  app.use(async (c, next) => {
+    await next();
+    secureHeaders(c.res.headers, { encrypted: isEncrypted(c) });
+  });
+  app.get('/healthz', (c) => c.text('ok\n'));
+  app.use((c, next) => enter(c, next, deps));
+
+  const handlers = apiHandlers({ tokens: auth.tokens, audit: auth.audit, version });
+  const operator = createOperator(handlers, auth.audit);
+  mountSignIn(app, deps);
+  mountOperations(app, handlers, operator);
+  mountWatching(app, deps);
+  mountLogs(app, { clock, log });
+  mountLegacyResults(app);
+  mountPages(app, pages, operator);
+  return app;
+}
+
+type Next = () => Promise<void>;
+
+async function measure(c: AppContext, next: Next, { clock, metrics }: AppDeps): Promise<void> {
+  c.set('origin', new URL(c.req.url).origin);
+  const startedAt = clock.monotonic();
+  await next();
+  const route = c.res.status === 404 ? 'unknown' : matchedRoute(c, -1);
+  metrics.httpRequest({ method: c.req.method, route, status: c.res.status, seconds: (clock.monotonic() - startedAt) / 1_000 });
+}
+
+/** @throws CroftError `forbidden` for a foreign page or name, `unauthenticated` for a token that does not count */
+async function enter(c: AppContext, next: Next, deps: AppDeps): Promise<void> {
+  const { auth, capabilities, behindProxy } = deps;
+  c.set('behindProxy', behindProxy);
+  try {
+    c.set('origin', guard(c.req.raw, c.env.connection, deps));
+  } catch (error) {
+    const changes = !['GET', 'HEAD', 'OPTIONS'].includes(c.req.method);
+    const entry = { who: 'unknown', what: c.req.method.slice(0, 20), target: c.req.path.slice(0, 200), from: fromOf(c) };
+    if (changes) await auth.audit.refused(entry, isCode(error, 'forbidden') ? error.message : 'malformed');
+    throw error;
+  }
+  const who = await auth.identify(c.req.raw, c.env.connection);
+  c.set('who', who);
+  c.set('capabilities', scopedTo(who.repos, capabilities));
+  await next();
+}
+
+function mountWatching(app: Hono<AppEnv>, { metrics, clock, log }: AppDeps): void {
+  const follow = operations['changes.follow'];
+  app.get(follow.path, (c) => {
+    requireRole(c.var.who, follow.role);
+    if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': follow.answer });
+    const { capabilities } = c.var;
+    return eventStream(
+      async function* changes(waits) {
+        for await (const change of capabilities.changes(waits)) yield { event: 'change', data: change };
+      },
+      { request: c.req.raw, connection: c.env.connection, clock, log },
+    );
+  });
+  const read = operations['metrics.get'];
+  app.get(read.path, async (c) => {
+    requireRole(c.var.who, read.role);
+    return c.body(await metrics.text(), 200, { 'content-type': read.answer });
+  });
+}
+
+/** The pages' forms are operations too: admitted and recorded here, carried out there. */
+function mountPages(app: Hono<AppEnv>, pages: Pages, { admit }: Operator): void {
+  for (const verb of ['cancel', 'retry'] as const) {
+    app.post(`/builds/:build/${verb}`, async (c, next) => {
+      await admit(c, `build.${verb}`, { build: c.req.param('build') });
+      await next();
+    });
+  }
+  app.use(async (c, next) => {
+    if (!c.req.path.startsWith('/static/')) requireRole(c.var.who, 'viewer');
+    await next();
+  });
+  app.route('/', pages.routes);
+}
+
+async function failed(error: unknown, c: AppContext, { pages, log, random }: AppDeps): Promise<Response> {
+  const { status, body, headers, id } = failureOf(error, { log, random });
+  if (!wantsPage(c)) return c.json(body, status as 500, headers);
+  if (status === 401 && c.req.method === 'GET') return wayToSignIn(c);
+  const { message, hint } = body;
+  return c.html(await pages.failure({ status, message, hint, id }), status as 500, headers);
+}
