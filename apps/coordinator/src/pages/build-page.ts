@@ -26,7 +26,7 @@ export function buildPage(view: BuildPageView): Html {
 export function buildFragment(view: BuildPageView): Html {
   const { build, attempt, chosen, now } = view;
   const address = chosen && attempt ? `${build.url}?attempt=${attempt.number}` : build.url;
-  return html`<div id="build" class="live build ${lookOfBuild(build)}" data-live="${build.state === 'queued' ? 'build farm' : 'build'}" data-build="${build.id}" hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="build" class="live build ${lookOfBuild(build)}" data-live="${build.state === 'queued' ? 'build farm' : 'build'}" data-build="${build.id}" data-title="${plain(buildTitle(build))} · Croft" hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${head(view)}
 ${build.wait ? waiting(build.wait, build.since, now) : ''}
 ${build.attemptList.length > 1 ? attempts(view) : ''}
@@ -86,14 +86,22 @@ function waiting(wait: NonNullable<BuildDetail['wait']>, since: number, now: num
  */
 function actions({ build, who }: BuildPageView): Html {
   if (!who.may('developer')) return html``;
-  const form = (action: 'cancel' | 'retry', text: string, key: string, fields: Html): Html =>
-    html`<details class="act" id="act-${action}" data-keep><summary data-key="${key}" data-key-text="${text}">${text}…</summary>
+  const form = (action: 'cancel' | 'retry', text: string, fields: Html): Html =>
+    html`<details class="act" id="act-${action}" data-keep><summary data-key="${action[0]}" data-key-text="${text}">${text}…</summary>
 <form method="post" action="${build.url}/${action}" hx-post="${build.url}/${action}" hx-target="#build" hx-swap="morph">${fields}<p class="dim">Recorded as done by ${bdi(who.name)}.</p></form></details>`;
   if (build.state === 'cancelling') return html``;
   if (build.state === 'ended') {
-    return form('retry', 'Retry', 'r', html`<p>Runs all steps again as attempt ${build.attempts + 1}. What is there is kept.</p><button class="primary">Retry this build</button>`);
+    return form(
+      'retry',
+      'Retry',
+      html`<p>Runs all steps again as attempt ${build.attempts + 1}. What is there is kept.</p><button class="primary">Retry this build</button>`,
+    );
   }
-  return form('cancel', 'Cancel', 'c', html`<label>Why? <input name="why" maxlength="500" required autocomplete="off" placeholder="superseded, stuck, …"></label><button class="danger">Cancel this build</button>`);
+  return form(
+    'cancel',
+    'Cancel',
+    html`<label>Why? <input name="why" maxlength="500" required autocomplete="off" placeholder="superseded, stuck, …"></label><button class="danger">Cancel this build</button>`,
+  );
 }
 
 function attempts({ build, attempt: shown, now }: BuildPageView): Html {

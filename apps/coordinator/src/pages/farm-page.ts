@@ -19,11 +19,11 @@ export function farmFragment({ farm, now }: FarmView): Html {
   return html`<div id="farm" class="live farm" data-live="farm build commits" hx-get="/farm" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${farm.hold ? notice('warning', bdi(farm.hold)) : ''}
 ${facts(farm, now)}
-${section('Running', farm.running.length, running(farm.running, now), 'Nothing runs at the moment.')}
-${section('Waiting', farm.queueLength, queue(farm, now), 'Nothing waits: every commit the farm knows of has been built or is being built.')}
-${section('Machines', farm.machines.length, machines(farm.machines, now), 'No machine is known. The local pool starts its own; others dial in.')}
-${section('Leases', farm.machines.filter(({ lease }) => lease).length, leases(farm.machines, now), 'Nobody holds a machine.')}
-${section('Repositories', farm.repos.length, repositories(farm, now), 'No repository. Start the farm with --repo PATH_OR_URL.')}
+${section('Running', farm.running.length, [running(farm.running, now), 'Nothing runs at the moment.'])}
+${section('Waiting', farm.queueLength, [queue(farm, now), 'Nothing waits: every commit the farm knows of has been built or is being built.'])}
+${section('Machines', farm.machines.length, [machines(farm, now), 'No machine is known. The local pool starts its own; others dial in.'])}
+${section('Leases', farm.machines.filter(({ lease }) => lease).length, [leases(farm, now), 'Nobody holds a machine.'])}
+${section('Repositories', farm.repos.length, [repositories(farm, now), 'No repository. Start the farm with --repo PATH_OR_URL.'])}
 </div>`;
 }
 
@@ -39,17 +39,21 @@ function facts({ machines: all, running: now_, queueLength, disk, version, start
 </dl>`;
 }
 
-function section(title: string, count: number, table: Html, empty: string): Html {
+function section(title: string, count: number, [filled, empty]: readonly [Html, string]): Html {
   return html`<section aria-labelledby="${title.toLowerCase()}"><h2 id="${title.toLowerCase()}">${title} <small>${count}</small></h2>${
-    count === 0 ? html`<p class="nothing">${empty}</p>` : table
+    count === 0 ? html`<p class="nothing">${empty}</p>` : filled
   }</section>`;
 }
 
 /** A table that becomes a list of cards where it is narrow; the heads are repeated there by `data-head`. */
 function table(heads: readonly string[], rows: readonly (readonly (Html | string)[])[], label: string): Html {
   return html`<table class="list" aria-label="${label}"><thead><tr>${heads.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
-${rows.map((cells) => html`<tr>${cells.map((cell, at) => (at === 0 ? html`<th scope="row">${cell}</th>` : html`<td data-head="${heads[at] ?? ''}">${cell}</td>`))}</tr>
-`)}</tbody></table>`;
+${rows.map(
+  (
+    cells,
+  ) => html`<tr>${cells.map((cell, at) => (at === 0 ? html`<th scope="row">${cell}</th>` : html`<td data-head="${heads[at] ?? ''}"><div>${cell}</div></td>`))}</tr>
+`,
+)}</tbody></table>`;
 }
 
 function buildLink(build: BuildSummary): Html {
@@ -61,7 +65,9 @@ function running(builds: readonly BuildSummary[], now: number): Html {
     buildLink(build),
     badge(lookOfBuild(build)),
     span(build.startedAt ?? build.since, undefined, now),
-    build.expectedEndAt === undefined ? html`<span class="dim">unknown, the first of its kind</span>` : html`${progress(build.startedAt ?? build.since, build.expectedEndAt, now)} ${instant(build.expectedEndAt, now)}`,
+    build.expectedEndAt === undefined
+      ? html`<span class="dim">unknown, the first of its kind</span>`
+      : html`${progress(build.startedAt ?? build.since, build.expectedEndAt, now)} ${instant(build.expectedEndAt, now)}`,
     `${build.attempts}`,
   ]);
   return table(['Build', 'State', 'For', 'Expected end', 'Attempt'], rows, 'Running builds');
@@ -80,12 +86,12 @@ function queue({ queue: builds, queueLength }: Farm, now: number): Html {
   return html`${table(['Build', 'Place', 'Band', 'Why it waits', 'Expected start', 'Since'], rows, 'Waiting builds')}${rest > 0 ? html`<p class="nothing">and ${plural(rest, 'more build')}</p>` : ''}`;
 }
 
-function machines(all: readonly MachineView[], now: number): Html {
+function machines({ machines: all, running: builds }: Farm, now: number): Html {
   const rows = all.map((machine) => [
     html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>`,
     badge(lookOfMachine(machine), machine.state),
     machine.labels.map((label) => html`<span class="label">${bdi(label)}</span> `) as unknown as Html,
-    machine.lease ? holder(machine.lease) : html`<span class="dim">nothing</span>`,
+    machine.lease ? holder(machine.lease, builds) : html`<span class="dim">nothing</span>`,
     html`${instant(machine.createdAt, now)}`,
     html`${instant(machine.seenAt, now)}`,
     machine.freeBytes === undefined ? html`<span class="dim">–</span>` : formatBytes(machine.freeBytes),
@@ -94,14 +100,19 @@ function machines(all: readonly MachineView[], now: number): Html {
   return table(['Machine', 'State', 'Labels', 'Does', 'Made', 'Last heard', 'Free disk', 'Next'], rows, 'Machines');
 }
 
-function leases(all: readonly MachineView[], now: number): Html {
+function leases({ machines: all, running: builds }: Farm, now: number): Html {
   const rows = all.flatMap(({ id, lease }) =>
-    lease ? [[html`<code>${bdi(lease.id)}</code>`, bdi(id), holder(lease), `${lease.epoch}`, html`${instant(lease.acquiredAt, now)}`]] : [],
+    lease
+      ? [[html`<code>${bdi(lease.id)}</code>`, bdi(id), holder(lease, builds), `${lease.epoch}`, html`${instant(lease.acquiredAt, now)}`]]
+      : [],
   );
   return table(['Lease', 'Machine', 'Holder', 'Epoch', 'Taken'], rows, 'Leases');
 }
 
-function holder({ holder: name, build }: NonNullable<MachineView['lease']>): Html {
+/** The build by the name of its builder where it is known, else the holder's id. */
+function holder({ holder: name, build }: NonNullable<MachineView['lease']>, builds: readonly BuildSummary[]): Html {
+  const known = builds.find(({ id }) => id === build);
+  if (known) return buildLink(known);
   return build === undefined ? bdi(name) : html`<a href="/builds/${encodeURIComponent(build)}">${bdi(name)}</a>`;
 }
 

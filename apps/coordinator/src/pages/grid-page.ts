@@ -44,13 +44,20 @@ function pageUrl({ repo, branch }: Grid, page: number): string {
 
 function choosers(grid: Grid): Html {
   return html`<form class="choose" method="get" action="/">
-  ${chooser('repo', 'Repository', grid.repos, grid.repo)}
-  ${chooser('branch', 'Branch', grid.branches, grid.branch)}
+  ${chooser({ name: 'repo', label: 'Repository', values: grid.repos, chosen: grid.repo })}
+  ${chooser({ name: 'branch', label: 'Branch', values: grid.branches, chosen: grid.branch })}
   <button class="quiet">Show</button>
 </form>`;
 }
 
-function chooser(name: string, label: string, values: readonly string[], chosen: string): Html {
+interface Choice {
+  readonly name: string;
+  readonly label: string;
+  readonly values: readonly string[];
+  readonly chosen: string;
+}
+
+function chooser({ name, label, values, chosen }: Choice): Html {
   const options = values.includes(chosen) ? values : [chosen, ...values];
   return html`<label><span>${label}</span> <select name="${name}">${options.map(
     (value) => html`<option value="${value}" ${value === chosen ? raw('selected') : ''}>${plain(value)}</option>`,
@@ -64,7 +71,12 @@ function legend(): Html {
 function notices({ grid, farm }: GridView): Html {
   const failed = farm.repos.find(({ name, error }) => name === grid.repo && error !== undefined);
   return html`${farm.hold ? notice('warning', bdi(farm.hold)) : ''}${
-    failed ? notice('error', html`The last look for commits of ${bdi(failed.name)}: ${bdi(failed.error ?? '')}. <a href="/farm#repositories">Repositories</a>`) : ''
+    failed
+      ? notice(
+          'error',
+          html`The last look for commits of ${bdi(failed.name)}: ${bdi(failed.error ?? '')}. <a href="/farm#repositories">Repositories</a>`,
+        )
+      : ''
   }`;
 }
 
@@ -72,10 +84,12 @@ function table({ grid, now }: GridView): Html {
   const dense = grid.builders.length >= denseFrom;
   return html`<div class="grid-box" id="grid-box" role="region" aria-label="Builds by commit and builder" tabindex="0">
 <table class="grid ${dense ? 'dense' : ''}">
-<thead><tr><th scope="col" class="commit">Commit</th>${grid.builders.map((builder) => html`<th scope="col" class="builder">${bdi(builder)}</th>`)}</tr></thead>
+<thead><tr><th scope="col" class="commit">Commit</th>${grid.builders.map((builder) => html`<th scope="col" class="builder" title="${plain(builder)}">${bdi(builder)}</th>`)}</tr></thead>
 <tbody>
-${grid.rows.map(({ commit, cells }) => html`<tr id="r-${commit.revision}">${commitHead(commit, now)}${cells.map((build) => cell(build, now, dense))}</tr>
-`)}</tbody>
+${grid.rows.map(
+  ({ commit, cells }) => html`<tr id="r-${commit.revision}">${commitHead(commit, now)}${cells.map((build) => cell(build, now, dense))}</tr>
+`,
+)}</tbody>
 </table></div>`;
 }
 
@@ -89,7 +103,9 @@ function cell(build: BuildSummary | null, now: number, dense: boolean): Html {
   const look = lookOfBuild(build);
   const tries = build.attempts > 1 ? html`<small title="${build.attempts} attempts">×${build.attempts}</small>` : '';
   return html`<td><a class="cell ${look}" id="c-${build.id}" href="${build.url}" title="${cellTitle(build, look)}">${glyph(look)}<span class="unseen">${word(look)} </span>${
-    dense ? '' : html`<span class="took">${took(build, look, now)}</span>${tries}${look === 'running' && build.startedAt !== undefined ? progress(build.startedAt, build.expectedEndAt, now) : ''}`
+    dense
+      ? ''
+      : html`<span class="took">${took(build, look, now)}</span>${tries}${look === 'running' && build.startedAt !== undefined ? progress(build.startedAt, build.expectedEndAt, now) : ''}`
   }</a></td>`;
 }
 
@@ -105,13 +121,19 @@ function cellTitle(build: BuildSummary, look: Look): string {
   if (build.end?.kind === 'infra') parts.push(`${build.end.cause}: ${build.end.evidence}`);
   if (build.end?.kind === 'cancelled') parts.push(`by ${build.end.by}: ${build.end.why}`);
   if (build.wait) parts.push(build.wait.text);
-  if (build.startedAt !== undefined && build.endedAt !== undefined) parts.push(`${formatDuration(build.endedAt - build.startedAt)}, ended ${formatInstant(build.endedAt)}`);
+  if (build.startedAt !== undefined && build.endedAt !== undefined)
+    parts.push(`${formatDuration(build.endedAt - build.startedAt)}, ended ${formatInstant(build.endedAt)}`);
   return plain(parts.join('\n').slice(0, 500)).replaceAll('\n', ' · ');
 }
 
 function pager(grid: Grid): Html {
-  const newer = grid.page > 0 ? html`<a rel="prev" href="${pageUrl(grid, grid.page - 1)}">← Newer</a>` : html`<span aria-disabled="true">← Newer</span>`;
-  const older = grid.older ? html`<a rel="next" href="${pageUrl(grid, grid.page + 1)}">Older →</a>` : html`<span aria-disabled="true">Older →</span>`;
+  const newer =
+    grid.page > 0
+      ? html`<a rel="prev" href="${pageUrl(grid, grid.page - 1)}">← Newer</a>`
+      : html`<span aria-disabled="true">← Newer</span>`;
+  const older = grid.older
+    ? html`<a rel="next" href="${pageUrl(grid, grid.page + 1)}">Older →</a>`
+    : html`<span aria-disabled="true">Older →</span>`;
   const latest = grid.page > 1 ? html`<a href="${pageUrl(grid, 0)}">Latest</a>` : '';
   return html`<nav class="pager" aria-label="Pages">${newer}${latest}<span>page ${grid.page + 1} · ${plural(grid.rows.length, 'commit')} · ${plural(grid.builders.length, 'builder')}</span>${older}</nav>`;
 }

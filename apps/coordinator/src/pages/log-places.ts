@@ -33,7 +33,10 @@ export interface LinePlace {
 }
 
 /** Where a line begins, or the line that holds a byte. Looks a few dozen lines up, whatever the log's size. */
-export async function placeIn(log: Pick<LogReader, 'length' | 'live' | 'offsetOfLine'>, where: { line: number } | { offset: number }): Promise<LinePlace> {
+export async function placeIn(
+  log: Pick<LogReader, 'length' | 'live' | 'offsetOfLine'>,
+  where: { line: number } | { offset: number },
+): Promise<LinePlace> {
   const { live, length: bytes } = log;
   const lines = await firstLine(log, (offset) => offset >= bytes);
   const last = Math.max(0, lines - 1);

@@ -95,11 +95,21 @@ async function act(c: AppContext, clock: Clock, action: (id: ReturnType<typeof p
 async function buildView(c: AppContext, clock: Clock): Promise<BuildPageView> {
   const id = parseBuildId(c.req.param('build') ?? '');
   const build = await c.var.capabilities.build(id);
-  if (!build) throw new CroftError('not-found', `there is no build ${id}`, { hint: 'Ids are permanent: if it was here once, this is not the farm that built it.' });
+  if (!build)
+    throw new CroftError('not-found', `there is no build ${id}`, {
+      hint: 'Ids are permanent: if it was here once, this is not the farm that built it.',
+    });
   const asked = number(c.req.query('attempt'));
   const attempt = pickAttempt(build, asked);
   const { who } = c.var;
-  return { build, attempt, chosen: asked !== undefined, tail: undefined, who: { name: who.name, may: (role) => may(who, role) }, now: clock.now() };
+  return {
+    build,
+    attempt,
+    chosen: asked !== undefined,
+    tail: undefined,
+    who: { name: who.name, may: (role) => may(who, role) },
+    now: clock.now(),
+  };
 }
 
 function pickAttempt(build: BuildDetail, asked: number | undefined): AttemptView | undefined {
@@ -121,7 +131,8 @@ async function tailOf(capabilities: Capabilities, { build, attempt }: BuildPageV
 
 function gridQuery(c: AppContext): { repo: string | undefined; branch: string | undefined; page: number } {
   const page = c.req.query('page') ?? '0';
-  if (!/^\d{1,9}$/.test(page)) throw new CroftError('invalid', `invalid page value ${JSON.stringify(page.slice(0, 50))}`, { hint: 'Pages are numbered from 0.' });
+  if (!/^\d{1,9}$/.test(page))
+    throw new CroftError('invalid', `invalid page value ${JSON.stringify(page.slice(0, 50))}`, { hint: 'Pages are numbered from 0.' });
   return { repo: c.req.query('repo') || undefined, branch: c.req.query('branch') || undefined, page: Number(page) };
 }
 

@@ -16,9 +16,10 @@ interface Scale {
   readonly now: number;
 }
 
-function stepRow(step: StepView, attempt: AttemptView, scale: Scale): Html {
+function stepRow(step: StepView, attempt: AttemptView, { from, to, now }: Scale): Html {
   const look = lookOfStep(step, attempt);
-  const stopped = attempt.state === 'ended' ? (attempt.endedAt ?? scale.now) : undefined;
+  // A step that was still running when its attempt ended, ended with it.
+  const endedAt = step.endedAt ?? (attempt.state === 'ended' ? (attempt.endedAt ?? now) : undefined);
   const output = step.logFrom !== undefined && step.logTo !== undefined ? formatBytes(step.logTo - step.logFrom) : '';
   const name = html`${glyph(look)}<span class="unseen">${word(look)} </span>${bdi(step.name)}`;
   return html`<li class="step ${look}" id="step-${step.name}">
@@ -26,23 +27,24 @@ function stepRow(step: StepView, attempt: AttemptView, scale: Scale): Html {
 <code class="argv" title="${plain(commandLine(step.argv))}">${bdi(commandLine(step.argv))}</code>
 <span class="exit">${step.exit ? exitText(step.exit) : ''}</span>
 <span class="size num">${output}</span>
-<span class="took">${step.startedAt === undefined ? '' : span(step.startedAt, step.endedAt ?? stopped, scale.now)}</span>
-${bar(step, look, stopped, scale)}
+<span class="took">${step.startedAt === undefined ? '' : span(step.startedAt, endedAt, now)}</span>
+${step.startedAt === undefined ? html`<span class="line"></span>` : bar(look, [step.startedAt - from, (endedAt ?? now) - from], to - from)}
 </li>`;
 }
 
 /** Drawn with attributes: the pages' policy forbids inline styles. */
-function bar(step: StepView, look: string, stopped: number | undefined, { from, to, now }: Scale): Html {
-  if (step.startedAt === undefined) return html`<span class="line"></span>`;
-  const place = (at: number): number => Math.round(((at - from) / (to - from)) * 1000);
-  const start = Math.min(996, Math.max(0, place(step.startedAt)));
-  const width = Math.max(4, Math.min(1000, place(step.endedAt ?? stopped ?? now)) - start);
+function bar(look: string, [fromMs, toMs]: readonly [number, number], wholeMs: number): Html {
+  const start = Math.min(996, Math.max(0, Math.round((fromMs / wholeMs) * 1000)));
+  const width = Math.max(4, Math.min(1000, Math.round((toMs / wholeMs) * 1000)) - start);
   return html`<svg class="line ${look}" viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="1000" height="8"/><rect x="${start}" width="${width}" height="8"/></svg>`;
 }
 
 /** As one could type it; quotes only where they are needed. */
 function commandLine(argv: readonly string[]): string {
-  return argv.map((word_) => (/^[\w@%+=:,./-]+$/.test(word_) ? word_ : `'${word_.replaceAll("'", `'\\''`)}'`)).join(' ').slice(0, 2000);
+  return argv
+    .map((word_) => (/^[\w@%+=:,./-]+$/.test(word_) ? word_ : `'${word_.replaceAll("'", `'\\''`)}'`))
+    .join(' ')
+    .slice(0, 2000);
 }
 
 function exitText(exit: NonNullable<StepView['exit']>): Html | string {

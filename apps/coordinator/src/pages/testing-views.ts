@@ -78,23 +78,53 @@ export function testGrid({ builders = someBuilders, rows = 30 }: TestGridOptions
     builders: [...builders],
     rows: Array.from({ length: rows }, (_, row) => {
       const revision = (0xabcdef123 + row * 7_919_131).toString(16).padStart(10, '0').repeat(4);
-      const commit = testCommit({ revision, subject: subjects[row % subjects.length] ?? '', committedAt: testNow - row * 2_700_000 - 60_000, authorName: row % 3 === 0 ? 'Grace Hopper' : 'Mona Lisa' });
-      return { commit, cells: builders.map((builder, column) => (row % 11 === 4 && column === builders.length - 1 ? null : gridCell({ row, column, builder, revision }))) };
+      const commit = testCommit({
+        revision,
+        subject: subjects[row % subjects.length] ?? '',
+        committedAt: testNow - row * 2_700_000 - 60_000,
+        authorName: row % 3 === 0 ? 'Grace Hopper' : 'Mona Lisa',
+      });
+      return {
+        commit,
+        cells: builders.map((builder, column) =>
+          row % 11 === 4 && column === builders.length - 1 ? null : gridCell({ row, column, builder, revision }),
+        ),
+      };
     }),
   };
 }
 
 function gridCell({ row, column, builder, revision }: { row: number; column: number; builder: string; revision: string }): BuildSummary {
   const id = `B${(row * 1000 + column).toString(16).padStart(16, '0')}`;
-  const chosen = row === 0 ? (column < 2 ? 'running' : 'queued') : row === 1 && column === 3 ? 'cancelling' : row === 1 && column > 3 ? 'running' : ends[(row * 5 + column * 3 + ((row * column) % 4)) % ends.length];
+  const chosen =
+    row === 0
+      ? column < 2
+        ? 'running'
+        : 'queued'
+      : row === 1 && column === 3
+        ? 'cancelling'
+        : row === 1 && column > 3
+          ? 'running'
+          : ends[(row * 5 + column * 3 + ((row * column) % 4)) % ends.length];
   const base = { id, builder, revision, attempts: row === 3 ? 2 : 1 };
   if (typeof chosen === 'object') {
     const tookMs = 40_000 + ((row * 37 + column * 91) % 60) * 9_000;
     const calm = row % 4 !== 0 && chosen.kind !== 'passed' && (row + column) % 3 !== 0;
-    return testBuild({ ...base, end: calm ? { kind: 'passed' } : chosen, startedAt: testNow - 1_000_000 - tookMs, endedAt: testNow - 1_000_000 });
+    return testBuild({
+      ...base,
+      end: calm ? { kind: 'passed' } : chosen,
+      startedAt: testNow - 1_000_000 - tookMs,
+      endedAt: testNow - 1_000_000,
+    });
   }
   const { end: _end, endedAt: _ended, startedAt: _started, ...open } = testBuild(base);
-  if (chosen === 'queued') return { ...open, state: 'queued', attempts: 0, wait: { code: 'behind', text: '2 ahead; 1 of 1 machines busy', position: column, expectedAt: testNow + 90_000 } };
+  if (chosen === 'queued')
+    return {
+      ...open,
+      state: 'queued',
+      attempts: 0,
+      wait: { code: 'behind', text: '2 ahead; 1 of 1 machines busy', position: column, expectedAt: testNow + 90_000 },
+    };
   return { ...open, state: chosen ?? 'running', since: testNow - 70_000, startedAt: testNow - 70_000, expectedEndAt: testNow + 40_000 };
 }
 
@@ -123,13 +153,32 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
     version: '0.1.0',
     startedAt: testNow - 9_000_000,
     disk: { path: '/var/lib/croft', freeBytes: 82_000_000_000, lowWaterBytes: 2_147_483_648, ok: true },
-    machines: [testMachine(), idle, { ...idle, id: 'mac-mini-7', pool: 'reverse', hostType: 'darwin-arm64', labels: ['darwin', 'arm64', 'xcode-17'], state: 'away', seenAt: testNow - 7_000_000, next: 'is forgotten in 22 h unless it dials in again', evidence: 'connection reset by peer' }],
+    machines: [
+      testMachine(),
+      idle,
+      {
+        ...idle,
+        id: 'mac-mini-7',
+        pool: 'reverse',
+        hostType: 'darwin-arm64',
+        labels: ['darwin', 'arm64', 'xcode-17'],
+        state: 'away',
+        seenAt: testNow - 7_000_000,
+        next: 'is forgotten in 22 h unless it dials in again',
+        evidence: 'connection reset by peer',
+      },
+    ],
     running: cells.filter((cell) => cell.state === 'running').slice(0, 3),
     queue: cells.filter((cell) => cell.state === 'queued'),
     queueLength: 217,
     repos: [
       { name: 'croft', url: '/home/mona/croft', defaultBranch: 'main', lastFetchAt: testNow - 12_000 },
-      { name: 'website', url: 'https://git.example.com/team/website.git', lastFetchAt: testNow - 900_000, error: 'fetch: could not read from remote repository: connection timed out' },
+      {
+        name: 'website',
+        url: 'https://git.example.com/team/website.git',
+        lastFetchAt: testNow - 900_000,
+        error: 'fetch: could not read from remote repository: connection timed out',
+      },
     ],
     ...over,
   };
@@ -162,7 +211,15 @@ export function testAttempt(over: Partial<AttemptView> = {}): AttemptView {
     reason: 'package.json has a test script',
     configHash: '9f86d081884c7d65',
     steps: [
-      testStep({ name: 'install', role: 'setup', argv: ['npm', 'ci', '--prefer-offline', '--no-audit'], startedAt: testNow - 398_000, endedAt: testNow - 371_000, logFrom: 0, logTo: 4096 }),
+      testStep({
+        name: 'install',
+        role: 'setup',
+        argv: ['npm', 'ci', '--prefer-offline', '--no-audit'],
+        startedAt: testNow - 398_000,
+        endedAt: testNow - 371_000,
+        logFrom: 0,
+        logTo: 4096,
+      }),
       testStep(),
     ],
     log: { state: 'complete', bytes: 262_144, lines: 4096, url: `/builds/B0123456789abcdef/attempts/${number}/log` },

@@ -15,7 +15,7 @@ export function syntheticLog(lines: number): LogReader {
     return `${text.padEnd(width - 1, '.')}\n`;
   };
   async function* read({ from, to = length }: { from: number; to?: number }): AsyncGenerator<Buffer> {
-    for (let at = from; at < to; ) {
+    for (let at = from; at < to;) {
       const first = Math.floor(at / width);
       const last = Math.min(Math.ceil(to / width), first + 1024);
       const chunk = Buffer.from(Array.from({ length: last - first }, (_, index) => line(first + index)).join(''));
@@ -123,27 +123,34 @@ export function fakeFarm(): FakeFarm {
       asked.push(`retry ${id} ${by}`);
       if (must(id).state !== 'ended') throw new CroftError('conflict', 'it has not ended');
       const { end: _end, ...rest } = must(id);
-      state.builds.set(id, { ...rest, state: 'queued', since: testNow, wait: { code: 'machines-busy', text: 'next; 1 of 1 machines busy', position: 0, expectedAt: testNow + 60_000 } });
+      state.builds.set(id, {
+        ...rest,
+        state: 'queued',
+        since: testNow,
+        wait: { code: 'machines-busy', text: 'next; 1 of 1 machines busy', position: 0, expectedAt: testNow + 60_000 },
+      });
       return must(id);
     },
     notify: async () => ({ queued: [] }),
-    async *changes({ signal }) {
-      const queue: Change[] = [];
-      const bell = createBell();
-      const listener = (change: Change): void => {
-        queue.push(change);
-        bell.ring();
-      };
-      listeners.add(listener);
-      try {
-        for (;;) {
-          await bell.wait({ signal });
-          yield* queue.splice(0);
-        }
-      } finally {
-        listeners.delete(listener);
-      }
-    },
+    changes: (waits) => follow(listeners, waits),
     ready: () => ({ ready: true, reasons: [] }),
   };
+}
+
+async function* follow(listeners: Set<(change: Change) => void>, waits: Waits): AsyncGenerator<Change> {
+  const queue: Change[] = [];
+  const bell = createBell();
+  const listener = (change: Change): void => {
+    queue.push(change);
+    bell.ring();
+  };
+  listeners.add(listener);
+  try {
+    for (;;) {
+      await bell.wait(waits);
+      yield* queue.splice(0);
+    }
+  } finally {
+    listeners.delete(listener);
+  }
 }

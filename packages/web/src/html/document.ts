@@ -13,7 +13,7 @@ export interface Frame {
   readonly now: number;
   /** What this browser was set to by hand; undefined follows its preference. */
   readonly theme: 'dark' | 'light' | undefined;
-  readonly who: { readonly name: string; readonly role: RoleName | undefined } | undefined;
+  readonly who: { readonly name: string; readonly role: RoleName | undefined; readonly via?: string } | undefined;
 }
 
 export interface Page {
@@ -28,17 +28,13 @@ export interface Page {
   readonly tools?: Html;
 }
 
-/** htmx may neither evaluate strings nor add styles; answers in error are shown where they say (`HX-Retarget`). */
+/** htmx may neither evaluate strings nor add styles. */
 const htmxConfig = JSON.stringify({
   allowEval: false,
   includeIndicatorStyles: false,
   selfRequestsOnly: true,
   historyEnabled: false,
   allowScriptTags: false,
-  responseHandling: [
-    { code: '204', swap: false },
-    { code: '[2345]..', swap: true },
-  ],
 });
 
 export function document({ assets, now, theme, who }: Frame, page: Page): Html {
@@ -86,5 +82,6 @@ function link(href: string, text: string, here: boolean): Html {
 
 function whoText(who: Frame['who']): Html {
   if (!who?.role) return html`<a class="who" href="/signin">Sign in</a>`;
-  return html`<span class="who" title="you are ${plain(who.name)}, ${who.role}">${bdi(who.name)} <small>${who.role}</small></span>`;
+  const out = who.via === 'session' ? html`<form method="post" action="/signout"><button class="quiet">Sign out</button></form>` : '';
+  return html`<span class="who" title="you are ${plain(who.name)}, ${who.role}">${bdi(who.name)} <small>${who.role}</small></span>${out}`;
 }

@@ -20,7 +20,9 @@ export function plain(text: string): string {
 
 /** Controls as their pictures (␀), except line breaks and tabs: they would be invisible or spoil the page. */
 function visible(text: string): string {
-  return text.replace(/[\0-\x08\x0b-\x1f\x7f]/g, (control) => (control === '\x7f' ? '\u2421' : String.fromCharCode(0x2400 + control.charCodeAt(0))));
+  return text.replace(/[\0-\x08\x0b-\x1f\x7f]/g, (control) =>
+    control === '\x7f' ? '\u2421' : String.fromCharCode(0x2400 + control.charCodeAt(0)),
+  );
 }
 
 /** `3 min ago`, kept true by the page's script; the full instant on hover. */

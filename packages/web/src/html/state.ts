@@ -73,7 +73,7 @@ export const glyphs = html`<svg width="0" height="0" hidden aria-hidden="true">
   <symbol id="g-timed-out" viewBox="0 0 16 16"><circle cx="8" cy="8.5" r="5.9" fill="none" stroke="currentColor" stroke-width="1.8"/><path d="M8 5.2v3.5l2.3 1.5M5.8 1h4.4" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linecap="round"/></symbol>
   <symbol id="g-infra" viewBox="0 0 16 16"><path d="M8 1.6 15 14H1z" fill="none" stroke="currentColor" stroke-width="1.7" stroke-linejoin="round"/><path d="M8 6v3.6m0 2v.1" stroke="currentColor" stroke-width="1.9" stroke-linecap="round"/></symbol>
   <symbol id="g-cancelled" viewBox="0 0 16 16"><circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" stroke-width="1.8"/><path d="m4 12 8-8" stroke="currentColor" stroke-width="1.8"/></symbol>
-  <symbol id="g-skipped" viewBox="0 0 16 16"><path d="M3 4.2 7.6 8 3 11.8zM8.4 4.2 13 8l-4.6 3.8z" fill="currentColor"/></symbol>
+  <symbol id="g-skipped" viewBox="0 0 16 16"><path d="M2 3.2 7.8 8 2 12.8zM8.2 3.2 14 8l-5.8 4.8z" fill="currentColor"/></symbol>
   <symbol id="g-running" viewBox="0 0 16 16"><circle cx="8" cy="8" r="5.8" fill="none" stroke="currentColor" stroke-width="2" opacity=".3"/><path d="M8 2.2A5.8 5.8 0 0 1 13.8 8" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round"/></symbol>
   <symbol id="g-cancelling" viewBox="0 0 16 16"><path d="M8 2.2A5.8 5.8 0 0 1 13.8 8" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round"/><path d="m5.6 5.6 4.8 4.8m0-4.8-4.8 4.8" stroke="currentColor" stroke-width="1.8" stroke-linecap="round"/></symbol>
   <symbol id="g-queued" viewBox="0 0 16 16"><circle cx="8" cy="8" r="5.8" fill="none" stroke="currentColor" stroke-width="1.8" stroke-dasharray="2.2 2.35"/></symbol>

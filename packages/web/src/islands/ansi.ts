@@ -45,13 +45,15 @@ const escape = /\x1b(?:\[([0-9:;<=>?]*)[ -/]*([@-~])|[\]PX^_][^\x07\x1b\n]*(?:\x
 export function renderLine(text: string, style: Style = plainStyle): RenderedLine {
   if (!interesting.test(text)) return { runs: text === '' ? [] : [{ text, style }], style };
   const line: Line = { cells: [], styles: [], cursor: 0, style };
-  for (let at = 0; at < text.length; ) at = step(line, text, at);
+  for (let at = 0; at < text.length;) at = step(line, text, at);
   return { runs: merge(line), style: line.style };
 }
 
 /** The text alone. */
 export function stripAnsi(text: string): string {
-  return renderLine(text).runs.map((run) => run.text).join('');
+  return renderLine(text)
+    .runs.map((run) => run.text)
+    .join('');
 }
 
 function step(line: Line, text: string, at: number): number {
@@ -137,11 +139,20 @@ function extended(codes: number[], at: number): { colour?: Colour; used: number 
   const [kind, ...values] = codes.slice(at, at + 4);
   const valid = (count: number): boolean => values.length >= count && values.slice(0, count).every((value) => value >= 0 && value <= 255);
   if (kind === 5) return valid(1) ? { colour: values[0] as number, used: 2 } : { used: 2 };
-  if (kind === 2) return valid(3) ? { colour: `#${values.map((value) => value.toString(16).padStart(2, '0')).join('')}`, used: 4 } : { used: 4 };
+  if (kind === 2)
+    return valid(3) ? { colour: `#${values.map((value) => value.toString(16).padStart(2, '0')).join('')}`, used: 4 } : { used: 4 };
   return { used: 0 };
 }
 
-const switches: Readonly<Record<number, keyof Style>> = { 1: 'bold', 2: 'dim', 3: 'italic', 4: 'underline', 7: 'inverse', 9: 'strike', 21: 'underline' };
+const switches: Readonly<Record<number, keyof Style>> = {
+  1: 'bold',
+  2: 'dim',
+  3: 'italic',
+  4: 'underline',
+  7: 'inverse',
+  9: 'strike',
+  21: 'underline',
+};
 const resets: Readonly<Record<number, readonly (keyof Style)[]>> = {
   22: ['bold', 'dim'],
   23: ['italic'],

@@ -2,13 +2,16 @@
 import { startKeys } from './keys.ts';
 import { startLive } from './live.ts';
 import { startMorph } from './morph.ts';
+import { startNotices } from './notices.ts';
 import { startTheme } from './theme.ts';
 import { startTicks } from './ticks.ts';
 
+document.documentElement.classList.add('scripted');
 startMorph();
 startTheme();
 startTicks();
 startLive();
+startNotices();
 startKeys();
 
 // A chooser takes effect when something is chosen; without scripts its button does the same.

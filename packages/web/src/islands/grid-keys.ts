@@ -18,7 +18,12 @@ export function gridMove(event: KeyboardEvent): boolean {
   if (!table) return false;
   const focused = document.activeElement?.closest<HTMLAnchorElement>('a.cell') ?? undefined;
   const move = moves[event.key];
-  const target = event.key === 'n' ? nextUnwell(table, focused) : move && (focused || event.key.length === 1) ? neighbour(table, focused, move) : undefined;
+  const target =
+    event.key === 'n'
+      ? nextUnwell(table, focused)
+      : move && (focused || event.key.length === 1)
+        ? neighbour(table, focused, move)
+        : undefined;
   if (!target) return false;
   event.preventDefault();
   target.focus();
@@ -33,7 +38,11 @@ function nextUnwell(table: HTMLTableElement, focused: Element | undefined): HTML
 }
 
 /** The nearest cell in that direction that holds a build. */
-function neighbour(table: HTMLTableElement, focused: HTMLAnchorElement | undefined, [rows, columns]: readonly [number, number]): HTMLAnchorElement | undefined {
+function neighbour(
+  table: HTMLTableElement,
+  focused: HTMLAnchorElement | undefined,
+  [rows, columns]: readonly [number, number],
+): HTMLAnchorElement | undefined {
   const at = focused?.closest('td');
   const row = at?.closest('tr');
   if (!at || !row) return table.querySelector<HTMLAnchorElement>('a.cell') ?? undefined;

@@ -13,7 +13,15 @@ export function startKeys(): void {
   let forget = (): void => {};
   const help = createHelp();
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || typing(event.target) || document.querySelector('dialog[open]')) return;
+    if (
+      event.ctrlKey ||
+      event.metaKey ||
+      event.altKey ||
+      event.defaultPrevented ||
+      typing(event.target) ||
+      document.querySelector('dialog[open]')
+    )
+      return;
     if (localStorage.getItem(offKey) === '1') return;
     if (gridMove(event) || stepMove(event)) return;
     const keys = chord + event.key;
@@ -87,7 +95,8 @@ function list(): HTMLElement {
     ['g b', 'go to builds'],
     ['g f', 'go to farm'],
   ];
-  if (document.querySelector('table.grid')) rows.push(['← ↑ ↓ → or h j k l', 'move between builds in the grid'], ['n', 'next build that did not pass'], ['Enter', 'open it']);
+  if (document.querySelector('table.grid'))
+    rows.push(['← ↑ ↓ → or h j k l', 'move between builds in the grid'], ['n', 'next build that did not pass'], ['Enter', 'open it']);
   if (document.querySelector('a[data-step]')) rows.push(['j, k', 'next, previous step and its output']);
   for (const element of document.querySelectorAll<HTMLElement>('[data-key]')) {
     if (!element.closest('[hidden]')) rows.push([element.dataset['key'] ?? '', element.dataset['keyText'] ?? element.textContent.trim()]);

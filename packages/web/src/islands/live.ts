@@ -18,13 +18,23 @@ export function startLive(): void {
   const refreshers = new Map<string, () => void>();
   const refresh = (element: HTMLElement): void => {
     const { id } = element;
-    if (!refreshers.has(id)) refreshers.set(id, atMostEvery(refreshMs, () => document.getElementById(id)?.dispatchEvent(new CustomEvent('croft:changed'))));
+    if (!refreshers.has(id))
+      refreshers.set(
+        id,
+        atMostEvery(refreshMs, () => document.getElementById(id)?.dispatchEvent(new CustomEvent('croft:changed'))),
+      );
     refreshers.get(id)?.();
   };
+  document.addEventListener('htmx:afterSettle', () => {
+    document.title = document.querySelector<HTMLElement>('[data-title]')?.dataset['title'] ?? document.title;
+  });
   const refreshAll = (): void => fragments().forEach(refresh);
   keepConnected(url, {
     onOpen: refreshAll,
-    onChange: (change) => fragments().filter((element) => concerns(element.dataset, change)).forEach(refresh),
+    onChange: (change) =>
+      fragments()
+        .filter((element) => concerns(element.dataset, change))
+        .forEach(refresh),
   });
 }
 

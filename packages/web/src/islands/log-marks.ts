@@ -17,7 +17,10 @@ export function markMatches(box: HTMLElement, query: string): void {
 /** A match may begin in one span and end in another. */
 function rangesIn(row: Element, query: string): Range[] {
   const nodes = textNodes(row);
-  const text = nodes.map(({ data }) => data).join('').toLowerCase();
+  const text = nodes
+    .map(({ data }) => data)
+    .join('')
+    .toLowerCase();
   const found: Range[] = [];
   for (let at = text.indexOf(query); at >= 0 && found.length < 50; at = text.indexOf(query, at + query.length)) {
     const range = document.createRange();

@@ -7,6 +7,9 @@ import { LogStore } from './log-store.ts';
 import { LogView } from './log-view.ts';
 
 const scanLimitBytes = 256 * 1024 * 1024;
+/** How far a page that has just been opened looks for the first error by itself. */
+const firstLookBytes = 8 * 1024 * 1024;
+const failedStep = '.step.failed [data-log-from], .step.timed-out [data-log-from]';
 
 export interface OpenLog {
   close(): void;
@@ -41,7 +44,11 @@ class Panel implements OpenLog {
     });
     const box = this.#one('.rows');
     box.classList.add('scripted');
-    this.#view = new LogView(box, this.#store, { onFollow: () => this.#showFollow(), onRows: () => markMatches(box, this.#query), onTrouble });
+    this.#view = new LogView(box, this.#store, {
+      onFollow: () => this.#showFollow(),
+      onRows: () => markMatches(box, this.#query),
+      onTrouble,
+    });
   }
 
   start(): void {
@@ -75,8 +82,9 @@ class Panel implements OpenLog {
       this.#say(error instanceof Error ? error.message : String(error));
       return;
     }
-    if (!(await this.#showHash())) this.#view.follow(true);
-    if (!this.#store.live) this.#view.follow(false);
+    if (await this.#showHash()) return this.#showFollow();
+    this.#view.follow(this.#store.live);
+    if (!this.#store.live && this.#marked === undefined && document.querySelector(failedStep)) await this.#firstError(firstLookBytes);
     this.#showFollow();
   }
 
@@ -123,24 +131,29 @@ class Panel implements OpenLog {
     if (query === '') return;
     const fits = (text: string): boolean => text.toLowerCase().includes(query);
     const at = this.#marked ?? this.#view.topLine - 1;
-    const found = back ? this.#store.findBack(at, fits) : ((await this.#scanFrom(at + 1, fits)) ?? (at >= 0 ? await this.#scanFrom(0, fits) : undefined));
+    const found = back
+      ? this.#store.findBack(at, fits)
+      : ((await this.#scanFrom(at + 1, fits)) ?? (at >= 0 ? await this.#scanFrom(0, fits) : undefined));
     if (found === undefined) this.#say(back ? 'Not found above, in what is loaded.' : 'Not found.');
     else await this.#mark(found, `Found in line ${found + 1}.`);
   }
 
-  async #firstError(): Promise<void> {
-    const step = document.querySelector<HTMLElement>('.step.failed [data-log-from], .step.timed-out [data-log-from]');
+  async #firstError(limitBytes = scanLimitBytes): Promise<void> {
+    const step = document.querySelector<HTMLElement>(failedStep);
     const begin = await this.#source.locate({ offset: Number(step?.dataset['logFrom'] ?? 0) });
-    const found = await this.#scanFrom(begin.line, looksLikeError);
-    await this.#mark(found ?? begin.line, found === undefined ? 'No line looks like an error; this is where the step begins.' : `Line ${found + 1} looks like the first error.`);
+    const found = await this.#scanFrom(begin.line, looksLikeError, limitBytes);
+    await this.#mark(
+      found ?? begin.line,
+      found === undefined ? 'No line looks like an error; this is where the step begins.' : `Line ${found + 1} looks like the first error.`,
+    );
   }
 
   /** A newer search calls the one before it off. */
-  async #scanFrom(from: number, fits: (text: string) => boolean): Promise<number | undefined> {
+  async #scanFrom(from: number, fits: (text: string) => boolean, limitBytes = scanLimitBytes): Promise<number | undefined> {
     this.#scan.abort();
     this.#scan = new AbortController();
     const onProgress = (bytes: number): void => this.#say(`Searching… ${Math.round(bytes / 1024 / 1024)} MiB`);
-    return scanLog(this.#source, fits, { from, limitBytes: scanLimitBytes, signal: this.#scan.signal, onProgress });
+    return scanLog(this.#source, fits, { from, limitBytes, signal: this.#scan.signal, onProgress });
   }
 
   #goTo(event: Event): void {

@@ -66,21 +66,22 @@ function renderRun({ text, style }: Run): Node {
   const element = document.createElement('span');
   element.textContent = text;
   for (const name of ['bold', 'dim', 'italic', 'underline', 'strike'] as const) if (style[name]) element.classList.add(name);
-  const [fg, bg] = style.inverse ? [style.bg ?? 'bg', style.fg ?? 'fg'] : [style.fg, style.bg];
-  paint(element, fg, bg);
+  if (style.inverse) {
+    if (style.bg === undefined) element.classList.add('fg-inverse');
+    if (style.fg === undefined) element.classList.add('bg-inverse');
+    paint(element, style.bg, style.fg);
+  } else paint(element, style.fg, style.bg);
   return element;
 }
 
 /** The 16 named colours are tokens of the stylesheet; others are made readable on both themes' backgrounds. */
-function paint(element: HTMLElement, fg: Colour | 'bg' | undefined, bg: Colour | 'fg' | undefined): void {
-  if (fg === 'bg') element.classList.add('fg-inverse');
-  else if (typeof fg === 'number' && fg < 16) element.classList.add(`fg${fg}`);
+function paint(element: HTMLElement, fg: Colour | undefined, bg: Colour | undefined): void {
+  if (typeof fg === 'number' && fg < 16) element.classList.add(`fg${fg}`);
   else if (fg !== undefined) {
     const colour = hex(fg);
     element.style.color = bg === undefined ? `light-dark(${readable(colour, 'light')}, ${readable(colour, 'dark')})` : colour;
   }
-  if (bg === 'fg') element.classList.add('bg-inverse');
-  else if (typeof bg === 'number' && bg < 16) element.classList.add(`bg${bg}`);
+  if (typeof bg === 'number' && bg < 16) element.classList.add(`bg${bg}`);
   else if (bg !== undefined) {
     element.style.backgroundColor = hex(bg);
     if (fg === undefined) element.style.color = luminance(hex(bg)) > 0.18 ? '#000' : '#fff';

@@ -20,7 +20,7 @@ export async function scanLog(source: LogSource, fits: (text: string) => boolean
   if (place.line < options.from) return undefined;
   const splitter = new LineSplitter(place.offset);
   const end = Math.min(place.offset + options.limitBytes, place.bytes);
-  for (let line = place.line; splitter.offset < end && !options.signal.aborted; ) {
+  for (let line = place.line; splitter.offset < end && !options.signal.aborted;) {
     const piece = await source.read(splitter.offset, Math.min(end, splitter.offset + pieceBytes));
     if (piece.length === 0) break;
     for (const { text } of splitter.push(piece)) {
@@ -35,5 +35,9 @@ export async function scanLog(source: LogSource, fits: (text: string) => boolean
 
 /** What the first error of a failed step usually looks like, in whatever language. */
 export function looksLikeError(text: string): boolean {
-  return /(?:^|[^\w-])(?:error|errors?:|fatal|panic|exception|traceback|assertion ?(?:error|failed)|undefined reference|segmentation fault)\b|^\s*(?:--- FAIL|FAIL\b|not ok\b|✖|✗|×)|\bE\d{4}\b/i.test(text) && !/\b(?:0|no) errors?\b/i.test(text);
+  return (
+    /(?:^|[^\w-])(?:error|errors?:|fatal|panic|exception|traceback|assertion ?(?:error|failed)|undefined reference|segmentation fault)(?![\w-])|^\s*(?:--- FAIL|FAIL\b|not ok\b|✖|✗|×)|\bE\d{4}\b/i.test(
+      text,
+    ) && !/\b(?:0|no) errors?\b/i.test(text)
+  );
 }

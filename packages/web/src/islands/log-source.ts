@@ -53,7 +53,10 @@ function follow(url: string, { onBytes, onEnd }: Listener): () => void {
   const source = new EventSource(url);
   const take = ({ data }: MessageEvent<string>): void => {
     const { from, b64 } = JSON.parse(data) as { from: number; b64: string };
-    onBytes(from, Uint8Array.from(atob(b64), (char) => char.charCodeAt(0)));
+    onBytes(
+      from,
+      Uint8Array.from(atob(b64), (char) => char.charCodeAt(0)),
+    );
   };
   source.addEventListener('message', take);
   source.addEventListener('chunk', take);

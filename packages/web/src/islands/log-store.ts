@@ -32,6 +32,7 @@ export class LogStore {
   readonly #starts = new Map<number, number>([[0, 0]]);
   readonly #loading = new Map<number, Promise<readonly LogLine[]>>();
   #lines = 0;
+  #bytes = 0;
   #live = false;
   #tail: { splitter: LineSplitter; line: number } | undefined;
   #stop: () => void = () => {};
@@ -58,11 +59,12 @@ export class LogStore {
   /** Reads where the log ends and, while it is live, follows it from there. Also after having been closed. */
   async open(): Promise<void> {
     this.close();
-    const { lines, live } = await this.#source.locate({ line: Number.MAX_SAFE_INTEGER });
+    const { lines, bytes, live } = await this.#source.locate({ line: Number.MAX_SAFE_INTEGER });
     const first = Math.max(0, Math.floor((lines - 1) / blockLines)) * blockLines;
     const { offset } = await this.#source.locate({ line: first });
     this.#live = live;
     this.#lines = lines;
+    this.#bytes = bytes;
     for (const [index, block] of this.#blocks) if (block.length < blockLines) this.#blocks.delete(index);
     this.#starts.set(first / blockLines, offset);
     if (live) this.#follow(first, offset);
@@ -114,8 +116,8 @@ export class LogStore {
     const start = this.#starts.get(index) ?? (await this.#source.locate({ line: index * blockLines })).offset;
     const splitter = new LineSplitter(start);
     const lines: LogLine[] = [];
-    while (lines.length < blockLines) {
-      const piece = await this.#source.read(splitter.offset, splitter.offset + pieceBytes);
+    while (lines.length < blockLines && splitter.offset < this.#bytes) {
+      const piece = await this.#source.read(splitter.offset, Math.min(this.#bytes, splitter.offset + pieceBytes));
       if (piece.length === 0) break;
       lines.push(...splitter.push(piece, blockLines - lines.length));
       if (splitter.pendingBytes > longLineBytes) {
@@ -165,6 +167,7 @@ export class LogStore {
     }
     const first = tail.line;
     for (const line of tail.splitter.push(bytes.subarray(known))) this.#addLine(tail, line);
+    this.#bytes = Math.max(this.#bytes, tail.splitter.offset);
     this.#lines = Math.max(this.#lines, tail.line + (tail.splitter.pendingBytes > 0 ? 1 : 0));
     this.#events.onGrown(first);
   }

@@ -167,7 +167,8 @@ export class LogView {
       if (first && index === indexOf(first) - 1) first.before(block);
       else if (last && index === indexOf(last) + 1) last.after(block);
       else this.#rows.replaceChildren(block);
-      while (this.#rows.childElementCount > maxMounted) (this.#rows.firstElementChild === block ? this.#rows.lastElementChild : this.#rows.firstElementChild)?.remove();
+      while (this.#rows.childElementCount > maxMounted)
+        (this.#rows.firstElementChild === block ? this.#rows.lastElementChild : this.#rows.firstElementChild)?.remove();
       this.#setPads();
     });
     return true;

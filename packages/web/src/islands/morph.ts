@@ -5,7 +5,10 @@
 import module from 'htmx.org';
 
 interface Extensible {
-  defineExtension(name: string, extension: { isInlineSwap(style: string): boolean; handleSwap(style: string, target: Node, fragment: Node): boolean | Element[] }): void;
+  defineExtension(
+    name: string,
+    extension: { isInlineSwap(style: string): boolean; handleSwap(style: string, target: Node, fragment: Node): boolean | Element[] },
+  ): void;
 }
 
 export function startMorph(): void {
@@ -33,7 +36,7 @@ export function morph(from: Element, to: Element): Element[] {
 }
 
 function takeAttributes(from: Element, to: Element): void {
-  for (const { name } of [...from.attributes]) if (!to.hasAttribute(name)) from.removeAttribute(name);
+  for (const { name } of Array.from(from.attributes)) if (!to.hasAttribute(name)) from.removeAttribute(name);
   for (const { name, value } of to.attributes) if (from.getAttribute(name) !== value) from.setAttribute(name, value);
 }
 
@@ -41,7 +44,7 @@ function takeChildren(from: Element, to: Element): Element[] {
   const added: Element[] = [];
   const byId = new Map([...from.children].filter(({ id }) => id !== '').map((child) => [child.id, child]));
   let at = from.firstChild;
-  for (const next of [...to.childNodes]) {
+  for (const next of Array.from(to.childNodes)) {
     const match = next instanceof Element && next.id !== '' ? byId.get(next.id) : at && alike(at, next) ? at : undefined;
     if (!match) {
       from.insertBefore(next, at);

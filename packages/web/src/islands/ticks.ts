@@ -9,8 +9,10 @@ export function startTicks(): void {
 
 function tick(): void {
   const at = now();
-  for (const element of document.querySelectorAll<HTMLElement>('[data-at]')) show(element, formatRelative(Number(element.dataset['at']), at));
-  for (const element of document.querySelectorAll<HTMLElement>('[data-since]')) show(element, formatDuration(at - Number(element.dataset['since'])));
+  for (const element of document.querySelectorAll<HTMLElement>('[data-at]'))
+    show(element, formatRelative(Number(element.dataset['at']), at));
+  for (const element of document.querySelectorAll<HTMLElement>('[data-since]'))
+    show(element, formatDuration(at - Number(element.dataset['since'])));
   for (const bar of document.querySelectorAll<HTMLProgressElement>('progress[data-from]')) {
     const from = Number(bar.dataset['from']);
     bar.value = Math.min(99, Math.max(0, ((at - from) / (Number(bar.dataset['to']) - from)) * 100));

@@ -21,7 +21,11 @@ export interface Assets {
 interface Asset {
   readonly type: string;
   readonly tag: string;
-  readonly bodies: { readonly identity: Uint8Array<ArrayBuffer>; readonly gzip: Uint8Array<ArrayBuffer>; readonly br: Uint8Array<ArrayBuffer> };
+  readonly bodies: {
+    readonly identity: Uint8Array<ArrayBuffer>;
+    readonly gzip: Uint8Array<ArrayBuffer>;
+    readonly br: Uint8Array<ArrayBuffer>;
+  };
 }
 
 interface Bundle {
@@ -41,7 +45,9 @@ export function createAssets(): Assets {
     urls: async () => (await ready()).urls,
     async respond(request) {
       const asset = (await ready()).byPath.get(new URL(request.url).pathname);
-      return asset ? answer(asset, request) : new Response('no such file\n', { status: 404, headers: { 'content-type': 'text/plain; charset=utf-8' } });
+      return asset
+        ? answer(asset, request)
+        : new Response('no such file\n', { status: 404, headers: { 'content-type': 'text/plain; charset=utf-8' } });
     },
   };
 }
@@ -55,7 +61,12 @@ function ready(): Promise<Bundle> {
 }
 
 function answer({ type, tag, bodies }: Asset, request: Request): Response {
-  const headers = { 'cache-control': 'public, max-age=31536000, immutable', etag: tag, vary: 'accept-encoding', 'x-content-type-options': 'nosniff' };
+  const headers = {
+    'cache-control': 'public, max-age=31536000, immutable',
+    etag: tag,
+    vary: 'accept-encoding',
+    'x-content-type-options': 'nosniff',
+  };
   if (request.headers.get('if-none-match') === tag) return new Response(null, { status: 304, headers });
   const accepted = request.headers.get('accept-encoding') ?? '';
   const encoding = /\bbr\b/.test(accepted) ? 'br' : /\bgzip\b/.test(accepted) ? 'gzip' : 'identity';
@@ -65,14 +76,22 @@ function answer({ type, tag, bodies }: Asset, request: Request): Response {
 }
 
 async function makeBundle(): Promise<Bundle> {
-  const made = await Promise.all([...(await compile()), { name: 'icon.svg' as const, bytes: new TextEncoder().encode(icon) }].map(makeAsset));
+  const made = await Promise.all(
+    [...(await compile()), { name: 'icon.svg' as const, bytes: new TextEncoder().encode(icon) }].map(makeAsset),
+  );
   return {
     urls: Object.fromEntries(made.map(({ name, path }) => [name, path])) as Record<AssetName, string>,
     byPath: new Map(made.map(({ path, asset }) => [path, asset])),
   };
 }
 
-async function makeAsset({ name, bytes }: { name: AssetName; bytes: Uint8Array }): Promise<{ name: AssetName; path: string; asset: Asset }> {
+async function makeAsset({
+  name,
+  bytes,
+}: {
+  name: AssetName;
+  bytes: Uint8Array;
+}): Promise<{ name: AssetName; path: string; asset: Asset }> {
   const [stem, suffix] = name.split('.') as [string, keyof typeof types];
   const hash = sha256Hex(bytes).slice(0, 12);
   const brotli = { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } };
