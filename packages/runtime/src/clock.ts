@@ -20,21 +20,26 @@ export interface Clock {
   monotonic(): number;
   /** Resolves after `ms`; rejects with the signal's reason when it is aborted first. */
   sleep(ms: number, waits?: Waits): Promise<void>;
-  /** A signal that aborts with a `timeout` error after `ms`. It does not keep the process alive. */
+  /** A signal that aborts with a `TimeoutError` after `ms` (at once if that is past; 24 days at most). It does not keep the process alive. */
   deadline(ms: number): AbortSignal;
 }
+
+/** The longest wait a timer can hold; Node fires longer ones at once. */
+const longestTimerMs = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   async sleep(ms, { signal } = {}) {
     try {
-      await sleepFor(ms, undefined, { signal });
+      let left = ms;
+      for (; left > longestTimerMs; left -= longestTimerMs) await sleepFor(longestTimerMs, undefined, { signal });
+      await sleepFor(left, undefined, { signal });
     } catch (error) {
       throw signal?.aborted ? signal.reason : error;
     }
   },
-  deadline: (ms) => AbortSignal.timeout(ms),
+  deadline: (ms) => AbortSignal.timeout(Math.min(Math.max(Math.ceil(ms), 0), longestTimerMs)),
 };
 
 /** The signals given, as one; undefined ones are left out. */

@@ -49,24 +49,50 @@ export function isCode(error: unknown, code: ErrorCode): error is CroftError {
 /** The failure as a `CroftError`: itself if it is one, an abort or timeout under its own code, else `otherwise`. */
 export function asCroftError(error: unknown, otherwise: ErrorCode, doing: string): CroftError {
   if (error instanceof CroftError) return error;
-  if (error instanceof Error && error.name === 'TimeoutError') return new CroftError('timeout', `${doing}: took too long`, { cause: error });
+  if (error instanceof Error && error.name === 'AbortError') {
+    // Node wraps a signal's reason in an error of its own; the reason is what says why.
+    if (error.cause !== undefined && error.cause !== error) return asCroftError(error.cause, otherwise, doing);
+    return new CroftError('cancelled', `${doing}: broken off`, { cause: error });
+  }
+  if (error instanceof Error && error.name === 'TimeoutError')
+    return new CroftError('timeout', `${doing}: took too long`, { cause: error });
   return new CroftError(otherwise, `${doing}: ${errorText(error)}`, { cause: error });
 }
 
 /** One line for people: the message and those of its causes which it does not repeat. */
 export function errorText(error: unknown): string {
   const parts: string[] = [];
-  for (let at: unknown = error; at !== undefined && at !== null && parts.length < 5; at = at instanceof Error ? at.cause : undefined) {
-    const text = at instanceof Error ? at.message : String(at);
-    if (!parts.some((part) => part.includes(text))) parts.push(text);
+  for (const at of causes(error)) {
+    const text = oneText(at);
+    if (text !== '' && !parts.some((part) => part.includes(text))) parts.push(text);
   }
   return parts.join(': ');
 }
 
+/** The failure and what lies under it, outermost first; at most eight, since a cause may be its own cause. */
+function causes(error: unknown): unknown[] {
+  const chain: unknown[] = [];
+  for (let at = error; at !== undefined && at !== null && chain.length < 8; at = under(at)) chain.push(at);
+  return chain;
+}
+
+/** Node reports a connection refused at every address as an `AggregateError` without a message. */
+function under(error: unknown): unknown {
+  if (error instanceof SuppressedError) return error.suppressed;
+  if (error instanceof AggregateError) return error.cause ?? error.errors[0];
+  return error instanceof Error ? error.cause : undefined;
+}
+
+function oneText(thrown: unknown): string {
+  if (thrown instanceof SuppressedError) return `${errorText(thrown.error)} (while cleaning up)`;
+  if (thrown instanceof Error) return thrown.message || (under(thrown) === undefined ? (systemCode(thrown) ?? thrown.name) : '');
+  return typeof thrown === 'object' ? Object.prototype.toString.call(thrown) : String(thrown);
+}
+
 /** The system's error code (`ENOENT`) of a failure or of its causes. */
 export function systemCode(error: unknown): string | undefined {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if ('code' in at && typeof at.code === 'string' && /^E[A-Z0-9]+$/.test(at.code)) return at.code;
+  for (const at of causes(error)) {
+    if (at instanceof Error && 'code' in at && typeof at.code === 'string' && /^E(?!RR_)[A-Z0-9_]+$/.test(at.code)) return at.code;
   }
   return undefined;
 }

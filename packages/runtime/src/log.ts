@@ -1,5 +1,7 @@
 /** Structured logs: a constant message and fields, one JSON line each on stderr or in a file. Secrets are replaced. */
 import { pino } from 'pino';
+import { CroftError, errorText, systemCode } from './errors.ts';
+import { printable } from './printable.ts';
 
 export interface Log {
   debug(message: string, fields?: Record<string, unknown>): void;
@@ -19,15 +21,29 @@ export interface LogOptions {
   readonly service: string;
 }
 
-const hidden = ['password', 'token', 'authorization', 'secret', 'key', 'cookie'];
+/** What is kept to be written once a full disk has room again, bytes; lines beyond it are dropped. */
+const backlogBytes = 1 << 20;
 
+/** @throws CroftError `invalid` when the file cannot be opened. */
 export function createLog({ level, file, service }: LogOptions): Log {
-  const destination = pino.destination({ dest: file ?? 2, sync: true, mkdir: true });
-  const redact = { paths: [...hidden, ...hidden.map((name) => `*.${name}`)], censor: '[secret]' };
-  return wrap(pino({ level, base: { service }, redact, timestamp: pino.stdTimeFunctions.isoTime }, destination));
+  const destination = openDestination(file);
+  // A log that cannot be written has nowhere to say so, and must not end what it tells about.
+  destination.on('error', () => undefined);
+  return wrap(pino({ level, base: { service }, formatters: { log: printable }, timestamp: pino.stdTimeFunctions.isoTime }, destination));
 }
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {}, with: () => silentLog };
+
+function openDestination(file: string | undefined): ReturnType<typeof pino.destination> {
+  try {
+    return pino.destination({ dest: file ?? 2, sync: true, mkdir: true, maxLength: backlogBytes });
+  } catch (error) {
+    throw new CroftError('invalid', `opening the log file ${file}: ${systemCode(error) ?? errorText(error)}`, {
+      cause: error,
+      hint: 'Name a file in a directory that this user can write.',
+    });
+  }
+}
 
 function wrap(inner: pino.Logger): Log {
   return {
@@ -35,6 +51,6 @@ function wrap(inner: pino.Logger): Log {
     info: (message, fields = {}) => inner.info(fields, message),
     warn: (message, fields = {}) => inner.warn(fields, message),
     error: (message, fields = {}) => inner.error(fields, message),
-    with: (fields) => wrap(inner.child(fields)),
+    with: (fields) => wrap(inner.child(printable(fields))),
   };
 }

@@ -1,4 +1,8 @@
-/** What every `main.ts` does: run until a signal, dispose in order, set the exit code. A second signal ends at once. */
+/**
+ * What every `main.ts` does: run until a signal, dispose in order, set the exit code. A second signal ends at once, but not
+ * within a second of the first: npm passes on the Ctrl-C that the terminal has already sent to everybody.
+ */
+import { SECOND } from './clock.ts';
 import { CroftError, errorText } from './errors.ts';
 
 export interface Main extends AsyncDisposable {
@@ -11,10 +15,10 @@ export interface Main extends AsyncDisposable {
 /** Runs `start` until SIGINT, SIGTERM or its own end. Exit codes: 0 done, 1 failed, 2 bad use or settings. */
 export async function runMain(start: () => Promise<Main>): Promise<void> {
   const asked = Promise.withResolvers<NodeJS.Signals>();
-  let signals = 0;
+  let firstAt: number | undefined;
   const onSignal = (name: NodeJS.Signals): void => {
-    signals += 1;
-    if (signals > 1) process.kill(process.pid, 'SIGKILL');
+    firstAt ??= performance.now();
+    if (performance.now() - firstAt > SECOND) process.kill(process.pid, 'SIGKILL');
     asked.resolve(name);
   };
   process.on('SIGINT', onSignal);

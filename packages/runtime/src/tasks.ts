@@ -45,7 +45,7 @@ export function createTaskGroup(onError: (name: string, error: unknown) => void)
   };
 }
 
-/** A wake-up that coalesces: any number of `ring`s before a `wait` end that wait once. */
+/** A wake-up that coalesces: any number of `ring`s before a `wait` end that wait once. A ring ends every wait under way. */
 export interface Bell {
   ring(): void;
   /** Resolves at the next ring, at once if it rang since the last wait; rejects when the signal is aborted. */
@@ -54,23 +54,23 @@ export interface Bell {
 
 export function createBell(): Bell {
   let rung = false;
-  let wake: (() => void) | undefined;
+  const waiting = new Set<() => void>();
   return {
     ring() {
       rung = true;
-      wake?.();
+      for (const wake of waiting) wake();
     },
     async wait({ signal }) {
       signal?.throwIfAborted();
       if (!rung) {
         const { promise, resolve, reject } = Promise.withResolvers<void>();
-        wake = resolve;
+        waiting.add(resolve);
         const onAbort = (): void => reject(signal?.reason);
         signal?.addEventListener('abort', onAbort, { once: true });
         try {
           await promise;
         } finally {
-          wake = undefined;
+          waiting.delete(resolve);
           signal?.removeEventListener('abort', onAbort);
         }
       }
