@@ -96,7 +96,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     deadline.abort();
   });
   const address = listeningAddress(config.listen, server.address());
-  log.info('buildlet ready', { address, workDir, stateDir, runs: runs.list().length, tree: trees.way });
+  log.info('buildlet ready', { address, pid: process.pid, workDir, stateDir, runs: runs.list().length, tree: trees.way });
   const owned = stack.move();
   return { finished: finished.promise, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -1,93 +1,122 @@
 /**
- * The only way the coordinator speaks to a machine: HTTP/1.1 to its buildlet, on a Unix socket or an address. What comes back is
- * not trusted: bodies are capped and parsed. @see docs/protocols/runs.md
+ * The only way the coordinator speaks to a machine: Go's endpoints for files and `/runs`. Every call may be repeated; whoever
+ * gets `stale` has lost the machine and must stop. @see docs/protocols/runs.md
  */
-import { Agent } from 'node:http';
 import type { RunId } from '@croft/domain/names';
-import { buildletStatusSchema, runListSchema, runSchema, type BuildletStatus, type Run, type RunSpec } from '@croft/protocol/runs';
-import type { Clock, Waits } from '@croft/runtime/clock';
-import { isCode } from '@croft/runtime/errors';
-import { createHttp } from './http.ts';
-import { followOutput } from './output.ts';
+import { buildletStatusSchema, maxWaitMs, runListSchema, runSchema, type BuildletStatus, type Run, type RunSpec } from '@croft/protocol/runs';
+import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
+import type { z } from 'zod';
+import type { BuildletAddress } from './address.ts';
+import { createExchange, parseJson, refused, type Question, type Reply } from './exchange.ts';
 
-/** Plain data. Either a socket's path or host and port. */
-export interface BuildletAddress {
-  readonly socketPath?: string;
-  readonly host?: string;
-  readonly port?: number;
-  readonly password: string;
-}
+export type { BuildletAddress } from './address.ts';
 
-/**
- * Every call throws CroftError: `unavailable` when the buildlet cannot be reached or the connection was cut, `stale` when a newer
- * epoch is in force, else what the buildlet answered. An abort leaves the buildlet usable.
- */
+const callMs = 30 * SECOND;
+const uploadMs = 30 * MINUTE;
+const maxAnswerBytes = 256 * 1024;
+const maxListBytes = 16 * 1024 * 1024;
+
 export interface Buildlet extends AsyncDisposable {
   status(waits: Waits): Promise<BuildletStatus>;
+  /** Absolute path of the directory that everything else is relative to. */
   workDir(waits: Waits): Promise<string>;
-  /** Unpacks a tar.gz into `dir`, below the work directory. */
+  /** Unpacks a tar.gz below `dir`, which is made when missing. */
   putTarGz(dir: string, body: AsyncIterable<Uint8Array>, epoch: number, waits: Waits): Promise<void>;
-  /** `.` empties the work directory. */
   removeAll(paths: readonly string[], epoch: number, waits: Waits): Promise<void>;
   startOrAttach(id: RunId, spec: RunSpec, epoch: number, waits: Waits): Promise<Run>;
-  /** With `waitMs` the answer is held until the run ends or the time is over. */
-  run(id: RunId, waits: Waits & { readonly waitMs?: number }): Promise<Run | 'unknown' | 'collected'>;
+  /** @param waits `waitMs`: the answer is held until the run has ended, at most this long (60 s at most) */
+  run(id: RunId, waits: Waits & { readonly waitMs?: number | undefined }): Promise<Run | 'unknown' | 'collected'>;
+  /** Uncollected ones, oldest first. */
   runs(waits: Waits): Promise<Run[]>;
-  /** The output from `from` on, until the run has ended and all of it was sent; `unavailable` when it is cut before. */
-  output(id: RunId, from: number, waits: Waits): AsyncIterable<Buffer>;
+  /**
+   * Output from an offset on until the run has ended and every byte was given. Back-pressured; ended by the caller's signal.
+   * @throws CroftError `unavailable` when it was cut: go on at the next offset; `not-found` when it was acknowledged and dropped
+   */
+  output(id: RunId, from: number, waits: Waits): AsyncGenerator<Buffer>;
+  /** The bytes below `to` are stored safely elsewhere. */
   ack(id: RunId, to: number, epoch: number, waits: Waits): Promise<void>;
-  signal(id: RunId, name: string, epoch: number, waits: Waits): Promise<void>;
+  /** Kills the whole tree; the run as it ended, perhaps otherwise and before. */
   cancel(id: RunId, reason: string, epoch: number, waits: Waits): Promise<Run>;
+  /** To the command's process group. @throws CroftError `conflict` when it has ended */
+  signal(id: RunId, name: NodeJS.Signals, epoch: number, waits: Waits): Promise<void>;
+  /** Forgets everything but the id. @throws CroftError `conflict` while it runs */
   collect(id: RunId, epoch: number, waits: Waits): Promise<void>;
-  /** Ends the buildlet and all it runs. */
+  /** Ends its runs and then itself. */
   halt(epoch: number | undefined, waits: Waits): Promise<void>;
 }
 
-/** Connections that one client may have open. */
-const maxSockets = 16;
+/** Nothing is connected before the first call. Disposal closes kept-alive connections; calls under way fail. */
+export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clock }): Buildlet {
+  const exchange = createExchange(address, clock);
 
-export function createBuildlet(address: BuildletAddress, { clock }: { readonly clock: Clock }): Buildlet {
-  const agent = new Agent({ keepAlive: true, maxSockets, maxFreeSockets: 4 });
-  const http = createHttp(address, agent, clock);
-  const runPath = (id: RunId): string => `/runs/${encodeURIComponent(id)}`;
+  const ask = async (question: Question, waits: Waits, maxBytes = maxAnswerBytes): Promise<Reply> => {
+    const reply = await exchange.ask({ deadlineMs: callMs, ...question }, maxBytes, waits);
+    if (reply.status < 200 || reply.status > 299) throw refused(question.doing, reply);
+    return reply;
+  };
+  const askFor = async <Schema extends z.ZodType>(schema: Schema, question: Question, waits: Waits, maxBytes?: number): Promise<z.output<Schema>> =>
+    understood(schema, await ask(question, waits, maxBytes), question.doing);
+
   return {
-    status: async (waits) => buildletStatusSchema.parse(await http.json({ method: 'GET', path: '/status' }, waits)),
-    workDir: (waits) => http.text({ method: 'GET', path: '/workdir' }, waits),
-    async putTarGz(dir, body, epoch, waits) {
-      await http.text({ method: 'PUT', path: `/writetgz?dir=${encodeURIComponent(dir)}`, epoch, body, slow: true }, waits);
+    status: (waits) => askFor(buildletStatusSchema, { doing: 'ask for the status', method: 'GET', path: '/status' }, waits),
+    async workDir(waits) {
+      return (await ask({ doing: 'ask for the work directory', method: 'GET', path: '/workdir' }, waits)).text;
+    },
+    async putTarGz(dir, content, epoch, waits) {
+      const path = `/writetgz?dir=${encodeURIComponent(dir)}`;
+      const body = { type: 'application/x-gzip', content };
+      await ask({ doing: `send files to "${dir}"`, method: 'PUT', path, epoch, body, deadlineMs: uploadMs }, waits);
     },
     async removeAll(paths, epoch, waits) {
-      const form = new URLSearchParams(paths.map((path) => ['path', path]));
-      await http.text({ method: 'POST', path: '/removeall', epoch, form, slow: true }, waits);
+      const content = new URLSearchParams(paths.map((path) => ['path', path])).toString();
+      const body = { type: 'application/x-www-form-urlencoded', content };
+      await ask({ doing: 'remove files', method: 'POST', path: '/removeall', epoch, body }, waits);
     },
-    startOrAttach: async (id, spec, epoch, waits) => runSchema.parse(await http.json({ method: 'PUT', path: runPath(id), epoch, json: spec }, waits)),
-    async run(id, { signal, waitMs }) {
-      try {
-        const path = waitMs === undefined ? runPath(id) : `${runPath(id)}?wait=${waitMs}`;
-        return runSchema.parse(await http.json({ method: 'GET', path, extraMs: waitMs }, { signal }));
-      } catch (error) {
-        if (!isCode(error, 'not-found')) throw error;
-        return error.fields['status'] === 410 ? 'collected' : 'unknown';
-      }
+    startOrAttach: (id, spec, epoch, waits) =>
+      askFor(runSchema, { doing: `start run ${id}`, method: 'PUT', path: `/runs/${id}`, epoch, body: asJson(spec) }, waits),
+    async run(id, { signal, waitMs = 0 }) {
+      const held = Math.min(waitMs, maxWaitMs);
+      const doing = `ask for run ${id}`;
+      const reply = await exchange.ask({ doing, method: 'GET', path: `/runs/${id}?wait=${held}`, deadlineMs: callMs + held }, maxAnswerBytes, { signal });
+      if (reply.status === 404) return 'unknown';
+      if (reply.status === 410) return 'collected';
+      if (reply.status !== 200) throw refused(doing, reply);
+      return understood(runSchema, reply, doing);
     },
-    runs: async (waits) => runListSchema.parse(await http.json({ method: 'GET', path: '/runs' }, waits)).runs,
-    output: (id, from, waits) => followOutput(http, `${runPath(id)}/output?from=${from}&follow=1`, waits),
+    async runs(waits) {
+      return (await askFor(runListSchema, { doing: 'list the runs', method: 'GET', path: '/runs' }, waits, maxListBytes)).runs;
+    },
+    output: (id, from, waits) => exchange.stream({ doing: `follow run ${id}`, method: 'GET', path: `/runs/${id}/output?from=${from}&follow=1` }, waits),
     async ack(id, to, epoch, waits) {
-      await http.text({ method: 'POST', path: `${runPath(id)}/ack?to=${to}`, epoch }, waits);
+      await ask({ doing: `acknowledge output of run ${id}`, method: 'POST', path: `/runs/${id}/ack?to=${to}`, epoch }, waits);
     },
+    cancel: (id, reason, epoch, waits) =>
+      askFor(runSchema, { doing: `cancel run ${id}`, method: 'POST', path: `/runs/${id}/cancel`, epoch, body: asJson({ reason }) }, waits),
     async signal(id, name, epoch, waits) {
-      await http.text({ method: 'POST', path: `${runPath(id)}/signal?name=${encodeURIComponent(name)}`, epoch }, waits);
+      await ask({ doing: `send ${name} to run ${id}`, method: 'POST', path: `/runs/${id}/signal?name=${name}`, epoch }, waits);
     },
-    cancel: async (id, reason, epoch, waits) =>
-      runSchema.parse(await http.json({ method: 'POST', path: `${runPath(id)}/cancel`, epoch, json: { reason }, slow: true }, waits)),
     async collect(id, epoch, waits) {
-      await http.text({ method: 'DELETE', path: runPath(id), epoch, slow: true }, waits);
+      await ask({ doing: `collect run ${id}`, method: 'DELETE', path: `/runs/${id}`, epoch }, waits);
     },
     async halt(epoch, waits) {
-      await http.text({ method: 'POST', path: '/halt', epoch, slow: true }, waits);
+      await ask({ doing: 'halt the machine', method: 'POST', path: '/halt', epoch }, waits);
     },
     async [Symbol.asyncDispose]() {
-      agent.destroy();
+      exchange[Symbol.dispose]();
     },
   };
+}
+
+function asJson(value: unknown): NonNullable<Question['body']> {
+  return { type: 'application/json', content: JSON.stringify(value) };
+}
+
+function understood<Schema extends z.ZodType>(schema: Schema, { text }: Reply, doing: string): z.output<Schema> {
+  const parsed = schema.safeParse(parseJson(text));
+  if (parsed.success) return parsed.data;
+  throw new CroftError('unavailable', `${doing}: the buildlet's answer is not understood`, {
+    cause: parsed.error,
+    hint: 'It may be of another version, or another program may listen there.',
+  });
 }

@@ -1,0 +1,142 @@
+/**
+ * One request to a buildlet and its answer, over kept-alive connections. A buildlet is not trusted: answers are capped, and
+ * whatever goes wrong comes out as a `CroftError` that tells the machine's address and never its password.
+ */
+import { once } from 'node:events';
+import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import { epochHeader, errorBodySchema } from '@croft/protocol/runs';
+import { codeOfStatus } from '@croft/protocol/status-codes';
+import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
+import { CroftError, asCroftError, errorText } from '@croft/runtime/errors';
+import { shownAddress, type BuildletAddress } from './address.ts';
+
+const maxErrorBytes = 64 * 1024;
+const maxSockets = 64;
+export interface Question {
+  /** For messages: `start run X`. */
+  readonly doing: string;
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  /** With the query; every part of it already encoded. */
+  readonly path: string;
+  readonly epoch?: number | undefined;
+  readonly body?: { readonly type: string; readonly content: string | AsyncIterable<Uint8Array> } | undefined;
+  /** Until the head of the answer has come and, with `readAll`, its body, ms. Absent: the caller's signal alone ends it. */
+  readonly deadlineMs?: number | undefined;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly text: string;
+}
+
+export interface Exchange extends Disposable {
+  /** The whole answer whatever its status, at most `maxBytes` long. @throws CroftError `unavailable`, `timeout`, `exhausted` */
+  ask(question: Question, maxBytes: number, waits: Waits): Promise<Reply>;
+  /** The body of a successful answer as it comes, back-pressured; throws `unavailable` when it is cut. */
+  stream(question: Question, waits: Waits): AsyncGenerator<Buffer>;
+}
+
+export function createExchange(address: BuildletAddress, clock: Clock): Exchange {
+  const agent = new Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: maxSockets });
+  const authorization = `Basic ${Buffer.from(`:${address.password}`).toString('base64')}`;
+  const place = address.socketPath === undefined ? { host: address.host ?? '127.0.0.1', port: address.port } : { socketPath: address.socketPath };
+
+  const open = async (question: Question, signal: AbortSignal): Promise<IncomingMessage> => {
+    const { method, path, epoch, body } = question;
+    const headers: Record<string, string> = { Authorization: authorization };
+    if (epoch !== undefined) headers[epochHeader] = String(epoch);
+    if (body) headers['Content-Type'] = body.type;
+    if (typeof body?.content === 'string') headers['Content-Length'] = String(Buffer.byteLength(body.content));
+    const request = httpRequest({ ...place, agent, method, path, headers, signal });
+    const answered = answerOf(request);
+    if (!body || typeof body.content === 'string') request.end(body?.content);
+    else await send(body.content, request, answered);
+    const response = await answered;
+    response.once('close', () => request.destroy()); // an upload that was answered early is not sent on
+    return response;
+  };
+
+  const failure = (error: unknown, { doing }: Question, signal: AbortSignal): CroftError => {
+    if (signal.aborted) return asCroftError(signal.reason, 'cancelled', `${doing} on the buildlet at ${shownAddress(address)}`);
+    if (error instanceof CroftError) return error;
+    return new CroftError('unavailable', `${doing}: the buildlet at ${shownAddress(address)} cannot be reached: ${errorText(error)}`, { cause: error });
+  };
+
+  return {
+    async ask(question, maxBytes, waits) {
+      const signal = limited(question, clock, waits);
+      try {
+        const response = await open(question, signal);
+        return { status: response.statusCode ?? 0, text: await readCapped(response, maxBytes, question.doing) };
+      } catch (error) {
+        throw failure(error, question, signal);
+      }
+    },
+    async *stream(question, { signal: given }) {
+      const signal = anySignal(given);
+      try {
+        const response = await open(question, signal);
+        if (response.statusCode !== 200) throw refused(question.doing, { status: response.statusCode ?? 0, text: await readCapped(response, maxErrorBytes, question.doing) });
+        yield* response as AsyncIterable<Buffer>;
+      } catch (error) {
+        throw failure(error, question, signal);
+      }
+    },
+    [Symbol.dispose]: () => agent.destroy(),
+  };
+}
+
+/** The failure that an answer with an unsuccessful status tells. */
+export function refused(doing: string, { status, text }: Reply): CroftError {
+  const body = errorBodySchema.safeParse(parseJson(text));
+  if (!body.success) return new CroftError(codeOfStatus(status), `${doing}: the buildlet answered ${status} ${text.trim().slice(0, 500)}`);
+  const { code, message, hint, epoch } = body.data;
+  return new CroftError(code, `${doing}: ${message}`, { hint, fields: epoch === undefined ? { status } : { status, epoch } });
+}
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function limited({ deadlineMs }: Question, clock: Clock, { signal }: Waits): AbortSignal {
+  return anySignal(signal, deadlineMs === undefined ? undefined : clock.deadline(deadlineMs));
+}
+
+async function answerOf(request: ClientRequest): Promise<IncomingMessage> {
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  return response;
+}
+
+/** Uploads until done, or until the answer comes early, which then tells why. */
+async function send(content: AsyncIterable<Uint8Array>, request: ClientRequest, answered: Promise<IncomingMessage>): Promise<void> {
+  let early = false;
+  const answer = answered.then(
+    () => void (early = true),
+    () => void (early = true),
+  );
+  try {
+    for await (const piece of content) {
+      if (!early && !request.write(piece)) await Promise.race([once(request, 'drain').catch(() => {}), answer]);
+      if (early) return;
+    }
+    request.end();
+  } catch (error) {
+    request.destroy();
+    throw error;
+  }
+}
+
+async function readCapped(response: IncomingMessage, maxBytes: number, doing: string): Promise<string> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of response as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size > maxBytes) throw new CroftError('exhausted', `${doing}: the buildlet's answer is longer than ${maxBytes} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
