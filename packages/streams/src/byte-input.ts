@@ -41,14 +41,15 @@ export function openByteInput(source: AsyncIterable<Uint8Array>): ByteInput {
     some,
     unread,
     async exactly(count, waits) {
-      let taken: Buffer = Buffer.alloc(0);
-      while (taken.length < count) {
+      const pieces: Buffer[] = [];
+      for (let missing = count; missing > 0;) {
         const chunk = await some(waits);
         if (!chunk) throw new CroftError('invalid', 'unexpected EOF');
-        taken = taken.length === 0 ? chunk : Buffer.concat([taken, chunk]);
+        pieces.push(chunk.subarray(0, missing));
+        unread(chunk.subarray(missing));
+        missing -= Math.min(missing, chunk.length);
       }
-      unread(taken.subarray(count));
-      return taken.subarray(0, count);
+      return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces);
     },
     async atEnd(waits) {
       const chunk = await some(waits);

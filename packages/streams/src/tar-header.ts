@@ -3,6 +3,7 @@
  * for each byte (latin1), so that names in any encoding survive; text for people comes from `quoteName`.
  */
 import { CroftError } from '@croft/runtime/errors';
+import { quoteName } from './quote-name.ts';
 
 export const blockSize = 512;
 
@@ -101,25 +102,6 @@ export function withPax(header: TarHeader, records: ReadonlyMap<string, string>)
     size: size === undefined ? header.size : Number(size),
     mtime: mtime === undefined ? header.mtime : Number(mtime),
   };
-}
-
-/** A byte string for people, quoted as Go does it. */
-export function quoteName(name: string): string {
-  const decoded = Buffer.from(name, 'latin1').toString('utf8');
-  if (Buffer.from(decoded, 'utf8').toString('latin1') === name) return `"${escaped(decoded)}"`;
-  return `"${escaped(name).replace(/[\x80-\xff]/g, hex)}"`;
-}
-
-function escaped(text: string): string {
-  return text.replace(/["\\]/g, '\\$&').replace(/[\x00-\x1f\x7f]/g, control);
-}
-
-function hex(character: string): string {
-  return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
-}
-
-function control(character: string): string {
-  return { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[character] ?? hex(character);
 }
 
 export function invalidHeader(): CroftError {

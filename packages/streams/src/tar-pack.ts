@@ -6,7 +6,8 @@ import { CroftError } from '@croft/runtime/errors';
 import { isUtf8 } from 'node:buffer';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
-import { blockSize, formatHeader, formatPax, maxOctal, quoteName, splitName, type TarHeader } from './tar-header.ts';
+import { quoteName } from './quote-name.ts';
+import { blockSize, formatHeader, formatPax, maxOctal, splitName, type TarHeader } from './tar-header.ts';
 
 export type TarEntry =
   | {

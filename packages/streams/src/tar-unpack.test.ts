@@ -5,7 +5,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { formatHeader, formatPax, quoteName, type TarHeader } from './tar-header.ts';
+import { quoteName } from './quote-name.ts';
+import { formatHeader, formatPax, type TarHeader } from './tar-header.ts';
 import { unpackTarGz, type UnpackOptions } from './tar-unpack.ts';
 
 const now = Date.UTC(2026, 0, 1);

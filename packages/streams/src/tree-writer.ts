@@ -5,7 +5,8 @@
  */
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import fs from 'node:fs';
-import { quoteName, type TarHeader } from './tar-header.ts';
+import { quoteName } from './quote-name.ts';
+import type { TarHeader } from './tar-header.ts';
 import { cleanName, leadOf, parentOf } from './tar-names.ts';
 import type { TarSink } from './tar-parser.ts';
 
