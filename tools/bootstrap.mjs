@@ -60,7 +60,7 @@ async function withLock(task) {
 }
 
 async function install(wanted, lock) {
-  say('installing the locked dependencies (npm ci; the first time this takes about ten seconds)');
+  say('installing the locked dependencies (npm ci; the first time this can take half a minute)');
   const startedAt = Date.now();
   const failure = await runNpm(lock);
   if (failure) throw new SetUpError(failure);
@@ -90,7 +90,11 @@ function runNpm(lock) {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     if (child.pid) lock.alsoHeldBy(child.pid);
-    const forward = (signal) => child.kill(signal);
+    let interrupted = false;
+    const forward = (signal) => {
+      interrupted = true;
+      child.kill(signal);
+    };
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
     for (const signal of signals) process.on(signal, forward);
     const ticker = setInterval(() => say('still installing …'), 5_000);
@@ -109,7 +113,10 @@ function runNpm(lock) {
     child.on('error', (error) =>
       done(`npm could not be started (${error.code}). Install Node.js 20 or newer together with npm, then run this again.`),
     );
-    child.on('close', (code, signal) => done(code === 0 ? undefined : explain(code ?? signal, tail)));
+    child.on('close', (code, signal) => {
+      if (interrupted) done('the installation was interrupted; it starts afresh the next time.');
+      else done(code === 0 ? undefined : explain(code ?? signal, tail));
+    });
   });
 }
 

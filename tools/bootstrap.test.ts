@@ -11,6 +11,7 @@ import { withTree } from './testing.ts';
 /** Stands for npm: notes the call, takes a moment, puts a Node in place or fails as told. */
 const npm = `#!/bin/sh
 echo "$*" >> npm-calls
+echo "npm runs" >&2
 [ -z "$SLOW" ] || sleep 0.3
 [ -z "$NPM_SAYS" ] || { echo "$NPM_SAYS" >&2; exit 1; }
 mkdir -p node_modules/.bin
@@ -91,6 +92,22 @@ test('the lock of a dead owner is broken, that of a living one is not', () =>
     waiting.kill('SIGKILL');
     assert.match(String(said), /another set-up is under way/);
     assert.equal(calls().length, 1);
+  }));
+
+test('a signal ends npm, frees the lock and is told', () =>
+  withClone(async ({ root, run, calls }) => {
+    const env = { PATH: `${join(root, 'bin')}:/usr/bin:/bin`, NODE_SAYS: 'echo v26.10.0', SLOW: '1' };
+    const child = spawn(process.execPath, [join(root, 'tools/bootstrap.mjs')], { cwd: root, env });
+    let said = '';
+    child.stderr.on('data', (data) => {
+      if (String(data).includes('npm runs')) child.kill('SIGTERM');
+      said += String(data);
+    });
+    const [code] = await once(child, 'close');
+    assert.equal(code, 1);
+    assert.match(said, /the installation was interrupted/);
+    assert.equal((await run()).code, 0);
+    assert.equal(calls().length, 2);
   }));
 
 test('says what to do when npm is missing, cannot reach its registry, or finds lock and manifest apart', () =>
