@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { advance, type BuildEvent, type BuildState } from '@croft/domain/build';
 import { buildId, type Band, type Needs } from '@croft/domain/job';
 import { parseBuilderName, parseRepoName, type BuilderName, type BuildId, type Revision } from '@croft/domain/names';
+import { needsKey } from '@croft/domain/schedule';
 import { isCode } from '@croft/runtime/errors';
 import { buildsOfCommits, countByState, countQueuedBefore, getBuilds, listBuilds, queuedBuilds, runningBuilds } from './build-lists.ts';
 import { getBuild, getBuildForUpdate, insertBuild, saveBuildState, type NewBuild } from './builds.ts';
@@ -92,9 +93,9 @@ eachDatabase('builds', (open) => {
     assert.deepEqual(head.map(({ notBefore }) => notBefore), [1_003, 1_006, 1_001, 1_004]);
     await database.write((sql) => move(sql, a as BuildId, { kind: 'assigned', at: 5 }));
     assert.deepEqual(ids(await database.read((sql) => queuedBuilds(sql, { limit: 2 }))), [c, f, b, d]);
-    const last = { needsKey: 'linux', band: 'post-submit', seq: 5 } as const;
+    const last = { needsKey: needsKey({ labels: ['linux'] }), band: 'post-submit', seq: 5 } as const;
     assert.equal(await database.read((sql) => countQueuedBefore(sql, last)), 2);
-    assert.equal(await database.read((sql) => countQueuedBefore(sql, { ...last, needsKey: 'mac' })), 2);
+    assert.equal(await database.read((sql) => countQueuedBefore(sql, { ...last, needsKey: needsKey(mac) })), 2);
     assert.deepEqual({ ...(await database.read(countByState)) }, { queued: 5, running: 1, cancelling: 0 });
   });
 

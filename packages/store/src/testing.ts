@@ -49,7 +49,7 @@ export function freshFile(): FreshPlace {
 async function freshName(): Promise<FreshPlace> {
   const directory = await (server ??= startPostgres());
   const name = `test_${(databases += 1)}`;
-  await administer(directory, `CREATE DATABASE ${name}`);
+  await administer(directory, `CREATE DATABASE ${name} STRATEGY FILE_COPY`);
   return {
     url: address(directory, name),
     [Symbol.asyncDispose]: () => administer(directory, `DROP DATABASE ${name} WITH (FORCE)`),

@@ -33,13 +33,14 @@ function builds({ text }: ColumnTypes): string[] {
       revisions ${text} NOT NULL, trigger_kind ${text} NOT NULL, trigger_ref ${text} NOT NULL, band INTEGER NOT NULL,
       needs ${text} NOT NULL, needs_key ${text} NOT NULL, created_at BIGINT NOT NULL,
       state ${text} NOT NULL, since BIGINT NOT NULL, attempts INTEGER NOT NULL, not_before BIGINT, infra INTEGER,
-      cancel_by ${text}, cancel_why ${text}, end_kind ${text}, end_json ${text}
+      cancel_by ${text}, cancel_why ${text}, end_kind ${text}, end_json ${text},
+      queue ${text} GENERATED ALWAYS AS (CASE WHEN state = 'queued' THEN needs_key END) STORED
     )`,
-    `CREATE INDEX builds_queue ON builds (needs_key, band, seq) WHERE state = 'queued'`,
+    'CREATE INDEX builds_queue ON builds (queue, band, seq) WHERE queue IS NOT NULL',
     'CREATE INDEX builds_state ON builds (state, seq)',
     'CREATE INDEX builds_repo ON builds (repo, seq)',
     'CREATE INDEX builds_builder ON builds (builder, seq)',
-    'CREATE INDEX builds_revision ON builds (revision, repo)',
+    'CREATE INDEX builds_revision ON builds (revision)',
   ];
 }
 
