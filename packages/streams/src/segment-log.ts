@@ -136,10 +136,10 @@ class SegmentFiles implements SegmentLog {
     await using cursor = this.#cursor(from);
     for (;;) {
       signal?.throwIfAborted();
-      if (this.#closed) throw new CroftError('stopped', 'follow the log: it was closed');
       if (cursor.at > this.#length) throw new CroftError('conflict', `follow the log: it was cut before byte ${cursor.at}`);
       if (cursor.at < this.#length) yield await cursor.next(this.#length);
       else if (this.#finished) return;
+      else if (this.#closed) throw new CroftError('stopped', 'follow the log: it was closed');
       else await this.#changed(signal);
     }
   }
