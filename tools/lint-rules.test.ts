@@ -24,7 +24,7 @@ test('each house rule that a linter knows is on', async () => {
     'await-thenable': 'await 1;',
     'max-lines': '\n'.repeat(301),
     'max-lines-per-function': `export function long(): void {${'\n'.repeat(60)}}`,
-    'max-params': 'export const f = (a: number, b: number, c: number, d: number): number => a + b + c + d;',
+    'max-params': 'export const f = (a: 1, b: 1, c: 1, d: 1, e: 1): number => a + b + c + d + e;',
     'no-default-export': 'export default 1;',
     'no-explicit-any': 'export const a: any = 1;',
     'no-floating-promises': 'Promise.resolve(1);',
