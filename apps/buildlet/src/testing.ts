@@ -1,6 +1,7 @@
 /** What the tests of the buildlet share: a process with its client, plain requests, commands and looking at processes. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
@@ -9,7 +10,6 @@ import { parseRunId } from '@croft/domain/names';
 import type { Run, RunSpec } from '@croft/protocol/runs';
 import { systemClock } from '@croft/runtime/clock';
 import { isCode, type ErrorCode } from '@croft/runtime/errors';
-import { findProcesses } from './tree/processes.ts';
 
 export interface TestMachine extends AsyncDisposable {
   readonly process: TestBuildlet;
@@ -80,14 +80,10 @@ export async function outputMatching(client: Buildlet, id: string, pattern: RegE
   return assert.fail(`the output ended without ${pattern}: ${seen}`);
 }
 
+/** A killed process whose parent has not asked for its end yet (a zombie) is not alive. */
 export function isAlive(pid: number): boolean {
-  return findProcesses('', pid).length > 0 || livesWithPid(pid);
-}
-
-function livesWithPid(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
   } catch {
     return false;
   }
