@@ -41,6 +41,9 @@ export interface Operation {
 const page = z.coerce.number().int().min(0).max(100_000).default(0).meta({ description: 'counted from 0, newest first' });
 const offset = z.coerce.number().int().min(0).default(0).meta({ description: 'first byte wanted; a Last-Event-ID header goes before it' });
 
+/** The data of a `chunk` of `log.follow`. */
+export const logChunkSchema = z.object({ from: z.number().int(), b64: z.string() });
+
 export const operations = {
   'grid.get': {
     method: 'GET',

@@ -3,7 +3,7 @@ import { CroftError } from '@croft/runtime/errors';
 
 export const bodyLimitBytes = 65_536;
 
-interface Schema<T> {
+export interface Schema<T> {
   safeParse(value: unknown): { success: true; data: T } | { success: false; error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] } };
 }
 

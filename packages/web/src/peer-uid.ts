@@ -44,7 +44,7 @@ async function lookUp(connection: Connection, readTables: () => Promise<string[]
 function uidOfLine(table: string, head: string): number | undefined {
   const from = table.indexOf(head);
   if (from < 0) return undefined;
-  const [, , , , uid, , inode] = table.slice(from + head.length - established.length, from + head.length + 120).split(/\s+/);
+  const [, , , , , uid, , inode] = table.slice(from + head.length - established.length, from + head.length + 120).split(/\s+/);
   return inode === '0' || uid === undefined ? undefined : Number(uid);
 }
 

@@ -6,6 +6,7 @@ import type { Hono } from 'hono';
 import { legacyResult } from '@croft/domain/outcome';
 import type { BuildSummary, Grid } from '@croft/protocol/api';
 import { CroftError } from '@croft/runtime/errors';
+import { iso } from '@croft/web/html/format';
 import { requireRole } from '@croft/web/identity';
 import type { Capabilities } from '../capabilities.ts';
 import type { AppContext, AppEnv } from './context.ts';
@@ -66,7 +67,7 @@ export function legacyJson(grid: Grid, origin: string): string {
   const revisions = grid.rows.map(({ commit, cells }) => ({
     repo: commit.repo,
     revision: commit.revision,
-    date: new Date(commit.committedAt).toISOString().replace(/\.\d+Z$/, 'Z'),
+    date: iso(commit.committedAt),
     branch: grid.branch,
     author: `${commit.authorName} <${commit.authorEmail}>`,
     desc: commit.subject,

@@ -1,0 +1,32 @@
+/** One request for each of several builds: what fails for one does not keep the others from being done. */
+import type { BuildId } from '@croft/domain/names';
+import type { BuildSummary } from '@croft/protocol/api';
+import { CroftError, errorText } from '@croft/runtime/errors';
+import { exitCodeOf, exitCodes } from './exit-codes.ts';
+import type { Output } from './terminal.ts';
+
+export interface EachOptions {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly json: boolean | undefined;
+  /** What has happened to each, in words. */
+  readonly done: string;
+}
+
+/** @returns the exit status: that of the last failure, if any */
+export async function forEachBuild(builds: readonly BuildId[], { stdout, stderr, json, done }: EachOptions, act: (build: BuildId) => Promise<BuildSummary>): Promise<number> {
+  const changed: BuildSummary[] = [];
+  let status: number = exitCodes.ok;
+  for (const id of builds) {
+    try {
+      changed.push(await act(id));
+      if (!json) await stdout.write(`${id} ${done}\n`);
+    } catch (error) {
+      if (!(error instanceof CroftError)) throw error;
+      status = exitCodeOf(error);
+      await stderr.write(`${id}: ${errorText(error)}${error.hint ? `. ${error.hint}` : ''}\n`);
+    }
+  }
+  if (json) await stdout.write(`${JSON.stringify({ builds: changed })}\n`);
+  return status;
+}

@@ -1,0 +1,189 @@
+/**
+ * Speaks to a coordinator: operations by name with answers checked against their schemas, and logs that survive cut lines. The
+ * token goes nowhere but to this server, and never in the clear past this machine.
+ */
+import { logChunkSchema, operations, pathOf, type AnswerOf, type BodyInputOf, type JsonOperationName, type Operation } from '@croft/protocol/operations';
+import { errorBodySchema } from '@croft/protocol/runs';
+import { codeOfStatus } from '@croft/protocol/status-codes';
+import { MINUTE, SECOND, anySignal, type Clock, type Waits } from '@croft/runtime/clock';
+import { CroftError, asCroftError, isCode } from '@croft/runtime/errors';
+import { backoffMs, type Random } from '@croft/runtime/random';
+import { parseInput, type Schema } from './body.ts';
+import { readEvents } from './event-reader.ts';
+import { isLoopbackHost } from './safe-address.ts';
+
+export interface ClientOptions {
+  /** `https://farm.example`, without a path. */
+  readonly server: string;
+  readonly token?: string | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Called when the line was cut and is tried again. */
+  readonly onRetry?: ((error: CroftError) => void) | undefined;
+}
+
+export interface CallOptions<Name extends JsonOperationName> extends Waits {
+  readonly params?: Readonly<Record<string, string>>;
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly body?: BodyInputOf<Name>;
+  readonly timeoutMs?: number;
+}
+
+export interface LogPlace {
+  readonly build: string;
+  readonly attempt: number;
+  /** First byte wanted. */
+  readonly from: number;
+}
+
+export interface Client {
+  readonly server: string;
+  /** @throws CroftError with the server's code, `unavailable` when it cannot be reached, `timeout` */
+  call<Name extends JsonOperationName>(name: Name, options?: CallOptions<Name>): Promise<AnswerOf<Name>>;
+  /** What is there now. Goes on where a cut line left off. */
+  readLog(place: LogPlace, waits?: Waits): AsyncGenerator<Uint8Array>;
+  /** Until the log is complete, over any number of cut lines and restarts. */
+  followLog(place: LogPlace, waits?: Waits): AsyncGenerator<Uint8Array>;
+}
+
+const callMs = MINUTE;
+/** The server sends something at least every 15 s. */
+const silenceMs = 45 * SECOND;
+/** How long a server may stay away while something is followed. */
+const patienceMs = 10 * MINUTE;
+
+/** @throws CroftError `invalid` for an address that cannot be used */
+export function createClient(options: ClientOptions): Client {
+  const base = checkServer(options);
+  const ask = createAsk(base, options);
+  return {
+    server: base.origin,
+    async call(name, { params = {}, query = {}, body, signal, timeoutMs = callMs } = {}) {
+      const operation: Operation = operations[name];
+      const given = Object.entries(query).filter(([, value]) => value !== undefined) as [string, string | number][];
+      const search = new URLSearchParams(given.map(([key, value]) => [key, String(value)])).toString();
+      const response = await ask(`${pathOf(name, params)}${search && `?${search}`}`, {
+        method: operation.method,
+        signal: anySignal(signal, options.clock.deadline(timeoutMs)),
+        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+      });
+      return understand(operation.answer as Schema<AnswerOf<typeof name>>, await response.json().catch(() => undefined), name);
+    },
+    readLog: (place, waits = {}) => resumed(options, waits, place.from, (from) => readOnce(ask, { ...place, from }, waits)),
+    followLog: (place, waits = {}) => resumed(options, waits, place.from, (from) => followOnce(ask, { ...place, from }, waits, options.clock)),
+  };
+}
+
+function checkServer({ server, token }: ClientOptions): URL {
+  const url = URL.parse(server);
+  if (!url || !/^https?:$/.test(url.protocol)) {
+    throw new CroftError('invalid', `"${server}" is not the address of a farm`, { hint: 'Write it like https://farm.example or http://127.0.0.1:8119.' });
+  }
+  if (token !== undefined && url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
+    throw new CroftError('invalid', `a token is not sent to ${url.origin}, where anybody on the way could read it`, { hint: 'Use https.' });
+  }
+  return url;
+}
+
+type Ask = (path: string, init: RequestInit) => Promise<Response>;
+
+function createAsk(base: URL, { token }: ClientOptions): Ask {
+  return async (path, { headers, ...init }) => {
+    const doing = `asking ${base.origin}`;
+    let response: Response;
+    try {
+      const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      response = await fetch(new URL(path, base), { redirect: 'error', ...init, headers: { accept: 'application/json', ...authorization, ...headers } });
+    } catch (error) {
+      if (init.signal?.aborted) throw asCroftError(init.signal.reason, 'cancelled', doing);
+      throw new CroftError('unavailable', `${doing}: it cannot be reached`, { cause: error, hint: 'Is the farm running, and is this its address?' });
+    }
+    if (!response.ok) throw await refusal(response, doing);
+    return response;
+  };
+}
+
+async function refusal(response: Response, doing: string): Promise<CroftError> {
+  const body = errorBodySchema.safeParse(await response.json().catch(() => undefined));
+  if (body.success) return new CroftError(body.data.code, body.data.message, { hint: body.data.hint, fields: { status: response.status } });
+  return new CroftError(codeOfStatus(response.status), `${doing}: it answered ${response.status}`, { hint: 'Is this the address of a Croft farm?' });
+}
+
+function understand<T>(schema: Schema<T>, value: unknown, name: string): T {
+  try {
+    return parseInput(schema, value, `the farm's answer to ${name}`);
+  } catch (error) {
+    throw new CroftError('internal', 'not understood', { cause: error, hint: 'Are the farm and this program of the same version?' });
+  }
+}
+
+/** Repeats `once` from where it broke off until it ends by itself. */
+async function* resumed(
+  { clock, random, onRetry }: ClientOptions,
+  { signal }: Waits,
+  start: number,
+  once: (from: number) => AsyncGenerator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let from = start;
+  let heardAt = clock.monotonic();
+  for (let tries = 0; ; tries += 1) {
+    try {
+      for await (const bytes of once(from)) {
+        from += bytes.length;
+        tries = 0;
+        yield bytes;
+        heardAt = clock.monotonic();
+      }
+      return;
+    } catch (error) {
+      signal?.throwIfAborted();
+      const failure = asCroftError(error, 'unavailable', 'reading the log');
+      const passing = isCode(failure, 'unavailable') || isCode(failure, 'timeout') || isCode(failure, 'stopped');
+      if (!passing || clock.monotonic() - heardAt > patienceMs) throw failure;
+      onRetry?.(failure);
+    }
+    await clock.sleep(backoffMs(tries, random), { signal });
+  }
+}
+
+async function* readOnce(ask: Ask, { build, attempt, from }: LogPlace, { signal }: Waits): AsyncGenerator<Uint8Array> {
+  const path = attempt === 0 ? pathOf('log.last', { build }) : pathOf('log.attempt', { build, attempt: String(attempt) });
+  try {
+    const response = await ask(path, { ...(signal ? { signal } : {}), headers: { accept: 'text/plain', ...(from > 0 ? { range: `bytes=${from}-` } : {}) } });
+    yield* response.body ?? [];
+  } catch (error) {
+    // Nothing behind this offset (yet).
+    if (error instanceof CroftError && error.fields['status'] === 416) return;
+    throw error;
+  }
+}
+
+async function* followOnce(ask: Ask, { build, attempt, from }: LogPlace, { signal }: Waits, clock: Clock): AsyncGenerator<Uint8Array> {
+  const silent = new AbortController();
+  const path = `${pathOf('log.follow', { build, attempt: String(attempt) })}?from=${from}`;
+  const response = await ask(path, { signal: anySignal(signal, silent.signal), headers: { accept: 'text/event-stream' } });
+  const events = readEvents(response.body ?? new ReadableStream<Uint8Array>());
+  try {
+    for (;;) {
+      const { done, value } = await heard(events.next(), clock);
+      if (done) throw new CroftError('unavailable', 'the log broke off');
+      if (value.event === 'end') return;
+      if (value.event === 'chunk') yield Buffer.from(understand(logChunkSchema, JSON.parse(value.data), 'log.follow').b64, 'base64');
+    }
+  } finally {
+    silent.abort();
+  }
+}
+
+/** @throws CroftError `timeout` when nothing comes for too long */
+async function heard<T>(next: Promise<T>, clock: Clock): Promise<T> {
+  const done = new AbortController();
+  const silence = clock.sleep(silenceMs, { signal: done.signal }).then((): never => {
+    throw new CroftError('timeout', 'nothing was heard from the farm for 45 s');
+  });
+  try {
+    return await Promise.race([next, silence]);
+  } finally {
+    done.abort();
+  }
+}
