@@ -14,7 +14,7 @@ import { testNow } from './testing-views.ts';
 import type { FakeFarm } from './testing.ts';
 
 /** Stands at `testNow` and goes on from there. */
-export function testClock(): Clock {
+function testClock(): Clock {
   const start = systemClock.now();
   return { ...systemClock, now: () => testNow + systemClock.now() - start };
 }

@@ -25,7 +25,7 @@ export function startMorph(): void {
 }
 
 /** Makes `from` what `to` is; `to` is used up. Returns the elements that are new in the document. */
-export function morph(from: Element, to: Element): Element[] {
+function morph(from: Element, to: Element): Element[] {
   if (from.tagName !== to.tagName || from.id !== to.id) {
     from.replaceWith(to);
     return [to];
