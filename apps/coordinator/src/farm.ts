@@ -136,7 +136,7 @@ export async function createFarm(config: Config, { db, sources, pools, metrics, 
       tasks.start('retention', (waits) => keepRetainingLogs({ db, logs, builders, clock, log }, waits));
       tasks.start('work', async (waits) => {
         await machines.check(waits);
-        await adoption.takeOver();
+        await adoption.adopt();
         adopted = true;
         tasks.start('machines', (inner) => machines.run(inner));
         tasks.start('leases', (inner) => adoption.keepSweeping(inner));

@@ -5,7 +5,6 @@ import type { MachineId } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
-import { getBuild } from '@croft/store/builds';
 import type { Database } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
 import type { AttemptLogs } from '../logs/attempt-logs.ts';
@@ -15,12 +14,12 @@ import type { Records } from './records.ts';
 import type { Work } from './work.ts';
 
 export interface Adoption {
-  /** Drives every running attempt again, under new epochs. */
-  takeOver(): Promise<void>;
+  /** Drives every running attempt that has no driver here, under a new epoch. */
+  adopt(): Promise<void>;
   giveUpMachine(machine: MachineId, evidence: string): Promise<void>;
   /** The farm ends: every attempt that runs ends with it and its build queues again. */
   giveUpAll(): Promise<void>;
-  /** Leases on machines that no pool has any more are given up. */
+  /** Whatever was left over: leases on machines that no pool has any more are given up, attempts without a driver get one. */
   keepSweeping(waits: { signal: AbortSignal }): Promise<void>;
 }
 
@@ -46,14 +45,18 @@ export function createAdoption({ db, records, logs, drivers, builders, machines,
     const work = await records.workOn(machine);
     if (work) await giveUp(work, { kind: 'infra', cause: 'machine-lost', evidence });
   };
+  const adopt = async (): Promise<void> => {
+    const driven = new Set(drivers.list().map((work) => `${work.build}.${work.attempt}`));
+    for (const { id, builder, state } of await records.running()) {
+      const work = driven.has(`${id}.${state.attempts}`) ? undefined : await records.takeOver(id);
+      if (!work) continue;
+      log.info('attempt taken over', { build: id, attempt: work.attempt, epoch: work.lease.epoch });
+      if (builders.some((candidate) => candidate.name === builder)) drivers.start(work);
+      else await giveUp(work, { kind: 'cancelled', by: 'croft', why: `builder ${builder} is not configured any more` });
+    }
+  };
   return {
-    async takeOver() {
-      for (const work of await records.takeOverAll()) {
-        const build = await db.read((sql) => getBuild(sql, work.build));
-        if (builders.some((builder) => builder.name === build?.builder)) drivers.start(work);
-        else await giveUp(work, { kind: 'cancelled', by: 'croft', why: `builder ${build?.builder} is not configured any more` });
-      }
-    },
+    adopt,
     giveUpMachine,
     async giveUpAll() {
       const end = { kind: 'infra', cause: 'farm-stopped', evidence: 'the farm was stopped by its operator' } as const;
@@ -66,6 +69,7 @@ export function createAdoption({ db, records, logs, drivers, builders, machines,
         for (const { machine } of await db.read(heldLeases)) {
           if (!known.has(machine)) await giveUpMachine(machine, 'no pool has this machine any more');
         }
+        await adopt();
       }
     },
   };

@@ -1,5 +1,5 @@
-/** One driver for each running build of this process. A driver that fails is started again; one that lost its lease is not. */
-import type { BuildId } from '@croft/domain/names';
+/** One driver for each leased attempt of this process. A driver that fails is started again; one that lost its lease is not. */
+import type { BuildId, LeaseId } from '@croft/domain/names';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
@@ -34,7 +34,8 @@ export interface DriverDeps {
 }
 
 export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): Drivers {
-  const drivers = new Map<BuildId, Driver>();
+  const drivers = new Map<LeaseId, Driver>();
+  const ofBuild = (build: BuildId): Driver[] => [...drivers.values()].filter((driver) => driver.work.build === build);
   const group = createTaskGroup((name, error) => log.error('driver stopped', { name, error }));
 
   const drive = async (work: Work, signal: AbortSignal, cancelled: AbortSignal): Promise<void> => {
@@ -57,16 +58,16 @@ export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): 
 
   return {
     start(work) {
-      if (drivers.has(work.build)) throw new CroftError('conflict', `build ${work.build} has a driver already`);
+      if (drivers.has(work.lease.id)) throw new CroftError('conflict', `attempt ${work.attempt} of build ${work.build} has a driver already`);
       const detach = new AbortController();
       const cancelled = new AbortController();
       const { promise: done, resolve } = Promise.withResolvers<void>();
-      drivers.set(work.build, { work, detach, cancelled, done });
+      drivers.set(work.lease.id, { work, detach, cancelled, done });
       group.start(`build ${work.build}`, async ({ signal }) => {
         try {
           await drive(work, AbortSignal.any([signal, detach.signal]), cancelled.signal);
         } finally {
-          drivers.delete(work.build);
+          drivers.delete(work.lease.id);
           resolve();
           onEnd(work);
         }
@@ -74,12 +75,13 @@ export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): 
     },
     list: () => [...drivers.values()].map((driver) => driver.work),
     cancel(build) {
-      drivers.get(build)?.cancelled.abort(new CroftError('cancelled', 'the build was cancelled'));
+      for (const driver of ofBuild(build)) driver.cancelled.abort(new CroftError('cancelled', 'the build was cancelled'));
     },
     async drop(build, why) {
-      const driver = drivers.get(build);
-      driver?.detach.abort(new CroftError('stopped', why));
-      await driver?.done;
+      for (const driver of ofBuild(build)) {
+        driver.detach.abort(new CroftError('stopped', why));
+        await driver.done;
+      }
     },
     [Symbol.asyncDispose]: () => group[Symbol.asyncDispose](),
   };

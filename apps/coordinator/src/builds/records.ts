@@ -22,8 +22,10 @@ import type { BuildRecords, FinishedLog, Work } from './work.ts';
 export interface Records extends BuildRecords {
   /** Leases the machine to the build and opens its next attempt; undefined when either is not free any more. */
   assign(build: BuildId, machine: MachineId): Promise<Work | undefined>;
-  /** Every running attempt under a new epoch: whoever drove it before is fenced off. */
-  takeOverAll(): Promise<Work[]>;
+  /** The running attempt under a new epoch: whoever drove it before is fenced off. Undefined when none runs any more. */
+  takeOver(build: BuildId): Promise<Work | undefined>;
+  /** Builds with an attempt that runs. */
+  running(): Promise<StoredBuild[]>;
   /** The running attempt whose lease is on this machine. */
   workOn(machine: MachineId): Promise<Work | undefined>;
   /** Ends an attempt without its driver: the machine is lost, or the farm ends. Does nothing when it has ended. */
@@ -82,7 +84,8 @@ export function createRecords(db: Database, { builders, clock, random, metrics, 
         build,
         db.write((sql) => assignBuild(sql, { build, machine, lease: `L${random.hex(8)}`, at: clock.now() })),
       ),
-    takeOverAll: () => db.write(takeOverAll),
+    takeOver: (build) => db.write((sql) => takeOver(sql, build)),
+    running: () => db.read(runningBuilds),
     workOn: (machine) => db.read((sql) => workOn(sql, machine)),
     async giveUp(work, end, log) {
       const at = clock.now();
@@ -158,16 +161,14 @@ async function assignBuild(
   return { build: id, attempt: number, lease: { id: lease.id, machine, epoch } };
 }
 
-async function takeOverAll(sql: Sql): Promise<Work[]> {
-  const works: Work[] = [];
-  for (const build of await runningBuilds(sql)) {
-    const attempt = build.state.attempts;
-    const lease = await leaseOfHolder(sql, { kind: 'attempt', id: `${build.id}.${attempt}` });
-    if (!lease) throw new CroftError('internal', `build ${build.id} runs without a lease`);
-    const epoch = await takeOverLease(sql, lease.id);
-    works.push({ build: build.id, attempt, lease: { id: lease.id, machine: lease.machine, epoch } });
-  }
-  return works;
+async function takeOver(sql: Sql, id: BuildId): Promise<Work | undefined> {
+  const { state } = await getBuildForUpdate(sql, id);
+  if (state.kind !== 'running' && state.kind !== 'cancelling') return undefined;
+  const attempt = state.attempts;
+  const lease = await leaseOfHolder(sql, { kind: 'attempt', id: `${id}.${attempt}` });
+  if (!lease) throw new CroftError('internal', `build ${id} runs without a lease`);
+  const epoch = await takeOverLease(sql, lease.id);
+  return { build: id, attempt, lease: { id: lease.id, machine: lease.machine, epoch } };
 }
 
 async function workOn(sql: Sql, machine: MachineId): Promise<Work | undefined> {
