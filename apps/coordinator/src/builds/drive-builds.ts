@@ -9,6 +9,7 @@ import { runBuild } from './run-build.ts';
 import type { FarmDeps, Work } from './work.ts';
 
 export interface Drivers extends AsyncDisposable {
+  /** Does nothing when the attempt has a driver already. */
   start(work: Work): void;
   /** The work that is being driven here. */
   list(): readonly Work[];
@@ -58,7 +59,7 @@ export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): 
 
   return {
     start(work) {
-      if (drivers.has(work.lease.id)) throw new CroftError('conflict', `attempt ${work.attempt} of build ${work.build} has a driver already`);
+      if (drivers.has(work.lease.id)) return;
       const detach = new AbortController();
       const cancelled = new AbortController();
       const { promise: done, resolve } = Promise.withResolvers<void>();
