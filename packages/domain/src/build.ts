@@ -11,7 +11,7 @@ import type { AttemptEnd } from './outcome.ts';
 export const maxInfraAttempts = 3;
 
 export type BuildState =
-  /** `infra` counts the infra ends since the build was created or retried. */
+  /** `infra` counts the infra ends since the build was created or retried, but for `farm-stopped`. */
   | { readonly kind: 'queued'; readonly since: number; readonly notBefore: number; readonly attempts: number; readonly infra: number }
   | { readonly kind: 'running'; readonly since: number; readonly attempts: number; readonly infra: number }
   | { readonly kind: 'cancelling'; readonly since: number; readonly attempts: number; readonly by: string; readonly why: string }

@@ -1,5 +1,6 @@
 /** What is to be done: the job of an attempt, the builder it comes from, and the identity of a build. */
 import { sha256Hex } from '@croft/runtime/digest';
+import { canonicalJson } from './canonical-json.ts';
 import type { BuilderName, BuildId, RepoName, Revision } from './names.ts';
 
 export interface RepoRevision {
@@ -90,7 +91,7 @@ export interface BuildKey {
 
 /** The same key gives the same id for ever, so finding work twice cannot make a build twice. */
 export function buildId({ builder, revisions, trigger }: BuildKey): BuildId {
-  const change = trigger.kind === 'branch' ? '' : trigger.ref;
+  const change = trigger.kind === 'change' ? trigger.ref : '';
   const parts = [builder, trigger.kind, change, ...revisions.flatMap(({ repo, revision }) => [repo, revision])];
   return `B${sha256Hex(JSON.stringify(parts)).slice(0, 16)}` as BuildId;
 }
@@ -98,12 +99,5 @@ export function buildId({ builder, revisions, trigger }: BuildKey): BuildId {
 /** Hash of all that decides how a builder builds; stored with each attempt. */
 export function configHash(builder: Builder): string {
   const { name: _name, retention: _retention, ...rest } = builder;
-  return sha256Hex(canonical(rest)).slice(0, 16);
-}
-
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'null';
-  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, inner]) => `${JSON.stringify(key)}:${canonical(inner)}`).join(',')}}`;
+  return sha256Hex(canonicalJson(rest)).slice(0, 16);
 }

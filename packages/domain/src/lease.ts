@@ -25,7 +25,13 @@ export interface LeaseHolder {
 
 export type LeaseState =
   | { readonly kind: 'held'; readonly epoch: number; readonly acquiredAt: number }
-  | { readonly kind: 'ended'; readonly epoch: number; readonly acquiredAt: number; readonly endedAt: number; readonly how: 'released' | 'lost' };
+  | {
+      readonly kind: 'ended';
+      readonly epoch: number;
+      readonly acquiredAt: number;
+      readonly endedAt: number;
+      readonly how: 'released' | 'lost';
+    };
 
 export interface Lease {
   readonly id: LeaseId;

@@ -29,7 +29,11 @@ export const parseBuildId = parser<BuildId>(/^B[0-9a-f]{16}$/, 'build id', 'B an
 export const parseMachineId = parser<MachineId>(name, 'machine id', nameShape);
 export const parseLeaseId = parser<LeaseId>(/^L[0-9a-f]{16}$/, 'lease id', 'L and 16 hex digits');
 export const parseRunId = parser<RunId>(/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/, 'run id', 'one path segment of at most 200 characters');
-export const parseStepName = parser<string>(/^[a-z0-9][a-z0-9._-]{0,39}$/, 'step name', '1 to 40 lower-case letters, digits, dots, dashes or underscores');
+export const parseStepName = parser<string>(
+  /^[a-z0-9][a-z0-9._-]{0,39}$/,
+  'step name',
+  '1 to 40 lower-case letters, digits, dots, dashes or underscores',
+);
 
 export function runId(build: BuildId, attempt: number, step: string): RunId {
   return parseRunId(`${build}.${attempt}.${step}`);

@@ -2,6 +2,7 @@
  * Which waiting build gets which idle machine, and why each of the others waits. Pure: the world in, a plan out.
  * Order (SCHED-2 repaired): band first, then first come first served within a band.
  */
+import { DAY, HOUR, MINUTE, SECOND } from '@croft/runtime/clock';
 import { bands, type Band, type Needs } from './job.ts';
 import type { BuildId, BuilderName, MachineId } from './names.ts';
 
@@ -58,54 +59,105 @@ export function fits(needs: Needs, machine: MachineView): boolean {
   return needs.labels.every((label) => machine.labels.includes(label));
 }
 
+/**
+ * Neither the order of `waiting` nor that of `machines` matters. Work is grouped by what it needs, so the cost grows with the
+ * builds and with the kinds of need times the machines, not with builds times machines.
+ */
 export function planAssignments({ waiting, machines, now, hold }: World): Plan {
   const assign: { build: BuildId; machine: MachineId }[] = [];
   const reasons = new Map<BuildId, WaitReason>();
-  const free = new Set(machines.filter((machine) => machine.state === 'ready'));
-  const ahead = new Map<string, number>();
+  const taken = new Set<MachineId>();
+  const queues = new Map<string, Queue>();
+  const leastAbleFirst = machines.toSorted((a, b) => a.labels.length - b.labels.length || (a.id < b.id ? -1 : 1));
   for (const build of waiting.toSorted(compareWaiting)) {
-    const kind = needsKey(build.needs);
-    const position = ahead.get(kind) ?? 0;
-    const machine = hold === undefined && build.notBefore <= now ? [...free].find((candidate) => fits(build.needs, candidate)) : undefined;
-    if (machine) {
-      free.delete(machine);
-      assign.push({ build: build.id, machine: machine.id });
-      continue;
-    }
-    ahead.set(kind, position + 1);
-    reasons.set(build.id, whyWaiting(build, position, { machines, now, hold }));
+    const key = needsKey(build.needs);
+    const queue = queues.get(key) ?? openQueue(build.needs, leastAbleFirst);
+    queues.set(key, queue);
+    const machine = hold === undefined && build.notBefore <= now ? takeMachine(queue, taken) : undefined;
+    if (machine === undefined) reasons.set(build.id, whyWaiting(build, queue, { now, hold, known: machines.length }));
+    else assign.push({ build: build.id, machine });
   }
   return { assign, reasons };
 }
 
 /** Builds with the same key compete for the same machines. */
 export function needsKey(needs: Needs): string {
-  return needs.labels.toSorted().join(',');
+  return JSON.stringify([...new Set(needs.labels)].toSorted());
 }
 
-function whyWaiting(build: WaitingBuild, position: number, { machines, now, hold }: Omit<World, 'waiting'>): WaitReason {
+/** The builds with one kind of need, and the machines that suit them. */
+interface Queue {
+  /** What such machines are called. */
+  readonly kind: string;
+  readonly suited: number;
+  readonly present: number;
+  readonly lastSeenAt: number;
+  readonly ready: readonly MachineId[];
+  /** Before this index none of `ready` is free any more. */
+  next: number;
+  /** When busy ones should be free, soonest first. */
+  readonly frees: readonly number[];
+  /** Builds of this queue that have been told to wait. */
+  ahead: number;
+}
+
+function openQueue(needs: Needs, machines: readonly MachineView[]): Queue {
+  const suited = machines.filter((machine) => fits(needs, machine));
+  const present = suited.filter((machine) => machine.state !== 'away');
+  const labels = [...new Set(needs.labels)].toSorted();
+  return {
+    kind: labels.length > 0 ? `${labels.join('+')} machines` : 'machines',
+    suited: suited.length,
+    present: present.length,
+    lastSeenAt: suited.reduce((latest, { seenAt }) => Math.max(latest, seenAt), 0),
+    ready: present.filter((machine) => machine.state === 'ready').map((machine) => machine.id),
+    next: 0,
+    frees: present.flatMap(({ state, freeAt }) => (state === 'busy' && freeAt !== undefined ? [freeAt] : [])).toSorted((a, b) => a - b),
+    ahead: 0,
+  };
+}
+
+/** The least able machine that suits and is free: able ones are left for those who need more. */
+function takeMachine(queue: Queue, taken: Set<MachineId>): MachineId | undefined {
+  for (; queue.next < queue.ready.length; queue.next += 1) {
+    const machine = queue.ready[queue.next];
+    if (machine === undefined || taken.has(machine)) continue;
+    taken.add(machine);
+    return machine;
+  }
+  return undefined;
+}
+
+function whyWaiting(
+  build: WaitingBuild,
+  queue: Queue,
+  { now, hold, known }: { now: number; hold: string | undefined; known: number },
+): WaitReason {
+  const position = queue.ahead;
+  queue.ahead += 1;
+  const { kind, suited, present, frees } = queue;
   if (hold !== undefined) return { code: 'hold', text: hold, position };
   if (build.notBefore > now) {
-    return { code: 'resting', text: `rests ${seconds(build.notBefore - now)} after an infrastructure failure`, position, expectedAt: build.notBefore };
+    return {
+      code: 'resting',
+      text: `rests ${lasting(build.notBefore - now)} after an infrastructure failure`,
+      position,
+      expectedAt: build.notBefore,
+    };
   }
-  const kind = build.needs.labels.length > 0 ? `${build.needs.labels.join('+')} machines` : 'machines';
-  const suited = machines.filter((machine) => fits(build.needs, machine));
-  const present = suited.filter((machine) => machine.state !== 'away');
-  if (suited.length === 0) return { code: 'no-machine', text: `no ${kind} are known; ${machines.length} of other kinds are`, position };
-  if (present.length === 0) {
-    const seenAt = Math.max(...suited.map((machine) => machine.seenAt));
-    return { code: 'machines-away', text: `0 of ${suited.length} ${kind} connected, last seen ${seconds(now - seenAt)} ago`, position };
-  }
-  const frees = present.map((machine) => machine.freeAt).filter((at) => at !== undefined).toSorted((a, b) => a - b);
-  const freeAt = position < frees.length ? frees[position] : undefined;
+  if (suited === 0)
+    return { code: 'no-machine', text: known === 0 ? 'no machines are known' : `no ${kind} are known, only others (${known})`, position };
+  if (present === 0)
+    return { code: 'machines-away', text: `0 of ${suited} ${kind} connected, last seen ${lasting(now - queue.lastSeenAt)} ago`, position };
+  const freeAt = frees[position];
   const expected = freeAt === undefined ? {} : { expectedAt: Math.max(freeAt, now) };
-  const busy = `${present.length} of ${suited.length} ${kind} busy`;
+  const busy = `${present} of ${suited} ${kind} busy`;
   if (position === 0) return { code: 'machines-busy', text: `next; ${busy}`, position, ...expected };
   return { code: 'behind', text: `${position} ahead; ${busy}`, position, ...expected };
 }
 
-function seconds(ms: number): string {
-  const s = Math.max(0, Math.round(ms / 1000));
-  if (s < 120) return `${s} s`;
-  return s < 7200 ? `${Math.round(s / 60)} min` : `${Math.round(s / 3600)} h`;
+function lasting(ms: number): string {
+  if (ms < 2 * MINUTE) return `${Math.max(0, Math.round(ms / SECOND))} s`;
+  if (ms < 2 * HOUR) return `${Math.round(ms / MINUTE)} min`;
+  return ms < 2 * DAY ? `${Math.round(ms / HOUR)} h` : `${Math.round(ms / DAY)} d`;
 }

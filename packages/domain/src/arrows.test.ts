@@ -1,0 +1,113 @@
+/** The table of arrows in docs/using/builds.md against the machines themselves: each arrow is there, and no other. */
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { isCode } from '@croft/runtime/errors';
+import { advanceStep, endAttempt, type AttemptState, type StepEvent, type StepState } from './attempt.ts';
+import { advance, type BuildEvent, type BuildState } from './build.ts';
+import { advanceLease, type LeaseEvent, type LeaseState } from './lease.ts';
+import { infraCauses, type AttemptEnd, type Exit } from './outcome.ts';
+
+const ends: AttemptEnd[] = [
+  { kind: 'passed' },
+  { kind: 'failed', step: 'test', text: 'exit status 1' },
+  { kind: 'timed-out', step: 'test', text: 'after 20 min' },
+  { kind: 'cancelled', by: 'ann', why: 'not needed' },
+  { kind: 'skipped', why: 'nothing to run' },
+  ...infraCauses.map((cause): AttemptEnd => ({ kind: 'infra', cause, evidence: 'gone' })),
+];
+const exit: Exit = { kind: 'exited', code: 0 };
+
+/** All the arrows that a machine has, found by trying every event on every state. */
+function arrowsOf<State extends { kind: string }, Event extends { kind: string }>(
+  states: readonly State[],
+  events: readonly Event[],
+  move: (state: State, event: Event) => State,
+): string[] {
+  const arrows = new Set<string>();
+  for (const state of states) {
+    for (const event of events) {
+      try {
+        arrows.add(`${state.kind} | ${event.kind} | ${move(state, event).kind}`);
+      } catch (error) {
+        assert.ok(isCode(error, 'conflict') || isCode(error, 'stale'), String(error));
+      }
+    }
+  }
+  return [...arrows].toSorted();
+}
+
+function buildArrows(): string[] {
+  const states: BuildState[] = [
+    { kind: 'queued', since: 1, notBefore: 1, attempts: 1, infra: 0 },
+    ...[0, 1, 2].map((infra): BuildState => ({ kind: 'running', since: 1, attempts: 1, infra })),
+    { kind: 'cancelling', since: 1, attempts: 1, by: 'ann', why: 'not needed' },
+    ...ends.map((end): BuildState => ({ kind: 'ended', since: 1, attempts: 1, end })),
+  ];
+  const events: BuildEvent[] = [
+    { kind: 'assigned', at: 2 },
+    { kind: 'cancel', at: 2, by: 'ann', why: 'not needed' },
+    { kind: 'retry', at: 2 },
+    ...ends.flatMap((end) => [0, 1, 2].map((attempt): BuildEvent => ({ kind: 'attempt-ended', at: 2, attempt, end }))),
+  ];
+  return arrowsOf(states, events, advance);
+}
+
+function attemptArrows(): string[] {
+  const states: AttemptState[] = [
+    { kind: 'running', startedAt: 1 },
+    ...ends.map((end): AttemptState => ({ kind: 'ended', startedAt: 1, endedAt: 2, end })),
+  ];
+  const events = ends.map((end) => ({ kind: 'end', end }));
+  return arrowsOf(states, events, (state, event) => endAttempt(state, event.end, 3));
+}
+
+function stepArrows(): string[] {
+  const states: StepState[] = [
+    { kind: 'pending' },
+    { kind: 'running', startedAt: 1, logFrom: 5 },
+    { kind: 'ended', startedAt: 1, endedAt: 2, logFrom: 5, logTo: 6, exit },
+  ];
+  const events: StepEvent[] = [
+    { kind: 'started', at: 3, logFrom: 5 },
+    ...[4, 5, 6].map((logTo): StepEvent => ({ kind: 'ended', at: 3, logTo, exit })),
+  ];
+  return arrowsOf(states, events, advanceStep);
+}
+
+function leaseArrows(): string[] {
+  const states: LeaseState[] = [
+    { kind: 'held', epoch: 2, acquiredAt: 1 },
+    { kind: 'ended', epoch: 2, acquiredAt: 1, endedAt: 2, how: 'released' },
+    { kind: 'ended', epoch: 2, acquiredAt: 1, endedAt: 2, how: 'lost' },
+  ];
+  const events: LeaseEvent[] = [
+    ...[1, 2, 3].flatMap((epoch): LeaseEvent[] => [
+      { kind: 'taken-over', epoch },
+      { kind: 'released', epoch, at: 3 },
+    ]),
+    { kind: 'lost', at: 3 },
+  ];
+  return arrowsOf(states, events, advanceLease);
+}
+
+const page = await readFile(new URL('../../../docs/using/builds.md', import.meta.url), 'utf8');
+
+function documented(machine: string): string[] {
+  const rows = [...page.matchAll(/^\| (build|attempt|step|lease) \| ([a-z-]+) \| ([a-z-]+) \| ([a-z-]+) \|/gm)];
+  const mine = rows.filter(([, name]) => name === machine).map(([, , from, event, to]) => `${from} | ${event} | ${to}`);
+  return [...new Set(mine)].toSorted();
+}
+
+/** The arrows of the machine's mermaid diagram, without where it begins and ends. */
+function drawn(machine: string): string[] {
+  const diagram = page.split(`%% ${machine}\n`)[1]?.split('```')[0] ?? '';
+  const arrows = [...diagram.matchAll(/^ +([a-z]+) --> ([a-z]+): ([a-z-]+)/gm)];
+  return [...new Set(arrows.map(([, from, to, event]) => `${from} | ${event} | ${to}`))].toSorted();
+}
+
+const machines: Record<string, () => string[]> = { build: buildArrows, attempt: attemptArrows, step: stepArrows, lease: leaseArrows };
+for (const [machine, arrows] of Object.entries(machines)) {
+  test(`the page's table holds every arrow of the ${machine} and no other`, () => assert.deepEqual(documented(machine), arrows()));
+  test(`the page's diagram draws every arrow of the ${machine} and no other`, () => assert.deepEqual(drawn(machine), arrows()));
+}
