@@ -5,16 +5,43 @@ import type { Job } from '@croft/domain/job';
 import { parseBuilderName, parseBuildId, parseLeaseId, parseMachineId, parseRepoName, runId, type Revision } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
 import { isCode } from '@croft/runtime/errors';
-import { attemptsOf, endAttemptRow, getAttempt, insertAttempt, lastAttempts, medianDurationMs, planAttempt, type AttemptRef, type NewAttempt } from './attempts.ts';
+import {
+  attemptsOf,
+  endAttemptRow,
+  getAttempt,
+  insertAttempt,
+  lastAttempts,
+  medianDurationMs,
+  planAttempt,
+  type AttemptRef,
+  type NewAttempt,
+} from './attempts.ts';
 import type { Sql } from './database.ts';
-import { attemptByLogSha1, buildersWithLogs, completeLog, expiredLogs, expireLog, saveSegment, segmentsOf, setLogLength, type LogSegment } from './logs.ts';
+import {
+  attemptByLogSha1,
+  buildersWithLogs,
+  completeLog,
+  expiredLogs,
+  expireLog,
+  saveSegment,
+  segmentsOf,
+  setLogLength,
+  type LogSegment,
+} from './logs.ts';
 import { insertSteps, saveStepState, stepsOf, type NewStep } from './steps.ts';
 import { eachDatabase } from './testing.ts';
 
 const build = parseBuildId('B0000000000000001');
 const builder = parseBuilderName('unit');
 const ref: AttemptRef = { build, number: 1 };
-const attempt: NewAttempt = { ...ref, builder, startedAt: 1_000, machine: parseMachineId('local-1'), lease: parseLeaseId('L0000000000000001'), epoch: 7 };
+const attempt: NewAttempt = {
+  ...ref,
+  builder,
+  startedAt: 1_000,
+  machine: parseMachineId('local-1'),
+  lease: parseLeaseId('L0000000000000001'),
+  epoch: 7,
+};
 const job: Job = {
   owner: { kind: 'builder', name: builder },
   revisions: [{ repo: parseRepoName('croft'), revision: '1'.repeat(40) as Revision }],
@@ -50,7 +77,13 @@ eachDatabase('attempts', (open) => {
     await using database = await open();
     await database.write((sql) => insertAttempt(sql, attempt));
     const { startedAt, ...rest } = attempt;
-    const begun = { ...rest, state: { kind: 'running', startedAt }, job: undefined, planReason: undefined, log: { state: 'live', bytes: 0, lines: 0, sha1: undefined } };
+    const begun = {
+      ...rest,
+      state: { kind: 'running', startedAt },
+      job: undefined,
+      planReason: undefined,
+      log: { state: 'live', bytes: 0, lines: 0, sha1: undefined },
+    };
     assert.deepEqual(await database.read((sql) => getAttempt(sql, ref)), begun);
     const plan = { job, reason: 'package.json has a test script' };
     await database.write((sql) => planAttempt(sql, ref, plan));
@@ -60,7 +93,10 @@ eachDatabase('attempts', (open) => {
     const end = { kind: 'failed', step: 'test', text: 'exit status 1' } as const;
     await database.write((sql) => endAttemptRow(sql, ref, { end, at: 2_000 }));
     await database.write((sql) => endAttemptRow(sql, ref, { end, at: 3_000 }));
-    await assert.rejects(database.write((sql) => endAttemptRow(sql, ref, { end: passed, at: 3_000 })), (error) => isCode(error, 'conflict'));
+    await assert.rejects(
+      database.write((sql) => endAttemptRow(sql, ref, { end: passed, at: 3_000 })),
+      (error) => isCode(error, 'conflict'),
+    );
     const after = { ...begun, job, planReason: plan.reason, state: { kind: 'ended', startedAt, endedAt: 2_000, end } };
     assert.deepEqual(await database.read((sql) => attemptsOf(sql, build)), [after]);
   });
@@ -68,8 +104,14 @@ eachDatabase('attempts', (open) => {
   test('the same number is given once', async () => {
     await using database = await open();
     await database.write((sql) => insertAttempt(sql, attempt));
-    await assert.rejects(database.write((sql) => insertAttempt(sql, attempt)), (error) => isCode(error, 'conflict'));
-    await assert.rejects(database.write((sql) => endAttemptRow(sql, { build, number: 2 }, { end: passed, at: 1 })), (error) => isCode(error, 'not-found'));
+    await assert.rejects(
+      database.write((sql) => insertAttempt(sql, attempt)),
+      (error) => isCode(error, 'conflict'),
+    );
+    await assert.rejects(
+      database.write((sql) => endAttemptRow(sql, { build, number: 2 }, { end: passed, at: 1 })),
+      (error) => isCode(error, 'not-found'),
+    );
   });
 
   test('the last attempt of each build is found', async () => {
@@ -80,7 +122,7 @@ eachDatabase('attempts', (open) => {
       await insertAttempt(sql, { ...attempt, build: other });
     });
     const last = await database.read((sql) => lastAttempts(sql, [build, other, parseBuildId('B0000000000000003')]));
-    assert.deepEqual([...last].map(([id, { number }]) => [id, number]).toSorted(), [[build, 10], [other, 1]]);
+    assert.deepEqual([...last].map(([id, { number }]) => `${id}.${number}`).toSorted(), [`${build}.10`, `${other}.1`]);
   });
 
   test('the median is of the last 20 that passed or failed', async () => {
@@ -105,11 +147,20 @@ eachDatabase('steps', (open) => {
     await database.write((sql) => saveStepState(sql, { ...ref, index: 0 }, state));
     await database.write((sql) => insertSteps(sql, ref, steps));
     const read = async (): Promise<unknown> => await database.read((sql) => stepsOf(sql, ref));
-    assert.deepEqual(await read(), [{ ...steps[0], index: 0, state }, { ...steps[1], index: 1, state: { kind: 'pending' } }]);
+    assert.deepEqual(await read(), [
+      { ...steps[0], index: 0, state },
+      { ...steps[1], index: 1, state: { kind: 'pending' } },
+    ]);
     state = advanceStep(state, { kind: 'ended', at: 9, logTo: 2 ** 33, exit: { kind: 'signalled', signal: 'SIGSEGV' } });
     await database.write((sql) => saveStepState(sql, { ...ref, index: 0 }, state));
-    assert.deepEqual(await read(), [{ ...steps[0], index: 0, state }, { ...steps[1], index: 1, state: { kind: 'pending' } }]);
-    await assert.rejects(database.write((sql) => saveStepState(sql, { ...ref, index: 2 }, state)), (error) => isCode(error, 'not-found'));
+    assert.deepEqual(await read(), [
+      { ...steps[0], index: 0, state },
+      { ...steps[1], index: 1, state: { kind: 'pending' } },
+    ]);
+    await assert.rejects(
+      database.write((sql) => saveStepState(sql, { ...ref, index: 2 }, state)),
+      (error) => isCode(error, 'not-found'),
+    );
   });
 });
 
@@ -119,27 +170,48 @@ eachDatabase('logs', (open) => {
     const conflict = (error: unknown): boolean => isCode(error, 'conflict');
     await database.write((sql) => insertAttempt(sql, attempt));
     await database.write((sql) => setLogLength(sql, ref, { bytes: 500, lines: 5 }));
-    await assert.rejects(database.write((sql) => setLogLength(sql, ref, { bytes: 499, lines: 5 })), conflict);
-    await assert.rejects(database.write((sql) => completeLog(sql, ref, { bytes: 501, lines: 5, sha1 })), conflict);
+    await assert.rejects(
+      database.write((sql) => setLogLength(sql, ref, { bytes: 499, lines: 5 })),
+      conflict,
+    );
+    await assert.rejects(
+      database.write((sql) => completeLog(sql, ref, { bytes: 501, lines: 5, sha1 })),
+      conflict,
+    );
     assert.equal(await database.read((sql) => attemptByLogSha1(sql, sha1)), undefined);
     await database.write((sql) => completeLog(sql, ref, { bytes: 500, lines: 6, sha1 }));
     await database.write((sql) => completeLog(sql, ref, { bytes: 500, lines: 6, sha1 }));
-    await assert.rejects(database.write((sql) => completeLog(sql, ref, { bytes: 500, lines: 6, sha1: 'b'.repeat(40) })), conflict);
-    await assert.rejects(database.write((sql) => setLogLength(sql, ref, { bytes: 600, lines: 7 })), conflict);
+    await assert.rejects(
+      database.write((sql) => completeLog(sql, ref, { bytes: 500, lines: 6, sha1: 'b'.repeat(40) })),
+      conflict,
+    );
+    await assert.rejects(
+      database.write((sql) => setLogLength(sql, ref, { bytes: 600, lines: 7 })),
+      conflict,
+    );
     const found = await database.read((sql) => attemptByLogSha1(sql, sha1));
     assert.deepEqual(found?.log, { state: 'complete', bytes: 500, lines: 6, sha1 });
   });
 
   test('segments come back in order with their index, and go with an expired log', async () => {
     await using database = await open();
-    const segments: LogSegment[] = [0, 1, 2].map((n) => ({ n, start: n * 2 ** 32, bytes: 2 ** 32, linesBefore: n * 10, index: Uint8Array.of(0, n, 255) }));
+    const segments: LogSegment[] = [0, 1, 2].map((n) => ({
+      n,
+      start: n * 2 ** 32,
+      bytes: 2 ** 32,
+      linesBefore: n * 10,
+      index: Uint8Array.of(0, n, 255),
+    }));
     await database.write(async (sql) => {
       await insertAttempt(sql, attempt);
       for (const segment of segments.toReversed()) await saveSegment(sql, ref, { ...segment, bytes: 1 });
       for (const segment of segments) await saveSegment(sql, ref, segment);
     });
     const stored = await database.read((sql) => segmentsOf(sql, ref));
-    assert.deepEqual(stored.map((segment) => ({ ...segment, index: new Uint8Array(segment.index) })), segments);
+    assert.deepEqual(
+      stored.map((segment) => ({ ...segment, index: new Uint8Array(segment.index) })),
+      segments,
+    );
     await database.write((sql) => expireLog(sql, ref));
     assert.deepEqual(await database.read((sql) => segmentsOf(sql, ref)), []);
     assert.equal((await database.read((sql) => getAttempt(sql, ref)))?.log.state, 'expired');

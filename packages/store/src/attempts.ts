@@ -49,7 +49,11 @@ export async function insertAttempt(sql: Sql, { build, number, builder, startedA
 }
 
 /** Stores what the attempt will do. @throws CroftError `conflict` when another plan is stored: an attempt keeps its plan */
-export async function planAttempt(sql: Sql, { build, number }: AttemptRef, { job, reason }: { readonly job: Job; readonly reason: string }): Promise<void> {
+export async function planAttempt(
+  sql: Sql,
+  { build, number }: AttemptRef,
+  { job, reason }: { readonly job: Job; readonly reason: string },
+): Promise<void> {
   const text = 'UPDATE attempts SET job = ?, plan_reason = ? WHERE build = ? AND number = ? AND (job IS NULL OR job = ?)';
   const json = JSON.stringify(job);
   if ((await sql.run(text, [json, reason, build, number, json])) === 0) throw misfit({ build, number }, 'another plan is stored');
@@ -78,7 +82,11 @@ export async function lastAttempts(sql: Sql, builds: readonly BuildId[]): Promis
 }
 
 /** Ends the attempt; repeating the same end changes nothing. @throws CroftError `conflict` for another end, `not-found` */
-export async function endAttemptRow(sql: Sql, ref: AttemptRef, { end, at }: { readonly end: AttemptEnd; readonly at: number }): Promise<void> {
+export async function endAttemptRow(
+  sql: Sql,
+  ref: AttemptRef,
+  { end, at }: { readonly end: AttemptEnd; readonly at: number },
+): Promise<void> {
   const where = 'WHERE build = ? AND number = ?';
   const row = await sql.get<AttemptRow>(`SELECT ${attemptColumns} FROM attempts ${where}${sql.forUpdate}`, [ref.build, ref.number]);
   if (!row) throw new CroftError('not-found', `build ${ref.build} has no attempt ${ref.number}`);

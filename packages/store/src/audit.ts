@@ -28,7 +28,10 @@ export async function appendAudit(sql: Sql, { at, who, what, target, from, detai
 }
 
 /** Newest first; `before`: an id, exclusive. */
-export async function listAudit(sql: Sql, { before, limit }: { readonly before?: number | undefined; readonly limit: number }): Promise<AuditEntry[]> {
+export async function listAudit(
+  sql: Sql,
+  { before, limit }: { readonly before?: number | undefined; readonly limit: number },
+): Promise<AuditEntry[]> {
   const text = 'SELECT id, at, who, what, target, from_address, detail FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?';
   const rows = await sql.all<AuditRow>(text, [before ?? Number.MAX_SAFE_INTEGER, limit]);
   return rows.map(({ from_address: from, detail, ...row }) => ({ ...row, from, detail: JSON.parse(detail) as Record<string, unknown> }));

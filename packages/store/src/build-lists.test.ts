@@ -1,12 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseBuilderName, parseRepoName, type Revision } from '@croft/domain/names';
-import { medianDurationMs } from './attempts.ts';
-import { buildsOfCommits, countByState, countQueuedBefore, listBuilds, queuedBuilds, runningBuilds } from './build-lists.ts';
-import type { Sql } from './database.ts';
-import { buildersWithLogs } from './logs.ts';
-import { openDatabase } from './database.ts';
 import { silentLog } from '@croft/runtime/log';
+import { medianDurationMs } from './attempts.ts';
+import {
+  buildsOfCommits,
+  countByState,
+  countQueuedBefore,
+  countQueuedByBand,
+  listBuilds,
+  queuedBuilds,
+  runningBuilds,
+} from './build-lists.ts';
+import { openDatabase, type Sql } from './database.ts';
+import { buildersWithLogs } from './logs.ts';
 import { freshFile } from './testing.ts';
 
 const repo = parseRepoName('croft');
@@ -36,14 +43,27 @@ async function plansOf(work: (sql: Sql) => Promise<unknown>): Promise<string> {
 
 const ways: Record<string, { work: (sql: Sql) => Promise<unknown>; index: string }> = {
   'the head of the queue': { work: (sql) => queuedBuilds(sql, { limit: 10 }), index: 'builds_queue' },
-  'the place in the queue': { work: (sql) => countQueuedBefore(sql, { needsKey: 'linux', band: 'release', seq: 9 }), index: 'builds_queue' },
+  'the place in the queue': {
+    work: (sql) => countQueuedBefore(sql, { needsKey: 'linux', band: 'release', seq: 9 }),
+    index: 'builds_queue',
+  },
+  'the counts by band': { work: countQueuedByBand, index: 'builds_queue' },
   'the counts': { work: countByState, index: 'builds_state' },
   'the running builds': { work: runningBuilds, index: 'builds_state' },
-  'the running builds of a builder': { work: (sql) => listBuilds(sql, { state: 'running', repo, builder, limit: 9 }), index: 'builds_state' },
+  'the running builds of a builder': {
+    work: (sql) => listBuilds(sql, { state: 'running', repo, builder, limit: 9 }),
+    index: 'builds_state',
+  },
   'the ended builds': { work: (sql) => listBuilds(sql, { state: 'ended', limit: 9, before: 7 }), index: 'builds_state' },
-  'the builds of a builder': { work: (sql) => listBuilds(sql, { state: 'ended', repo, builder, limit: 9, before: 7 }), index: 'builds_builder' },
+  'the builds of a builder': {
+    work: (sql) => listBuilds(sql, { state: 'ended', repo, builder, limit: 9, before: 7 }),
+    index: 'builds_builder',
+  },
   'the builds of a repository': { work: (sql) => listBuilds(sql, { repo, limit: 9 }), index: 'builds_repo' },
-  'the builds of a commit': { work: (sql) => listBuilds(sql, { state: 'ended', repo, builder, revision, limit: 9 }), index: 'builds_revision' },
+  'the builds of a commit': {
+    work: (sql) => listBuilds(sql, { state: 'ended', repo, builder, revision, limit: 9 }),
+    index: 'builds_revision',
+  },
   'the cells of a grid': { work: (sql) => buildsOfCommits(sql, repo, [revision, revision]), index: 'builds_revision' },
   'the newest builds': { work: (sql) => listBuilds(sql, { limit: 9 }), index: 'sqlite_autoindex_builds_2' },
   'the median duration': { work: (sql) => medianDurationMs(sql, builder), index: 'attempts_duration' },

@@ -4,7 +4,7 @@ import type { BuilderName, BuildId, RepoName, Revision } from '@croft/domain/nam
 import type { BuildState } from '@croft/domain/build';
 import { compareWaiting } from '@croft/domain/schedule';
 import { buildColumns, toBuild, type BuildRow, type StoredBuild } from './builds.ts';
-import type { Sql, SqlValue } from './database.ts';
+import type { Sql } from './database.ts';
 import { placeholders } from './sql-text.ts';
 
 /** A `WaitingBuild` of `@croft/domain/schedule`. */
@@ -62,8 +62,15 @@ export async function countByState(sql: Sql): Promise<Record<'queued' | 'running
 
 /** How many builds wait in each band; bands without any are left out. */
 export async function countQueuedByBand(sql: Sql): Promise<Partial<Record<Band, number>>> {
-  const rows = await sql.all<{ band: number; count: number }>(`SELECT band, count(*) AS count FROM builds WHERE state = 'queued' GROUP BY band`);
-  return Object.fromEntries(rows.map(({ band, count }) => [bands[band], count]));
+  const counts: Partial<Record<Band, number>> = {};
+  const text = 'SELECT band, count(*) AS count FROM builds WHERE queue = ? GROUP BY band';
+  for (const key of await queuedNeeds(sql)) {
+    for (const row of await sql.all<{ band: number; count: number }>(text, [key])) {
+      const band = bands[row.band];
+      if (band) counts[band] = (counts[band] ?? 0) + row.count;
+    }
+  }
+  return counts;
 }
 
 export interface BuildFilter {
@@ -78,12 +85,20 @@ export interface BuildFilter {
 
 /** Newest first. */
 export async function listBuilds(sql: Sql, { repo, builder, revision, state, limit, before }: BuildFilter): Promise<StoredBuild[]> {
-  const named = [['revision', revision], ['builder', builder], ['repo', repo]] as const;
+  const named = [
+    ['revision', revision],
+    ['builder', builder],
+    ['repo', repo],
+  ] as const;
   const few = state === 'running' || state === 'cancelling';
   const filters = few ? [['state', state] as const, ...named] : [...named, ['state', state] as const];
   // The planner cannot know which filter tells most: the first here does, and the others are written in a way that no index serves.
   const [first, ...others] = filters.filter(([, value]) => value !== undefined);
-  const terms = [...(first ? [`${first[0]} = ?`] : []), ...others.map(([column]) => `${column} || '' = ?`), ...(before === undefined ? [] : ['seq < ?'])];
+  const terms = [
+    ...(first ? [`${first[0]} = ?`] : []),
+    ...others.map(([column]) => `${column} || '' = ?`),
+    ...(before === undefined ? [] : ['seq < ?']),
+  ];
   const values = [first?.[1], ...others.map(([, value]) => value), before].filter((value) => value !== undefined);
   const where = terms.length > 0 ? `WHERE ${terms.join(' AND ')}` : '';
   const rows = await sql.all<BuildRow>(`SELECT ${buildColumns} FROM builds ${where} ORDER BY seq DESC LIMIT ?`, [...values, limit]);

@@ -5,7 +5,16 @@ import { buildId, type Band, type Needs } from '@croft/domain/job';
 import { parseBuilderName, parseRepoName, type BuilderName, type BuildId, type Revision } from '@croft/domain/names';
 import { needsKey } from '@croft/domain/schedule';
 import { isCode } from '@croft/runtime/errors';
-import { buildsOfCommits, countByState, countQueuedBefore, getBuilds, listBuilds, queuedBuilds, runningBuilds } from './build-lists.ts';
+import {
+  buildsOfCommits,
+  countByState,
+  countQueuedBefore,
+  countQueuedByBand,
+  getBuilds,
+  listBuilds,
+  queuedBuilds,
+  runningBuilds,
+} from './build-lists.ts';
 import { getBuild, getBuildForUpdate, insertBuild, saveBuildState, type NewBuild } from './builds.ts';
 import type { Database, Sql } from './database.ts';
 import { eachDatabase } from './testing.ts';
@@ -49,7 +58,10 @@ eachDatabase('builds', (open) => {
     const stored = { ...build, seq: 1, repo, revision: revision(1), state };
     assert.deepEqual(await database.read((sql) => getBuild(sql, build.id)), stored);
     assert.deepEqual(await database.read((sql) => getBuilds(sql, [newBuild(2).id, build.id])), [stored]);
-    await assert.rejects(database.write((sql) => getBuildForUpdate(sql, newBuild(2).id)), (error) => isCode(error, 'not-found'));
+    await assert.rejects(
+      database.write((sql) => getBuildForUpdate(sql, newBuild(2).id)),
+      (error) => isCode(error, 'not-found'),
+    );
   });
 
   test('found by many at once, a build is stored by one of them', async () => {
@@ -85,18 +97,29 @@ eachDatabase('builds', (open) => {
   test('the queue is most urgent first, then first come first served, with a head for each kind of machine', async () => {
     await using database = await open();
     const mac = { labels: ['mac'] };
-    const builds = [newBuild(1), newBuild(2), newBuild(3, { band: 'interactive' }), newBuild(4, { needs: mac }), newBuild(5), newBuild(6, { needs: mac, band: 'release' })];
+    const builds = [
+      newBuild(1),
+      newBuild(2),
+      newBuild(3, { band: 'interactive' }),
+      newBuild(4, { needs: mac }),
+      newBuild(5),
+      newBuild(6, { needs: mac, band: 'release' }),
+    ];
     await insertAll(database, builds);
     const [a, b, c, d, , f] = ids(builds);
     const head = await database.read((sql) => queuedBuilds(sql, { limit: 2 }));
     assert.deepEqual(ids(head), [c, f, a, d]);
-    assert.deepEqual(head.map(({ notBefore }) => notBefore), [1_003, 1_006, 1_001, 1_004]);
+    assert.deepEqual(
+      head.map(({ notBefore }) => notBefore),
+      [1_003, 1_006, 1_001, 1_004],
+    );
     await database.write((sql) => move(sql, a as BuildId, { kind: 'assigned', at: 5 }));
     assert.deepEqual(ids(await database.read((sql) => queuedBuilds(sql, { limit: 2 }))), [c, f, b, d]);
     const last = { needsKey: needsKey({ labels: ['linux'] }), band: 'post-submit', seq: 5 } as const;
     assert.equal(await database.read((sql) => countQueuedBefore(sql, last)), 2);
     assert.equal(await database.read((sql) => countQueuedBefore(sql, { ...last, needsKey: needsKey(mac) })), 2);
     assert.deepEqual({ ...(await database.read(countByState)) }, { queued: 5, running: 1, cancelling: 0 });
+    assert.deepEqual(await database.read(countQueuedByBand), { interactive: 1, release: 1, 'post-submit': 3 });
   });
 
   test('lists are newest first, filtered, page by page', async () => {
@@ -106,8 +129,14 @@ eachDatabase('builds', (open) => {
     await insertAll(database, builds);
     const first = await database.read((sql) => listBuilds(sql, { builder: lint, repo, limit: 3 }));
     const rest = await database.read((sql) => listBuilds(sql, { builder: lint, repo, limit: 9, before: first.at(-1)?.seq }));
-    assert.deepEqual([...first, ...rest].map((build) => build.seq), [10, 8, 6, 4, 2]);
-    assert.deepEqual((await database.read((sql) => listBuilds(sql, { revision: revision(3), limit: 9 }))).map(({ builder }) => builder), ['lint', 'unit']);
+    assert.deepEqual(
+      [...first, ...rest].map((build) => build.seq),
+      [10, 8, 6, 4, 2],
+    );
+    assert.deepEqual(
+      (await database.read((sql) => listBuilds(sql, { revision: revision(3), limit: 9 }))).map(({ builder }) => builder),
+      ['lint', 'unit'],
+    );
     assert.deepEqual(await database.read((sql) => listBuilds(sql, { repo: parseRepoName('other'), limit: 9 })), []);
     const [running, cancelling] = ids(builds);
     await database.write(async (sql) => {
@@ -130,7 +159,10 @@ eachDatabase('builds', (open) => {
 
   test('64 schedulers at once assign each queued build exactly once', async () => {
     await using database = await open({ durability: 'power' });
-    await insertAll(database, Array.from({ length: 40 }, (_, n) => newBuild(n)));
+    await insertAll(
+      database,
+      Array.from({ length: 40 }, (_, n) => newBuild(n)),
+    );
     const assigned: BuildId[] = [];
     const scheduler = async (): Promise<void> => {
       for (;;) {

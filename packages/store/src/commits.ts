@@ -17,6 +17,7 @@ export interface BranchCommit extends Commit {
 }
 
 export interface BranchTip {
+  readonly branch: string;
   /** Of the first commit; each of the others has one less. */
   readonly position: number;
   /** Newest first, at least one. */
@@ -27,11 +28,15 @@ export interface BranchTip {
  * Stores the newest commits of a branch. What was above the new tip is removed (force push); what is below the last commit given
  * stays, unless another commit than that one was at its position: then history changed further down than was looked at.
  */
-export async function recordBranch(sql: Sql, repo: RepoName, branch: string, { position, commits }: BranchTip): Promise<void> {
+export async function recordBranch(sql: Sql, repo: RepoName, { branch, position, commits }: BranchTip): Promise<void> {
   const oldest = commits.at(-1);
   if (!oldest) return;
   const bottom = position - commits.length + 1;
-  const before = await sql.get<{ revision: string }>('SELECT revision FROM branch_commits WHERE repo = ? AND branch = ? AND position = ?', [repo, branch, bottom]);
+  const before = await sql.get<{ revision: string }>('SELECT revision FROM branch_commits WHERE repo = ? AND branch = ? AND position = ?', [
+    repo,
+    branch,
+    bottom,
+  ]);
   const lowest = before && before.revision !== oldest.revision ? -1 : bottom;
   const outside = 'DELETE FROM branch_commits WHERE repo = ? AND branch = ? AND (position > ? OR (? < 0 AND position < ?))';
   await sql.run(outside, [repo, branch, position, lowest, bottom]);
@@ -40,7 +45,10 @@ export async function recordBranch(sql: Sql, repo: RepoName, branch: string, { p
     await insertCommits(sql, repo, part);
     const text = `INSERT INTO branch_commits (repo, branch, position, revision) VALUES ${part.map(() => '(?, ?, ?, ?)').join(', ')}
       ON CONFLICT (repo, branch, position) DO UPDATE SET revision = excluded.revision`;
-    await sql.run(text, part.flatMap(({ revision }, index) => [repo, branch, position - from - index, revision]));
+    await sql.run(
+      text,
+      part.flatMap(({ revision }, index) => [repo, branch, position - from - index, revision]),
+    );
   }
 }
 
@@ -76,7 +84,15 @@ export async function insertCommits(sql: Sql, repo: RepoName, commits: readonly 
     const part = commits.slice(from, from + chunk);
     const text = `INSERT INTO commits (repo, revision, parents, author_name, author_email, committed_at, subject)
       VALUES ${part.map(() => '(?, ?, ?, ?, ?, ?, ?)').join(', ')} ON CONFLICT (repo, revision) DO NOTHING`;
-    const values = part.flatMap((c) => [repo, c.revision, JSON.stringify(c.parents), c.authorName, c.authorEmail, c.committedAt, c.subject]);
+    const values = part.flatMap((c) => [
+      repo,
+      c.revision,
+      JSON.stringify(c.parents),
+      c.authorName,
+      c.authorEmail,
+      c.committedAt,
+      c.subject,
+    ]);
     await sql.run(text, values);
   }
 }

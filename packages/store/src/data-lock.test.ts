@@ -27,7 +27,8 @@ async function holdInAnotherProcess(directory: string): Promise<ChildProcess> {
 test('a directory that another process holds is refused, naming the process; kill -9 frees it', async () => {
   using place = freshDirectory();
   const child = await holdInAnotherProcess(place.path);
-  const named = (error: unknown): boolean => isCode(error, 'conflict') && error.message.includes(`process ${child.pid}`) && error.hint !== undefined;
+  const named = (error: unknown): boolean =>
+    isCode(error, 'conflict') && error.message.includes(`process ${child.pid}`) && error.hint !== undefined;
   assert.throws(() => lockDataDirectory(place.path), named);
   assert.throws(() => lockDataDirectory(place.path), named);
   child.kill('SIGKILL');
@@ -40,7 +41,10 @@ test('the same process cannot hold it twice, and disposal gives it back', () => 
   const directory = join(place.path, 'data');
   const lock = lockDataDirectory(directory);
   assert.equal(statSync(directory).mode & 0o077, 0);
-  assert.throws(() => lockDataDirectory(directory), (error) => isCode(error, 'conflict'));
+  assert.throws(
+    () => lockDataDirectory(directory),
+    (error) => isCode(error, 'conflict'),
+  );
   lock[Symbol.dispose]();
   lock[Symbol.dispose]();
   using _again = lockDataDirectory(directory);
@@ -50,5 +54,8 @@ test('a path that cannot be a directory is reported with what to do', () => {
   using place = freshDirectory();
   const file = join(place.path, 'file');
   writeFileSync(file, '');
-  assert.throws(() => lockDataDirectory(join(file, 'data')), (error) => isCode(error, 'unavailable') && error.hint !== undefined);
+  assert.throws(
+    () => lockDataDirectory(join(file, 'data')),
+    (error) => isCode(error, 'unavailable') && error.hint !== undefined,
+  );
 });

@@ -71,7 +71,8 @@ eachDatabase('the port', (open, dialect) => {
     let later: Promise<number | undefined> | undefined;
     const end = Promise.withResolvers<void>();
     await database.write(async () => {
-      for (const nested of [database.write(async () => 1), database.read(async () => 1)]) await assert.rejects(nested, (error) => isCode(error, 'internal'));
+      for (const nested of [database.write(async () => 1), database.read(async () => 1)])
+        await assert.rejects(nested, (error) => isCode(error, 'internal'));
       later = end.promise.then(() => count(database));
     });
     end.resolve();
@@ -91,21 +92,39 @@ eachDatabase('the port', (open, dialect) => {
     const texts = ["O'Brien ? -- /* $1", 'a\0b', '🜚 ünïcode'];
     await database.write(async (sql) => {
       for (const [index, text] of texts.entries()) {
-        const changed = await sql.run(`INSERT INTO things (id, name, bytes) VALUES (?, ?, ?) /* is this '?' one? */`, [2 ** 52 + index, text, bytes]);
+        const changed = await sql.run(`INSERT INTO things (id, name, bytes) VALUES (?, ?, ?) /* is this '?' one? */`, [
+          2 ** 52 + index,
+          text,
+          bytes,
+        ]);
         assert.equal(changed, 1);
       }
     });
-    const rows = await database.read((sql) => sql.all<{ id: number; name: string; bytes: Uint8Array }>(`SELECT * FROM things WHERE name <> '?' AND id > ? ORDER BY id`, [0]));
-    assert.deepEqual(rows.map((row) => row.id), [2 ** 52, 2 ** 52 + 1, 2 ** 52 + 2]);
-    assert.deepEqual(rows.map((row) => row.name), [texts[0], 'a\uFFFDb', texts[2]]);
+    const rows = await database.read((sql) =>
+      sql.all<{ id: number; name: string; bytes: Uint8Array }>(`SELECT * FROM things WHERE name <> '?' AND id > ? ORDER BY id`, [0]),
+    );
+    assert.deepEqual(
+      rows.map((row) => row.id),
+      [2 ** 52, 2 ** 52 + 1, 2 ** 52 + 2],
+    );
+    assert.deepEqual(
+      rows.map((row) => row.name),
+      [texts[0], 'a\uFFFDb', texts[2]],
+    );
     for (const row of rows) assert.deepEqual(new Uint8Array(row.bytes), bytes);
   });
 
   test('a violated constraint is a conflict, and a wrong statement is a bug of ours', async () => {
     await using database = await open();
     await withTable(database);
-    await assert.rejects(database.write((sql) => sql.run('INSERT INTO things (id) VALUES (0)')), (error) => isCode(error, 'conflict'));
-    await assert.rejects(database.write((sql) => sql.run('INSERT INTO nothing VALUES (0)')), (error) => isCode(error, 'internal'));
+    await assert.rejects(
+      database.write((sql) => sql.run('INSERT INTO things (id) VALUES (0)')),
+      (error) => isCode(error, 'conflict'),
+    );
+    await assert.rejects(
+      database.write((sql) => sql.run('INSERT INTO nothing VALUES (0)')),
+      (error) => isCode(error, 'internal'),
+    );
     assert.equal(await count(database), 1);
   });
 

@@ -11,7 +11,7 @@ test('works run first come first served, never more than the gate is wide', asyn
     inside += 1;
     assert.ok(inside <= 2);
     order.push(n);
-    await null;
+    await Promise.resolve();
     inside -= 1;
     if (n === 3) throw new Error('three');
   };
@@ -24,7 +24,10 @@ test('when too many wait, the next one is refused and the others are served', as
   const gate = createGate(1, 'testing');
   const held = Promise.withResolvers<void>();
   const served = [gate.run(() => held.promise), ...Array.from({ length: maxWaiting }, () => gate.run(async () => {}))];
-  await assert.rejects(gate.run(async () => {}), (error) => isCode(error, 'exhausted'));
+  await assert.rejects(
+    gate.run(async () => {}),
+    (error) => isCode(error, 'exhausted'),
+  );
   held.resolve();
   assert.equal((await Promise.all(served)).length, maxWaiting + 1);
 });
@@ -35,7 +38,10 @@ test('a closed gate refuses new works and waits for those admitted', async () =>
   let served = 0;
   const works = [gate.run(() => held.promise), gate.run(async () => void (served += 1))];
   const closed = gate.close();
-  await assert.rejects(gate.run(async () => {}), (error) => isCode(error, 'stopped'));
+  await assert.rejects(
+    gate.run(async () => {}),
+    (error) => isCode(error, 'stopped'),
+  );
   held.resolve();
   await closed;
   assert.equal(served, 1);

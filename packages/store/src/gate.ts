@@ -44,5 +44,7 @@ export function createGate(width: number, what: string): Gate {
 }
 
 function tooMany(what: string): CroftError {
-  return new CroftError('exhausted', `${what}: ${maxWaiting} others wait already`, { hint: 'The database is too slow for this load; try again later.' });
+  return new CroftError('exhausted', `${what}: ${maxWaiting} others wait already`, {
+    hint: 'The database is too slow for this load; try again later.',
+  });
 }

@@ -13,7 +13,15 @@ const machine = parseMachineId('local-1');
 const lease = parseLeaseId('L0000000000000001');
 const other = parseLeaseId('L0000000000000002');
 const holder: LeaseHolder = { kind: 'attempt', id: 'B0000000000000001.1' };
-const declared: NewMachine = { id: machine, pool: 'local', hostType: 'linux', labels: ['linux', 'x64'], address: { socket: '/s', password: 'hunter2' }, boot: 'b1', at: 1_000 };
+const declared: NewMachine = {
+  id: machine,
+  pool: 'local',
+  hostType: 'linux',
+  labels: ['linux', 'x64'],
+  address: { socket: '/s', password: 'hunter2' },
+  boot: 'b1',
+  at: 1_000,
+};
 
 const leased = async (database: Database): Promise<number> =>
   await database.write(async (sql) => {
@@ -59,15 +67,24 @@ eachDatabase('machines', (open) => {
     assert.deepEqual(await database.read((sql) => listMachines(sql)), []);
     const [gone] = await database.read((sql) => listMachines(sql, { gone: 10 }));
     assert.deepEqual([gone?.state, gone?.goneAt, gone?.evidence], ['gone', 5_000, 'ended']);
-    await assert.rejects(database.read((sql) => connectMachine(sql, machine)), (error) => isCode(error, 'not-found'));
+    await assert.rejects(
+      database.read((sql) => connectMachine(sql, machine)),
+      (error) => isCode(error, 'not-found'),
+    );
   });
 
   test('epochs go up by one, also when many ask at once', async () => {
     await using database = await open();
     await database.write((sql) => upsertMachine(sql, declared));
     const epochs = await Promise.all(Array.from({ length: 20 }, () => database.write((sql) => nextEpoch(sql, machine))));
-    assert.deepEqual(epochs.toSorted((a, b) => a - b), Array.from({ length: 20 }, (_, index) => index + 1));
-    await assert.rejects(database.write((sql) => nextEpoch(sql, parseMachineId('none'))), (error) => isCode(error, 'not-found'));
+    assert.deepEqual(
+      epochs.toSorted((a, b) => a - b),
+      Array.from({ length: 20 }, (_, index) => index + 1),
+    );
+    await assert.rejects(
+      database.write((sql) => nextEpoch(sql, parseMachineId('none'))),
+      (error) => isCode(error, 'not-found'),
+    );
   });
 });
 
@@ -103,7 +120,10 @@ eachDatabase('leases', (open) => {
     await assert.rejects(late, (error) => isCode(error, 'stale'));
     assert.equal(await database.read((sql) => getSetting(sql, 'result')), 'old');
     await writeAsHolder(database, current, (sql) => setSetting(sql, 'result', 'new'));
-    await assert.rejects(database.write((sql) => endLease(sql, lease, { epoch: old.epoch, at: 9 })), (error) => isCode(error, 'stale'));
+    await assert.rejects(
+      database.write((sql) => endLease(sql, lease, { epoch: old.epoch, at: 9 })),
+      (error) => isCode(error, 'stale'),
+    );
     assert.equal(await database.read((sql) => getSetting(sql, 'result')), 'new');
   });
 
@@ -129,11 +149,17 @@ eachDatabase('leases', (open) => {
     await using database = await open();
     const epoch = await leased(database);
     await database.write((sql) => endLease(sql, lease, { at: 5_000 }));
-    await assert.rejects(database.write((sql) => assertHeld(sql, { lease, epoch })), (error) => isCode(error, 'stale'));
+    await assert.rejects(
+      database.write((sql) => assertHeld(sql, { lease, epoch })),
+      (error) => isCode(error, 'stale'),
+    );
     await database.write((sql) => endLease(sql, lease, { epoch, at: 6_000 }));
     const ended = await database.read((sql) => getLease(sql, lease));
     assert.deepEqual(ended?.state, { kind: 'ended', epoch, acquiredAt: 2_000, endedAt: 5_000, how: 'lost' });
     assert.equal(await database.read((sql) => leaseOfHolder(sql, holder)), undefined);
-    await assert.rejects(database.write((sql) => takeOverLease(sql, lease)), (error) => isCode(error, 'conflict'));
+    await assert.rejects(
+      database.write((sql) => takeOverLease(sql, lease)),
+      (error) => isCode(error, 'conflict'),
+    );
   });
 });

@@ -5,7 +5,7 @@
 import { advanceLease, staleEpoch, type Lease, type LeaseEvent, type LeaseHolder, type LeaseState } from '@croft/domain/lease';
 import type { LeaseId, MachineId } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
-import type { Database, Engine, Sql, Work } from './database.ts';
+import type { Engine, Sql, Work } from './database.ts';
 import { nextEpoch } from './machines.ts';
 
 export interface NewLease {
@@ -43,7 +43,10 @@ export async function heldLeases(sql: Sql): Promise<Lease[]> {
 
 /** The lease that this holder holds now. */
 export async function leaseOfHolder(sql: Sql, { kind, id }: LeaseHolder): Promise<Lease | undefined> {
-  const row = await sql.get<LeaseRow>(`SELECT ${columns} FROM leases WHERE holder_kind = ? AND holder_id = ? AND state = 'held'`, [kind, id]);
+  const row = await sql.get<LeaseRow>(`SELECT ${columns} FROM leases WHERE holder_kind = ? AND holder_id = ? AND state = 'held'`, [
+    kind,
+    id,
+  ]);
   return row && toLease(row);
 }
 
@@ -59,7 +62,11 @@ export async function takeOverLease(sql: Sql, id: LeaseId): Promise<number> {
  * Ends a lease: released by its holder with `epoch`, or lost without. Ending one that has ended is no change.
  * @throws CroftError `stale` when `epoch` is not the lease's
  */
-export async function endLease(sql: Sql, id: LeaseId, { epoch, at }: { readonly epoch?: number | undefined; readonly at: number }): Promise<void> {
+export async function endLease(
+  sql: Sql,
+  id: LeaseId,
+  { epoch, at }: { readonly epoch?: number | undefined; readonly at: number },
+): Promise<void> {
   const { state } = await lockLease(sql, id);
   if (state.kind === 'ended' && (epoch === undefined || epoch === state.epoch)) return;
   await move(sql, id, epoch === undefined ? { kind: 'lost', at } : { kind: 'released', epoch, at });
@@ -70,7 +77,9 @@ export async function assertHeld(sql: Sql, { lease, epoch }: Hold): Promise<void
   const { state } = await lockLease(sql, lease);
   if (state.epoch !== epoch) throw staleEpoch(epoch, state.epoch);
   if (state.kind === 'held') return;
-  throw new CroftError('stale', `the lease ${lease} was ${state.how} already`, { hint: 'Its holder must stop: the machine may serve another one.' });
+  throw new CroftError('stale', `the lease ${lease} was ${state.how} already`, {
+    hint: 'Its holder must stop: the machine may serve another one.',
+  });
 }
 
 /** One transaction behind the fence. */
@@ -110,6 +119,8 @@ interface LeaseRow {
 function toLease(row: LeaseRow): Lease {
   const { epoch, acquired_at: acquiredAt } = row;
   const state: LeaseState =
-    row.state === 'held' ? { kind: 'held', epoch, acquiredAt } : { kind: 'ended', epoch, acquiredAt, endedAt: row.ended_at ?? 0, how: row.how ?? 'lost' };
+    row.state === 'held'
+      ? { kind: 'held', epoch, acquiredAt }
+      : { kind: 'ended', epoch, acquiredAt, endedAt: row.ended_at ?? 0, how: row.how ?? 'lost' };
   return { id: row.id, machine: row.machine, holder: { kind: row.holder_kind, id: row.holder_id }, state };
 }

@@ -40,7 +40,11 @@ export interface LogRetention {
 }
 
 /** Logs of ended attempts that retention lets go, oldest first. */
-export async function expiredLogs(sql: Sql, builder: BuilderName, { endedBefore, maxBytes, limit }: LogRetention): Promise<(AttemptRef & { bytes: number })[]> {
+export async function expiredLogs(
+  sql: Sql,
+  builder: BuilderName,
+  { endedBefore, maxBytes, limit }: LogRetention,
+): Promise<(AttemptRef & { bytes: number })[]> {
   const text = `SELECT build, number, bytes FROM (
       SELECT build, number, log_bytes AS bytes, ended_at,
         CAST(sum(log_bytes) OVER (ORDER BY ended_at DESC, build, number) AS BIGINT) AS up_to_here
@@ -81,7 +85,11 @@ export interface LogSegment {
 }
 
 /** Stores or replaces one segment's facts. */
-export async function saveSegment(sql: Sql, { build, number }: AttemptRef, { n, start, bytes, linesBefore, index }: LogSegment): Promise<void> {
+export async function saveSegment(
+  sql: Sql,
+  { build, number }: AttemptRef,
+  { n, start, bytes, linesBefore, index }: LogSegment,
+): Promise<void> {
   const text = `INSERT INTO log_segments (build, attempt, n, start, bytes, lines_before, line_index) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (build, attempt, n) DO UPDATE SET
       start = excluded.start, bytes = excluded.bytes, lines_before = excluded.lines_before, line_index = excluded.line_index`;

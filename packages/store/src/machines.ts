@@ -51,7 +51,10 @@ export async function getMachine(sql: Sql, id: MachineId): Promise<Machine | und
 /** Those that are up or away, oldest first, and the newest `gone` of those that are gone. */
 export async function listMachines(sql: Sql, { gone = 0 }: { readonly gone?: number } = {}): Promise<Machine[]> {
   const here = await sql.all<MachineRow>(`SELECT ${columns} FROM machines WHERE state IN ('up', 'away') ORDER BY created_at, id`);
-  const left = gone > 0 ? await sql.all<MachineRow>(`SELECT ${columns} FROM machines WHERE state = 'gone' ORDER BY created_at DESC, id LIMIT ?`, [gone]) : [];
+  const left =
+    gone > 0
+      ? await sql.all<MachineRow>(`SELECT ${columns} FROM machines WHERE state = 'gone' ORDER BY created_at DESC, id LIMIT ?`, [gone])
+      : [];
   return [...here, ...left].map(toMachine);
 }
 

@@ -15,14 +15,20 @@ const at = (name: string): string => JSON.stringify(new URL(name, import.meta.ur
 const next: Migration = {
   version: migrations.length + 1,
   title: 'next',
-  statements: ({ text }) => [`CREATE TABLE next (id INTEGER PRIMARY KEY, name ${text})`, `INSERT INTO next VALUES (1, 'one')`, 'DROP TABLE settings'],
+  statements: ({ text }) => [
+    `CREATE TABLE next (id INTEGER PRIMARY KEY, name ${text})`,
+    `INSERT INTO next VALUES (1, 'one')`,
+    'DROP TABLE settings',
+  ],
 };
 
 const works = async (engine: Engine, statement: string): Promise<boolean> =>
-  await engine.read((sql) => sql.all(statement)).then(
-    () => true,
-    () => false,
-  );
+  await engine
+    .read((sql) => sql.all(statement))
+    .then(
+      () => true,
+      () => false,
+    );
 
 /** Opens the database in another process and kills it in the middle of the migration `next`, before its last statement. */
 async function killWhileMigrating(url: string): Promise<void> {
@@ -52,12 +58,18 @@ async function killWhileMigrating(url: string): Promise<void> {
 
 eachDatabase('migrations', (open) => {
   test('are numbered without gaps, and each is applied once', async () => {
-    assert.deepEqual(migrations.map(({ version }) => version), migrations.map((_, index) => index + 1));
+    assert.deepEqual(
+      migrations.map(({ version }) => version),
+      migrations.map((_, index) => index + 1),
+    );
     await using database = await open();
     assert.equal(database.schemaVersion, migrations.length);
     await using again = await openDatabase({ url: database.url, durability: 'kill', log: silentLog });
     const rows = await again.read((sql) => sql.all<{ version: number }>('SELECT version FROM schema_versions ORDER BY version'));
-    assert.deepEqual(rows.map(({ version }) => version), migrations.map(({ version }) => version));
+    assert.deepEqual(
+      rows.map(({ version }) => version),
+      migrations.map(({ version }) => version),
+    );
   });
 
   test('kill -9 in the middle leaves the old schema, which the next start migrates', async () => {
@@ -83,7 +95,10 @@ eachDatabase('migrations', (open) => {
     await migrate(database, { ...options, to: [...migrations, next] });
     const opening = openDatabase({ url: database.url, durability: 'kill', log: silentLog });
     const names = new RegExp(`version ${next.version};.* up to ${migrations.length}`);
-    await assert.rejects(opening, (error) => isCode(error, 'conflict') && names.test(error.message) && /newer Croft/.test(error.hint ?? ''));
+    await assert.rejects(
+      opening,
+      (error) => isCode(error, 'conflict') && names.test(error.message) && /newer Croft/.test(error.hint ?? ''),
+    );
     assert.ok(await works(database, 'SELECT * FROM next'));
   });
 });
@@ -93,7 +108,10 @@ onPostgres('migrations of several programs', (open) => {
     await using database = await open();
     await using other = await openEngine({ url: database.url, durability: 'kill', log: silentLog });
     const to = [...migrations, next];
-    assert.deepEqual(await Promise.all([migrate(database, { ...options, to }), migrate(other, { ...options, to })]), [next.version, next.version]);
+    assert.deepEqual(await Promise.all([migrate(database, { ...options, to }), migrate(other, { ...options, to })]), [
+      next.version,
+      next.version,
+    ]);
     const rows = await database.read((sql) => sql.all('SELECT id FROM next'));
     assert.equal(rows.length, 1);
   });

@@ -55,7 +55,9 @@ async function apply(sql: Sql, { version, title, statements }: Migration, now: n
 /** The version stored, 0 for an empty database. Of several processes one at a time gets past this call. */
 async function currentVersion(sql: Sql): Promise<number> {
   if (sql.dialect === 'postgres') await sql.all('SELECT pg_advisory_xact_lock(1131570804)');
-  await sql.run('CREATE TABLE IF NOT EXISTS schema_versions (version INTEGER PRIMARY KEY, title TEXT NOT NULL, applied_at BIGINT NOT NULL)');
+  await sql.run(
+    'CREATE TABLE IF NOT EXISTS schema_versions (version INTEGER PRIMARY KEY, title TEXT NOT NULL, applied_at BIGINT NOT NULL)',
+  );
   const row = await sql.get<{ version: number | null }>('SELECT max(version) AS version FROM schema_versions');
   return row?.version ?? 0;
 }

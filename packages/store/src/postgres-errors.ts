@@ -6,11 +6,16 @@ export function postgresError(error: unknown): unknown {
   const code = sqlState(error);
   const cause = { cause: error };
   const text = `database: ${errorText(error)}`;
-  if (lostConnection(error)) return new CroftError('unavailable', text, { ...cause, hint: 'Check that PostgreSQL runs; the connection is made again by itself.' });
+  if (lostConnection(error))
+    return new CroftError('unavailable', text, { ...cause, hint: 'Check that PostgreSQL runs; the connection is made again by itself.' });
   if (code === undefined) return error;
   if (code === '57014') return new CroftError('timeout', text, cause);
   if (code === '53100') return new CroftError('exhausted', text, { ...cause, hint: 'Free some space on the disk of PostgreSQL.' });
-  if (mayRetry(error)) return new CroftError('unavailable', `${text} (tried again several times)`, { ...cause, hint: 'Too many writers meet here; try again later.' });
+  if (mayRetry(error))
+    return new CroftError('unavailable', `${text} (tried again several times)`, {
+      ...cause,
+      hint: 'Too many writers meet here; try again later.',
+    });
   if (code.startsWith('23')) return new CroftError('conflict', text, cause);
   return new CroftError('internal', text, cause);
 }
@@ -23,9 +28,13 @@ export function mayRetry(error: unknown): boolean {
 /** The connection cannot be used again. */
 export function lostConnection(error: unknown): boolean {
   const code = sqlState(error);
-  if (code !== undefined) return code.startsWith('08') || code.startsWith('57P') || code.startsWith('28') || code === '53300' || code === '25P03';
+  if (code !== undefined)
+    return code.startsWith('08') || code.startsWith('57P') || code.startsWith('28') || code === '53300' || code === '25P03';
   if (!(error instanceof Error) || error instanceof CroftError) return false;
-  return systemCode(error) !== undefined || /^(Connection terminated|Client has encountered|Query read timeout|timeout exceeded)/.test(error.message);
+  return (
+    systemCode(error) !== undefined ||
+    /^(Connection terminated|Client has encountered|Query read timeout|timeout exceeded)/.test(error.message)
+  );
 }
 
 function sqlState(error: unknown): string | undefined {

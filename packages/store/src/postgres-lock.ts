@@ -82,5 +82,7 @@ async function inUse(client: pg.Client, name: string): Promise<CroftError> {
       AND (l.classid::bigint << 32) + l.objid::bigint = hashtextextended($1, 0) LIMIT 1`;
   const found = await client.query<{ who: string }>(text, [name]);
   const who = found.rows[0]?.who ?? 'another process';
-  return new CroftError('conflict', `the database is in use by ${who} under the name "${name}"`, { hint: 'End that process first, or use another database.' });
+  return new CroftError('conflict', `the database is in use by ${who} under the name "${name}"`, {
+    hint: 'End that process first, or use another database.',
+  });
 }

@@ -7,7 +7,8 @@ import { silentLog } from '@croft/runtime/log';
 import { openDatabase, type Database } from './database.ts';
 import { onPostgres } from './testing.ts';
 
-const open = async (url: string, lockName?: string): Promise<Database> => await openDatabase({ url, durability: 'power', lockName, log: silentLog });
+const open = async (url: string, lockName?: string): Promise<Database> =>
+  await openDatabase({ url, durability: 'power', lockName, log: silentLog });
 
 const endOtherSessions = async (database: Database): Promise<unknown> =>
   await database.write((sql) =>
@@ -43,7 +44,10 @@ onPostgres('transactions', (openFresh) => {
       });
     await Promise.all([add(['a', 'b'], 0), add(['b', 'a'], 1)]);
     const rows = await database.read((sql) => sql.all<{ value: number }>('SELECT value FROM counters'));
-    assert.deepEqual(rows.map(({ value }) => value), [2, 2]);
+    assert.deepEqual(
+      rows.map(({ value }) => value),
+      [2, 2],
+    );
     assert.equal(tries, 3);
   });
 
@@ -66,14 +70,20 @@ onPostgres('transactions', (openFresh) => {
 
   test('a server that is not there is reported without the password', async () => {
     const opening = open('postgres://croft:hunter2@localhost/croft?host=%2Fnowhere');
-    await assert.rejects(opening, (error) => isCode(error, 'unavailable') && error.hint !== undefined && !JSON.stringify([error, error.message]).includes('hunter2'));
+    await assert.rejects(
+      opening,
+      (error) => isCode(error, 'unavailable') && error.hint !== undefined && !JSON.stringify([error, error.message]).includes('hunter2'),
+    );
   });
 });
 
 onPostgres('the lock', (openFresh) => {
   test('a second process under the same name is refused and told who holds it; another name is another lock', async () => {
     await using database = await openFresh({ lockName: 'farm' });
-    await assert.rejects(open(database.url, 'farm'), (error) => isCode(error, 'conflict') && error.message.includes(`croft ${process.pid} on`) && error.hint !== undefined);
+    await assert.rejects(
+      open(database.url, 'farm'),
+      (error) => isCode(error, 'conflict') && error.message.includes(`croft ${process.pid} on`) && error.hint !== undefined,
+    );
     await using other = await open(database.url, 'another farm');
     await readAgain(other);
   });
@@ -96,7 +106,10 @@ onPostgres('the lock', (openFresh) => {
 
   test('when its connection is lost nothing goes on until it is held again, and nothing at all while another has it', async () => {
     let noticed = Promise.withResolvers<void>();
-    await using database = await openFresh({ lockName: 'farm', log: { ...silentLog, warn: (message) => message === 'lock connection lost' && noticed.resolve() } });
+    await using database = await openFresh({
+      lockName: 'farm',
+      log: { ...silentLog, warn: (message) => message === 'lock connection lost' && noticed.resolve() },
+    });
     await using other = await open(database.url);
     await endOtherSessions(other);
     await noticed.promise;

@@ -94,19 +94,31 @@ function sqliteError(error: unknown, path: string): CroftError {
   switch (isSqliteError(error) ? error.errcode & 0xff : -1) {
     case 5: // BUSY
     case 6: // LOCKED
-      return new CroftError('unavailable', `${doing}: another program holds it`, { ...cause, hint: 'Close the program that has the file open.' });
+      return new CroftError('unavailable', `${doing}: another program holds it`, {
+        ...cause,
+        hint: 'Close the program that has the file open.',
+      });
     case 13: // FULL
-      return new CroftError('exhausted', `${doing}: the disk is full`, { ...cause, hint: 'Free some space; nothing of this change was stored.' });
+      return new CroftError('exhausted', `${doing}: the disk is full`, {
+        ...cause,
+        hint: 'Free some space; nothing of this change was stored.',
+      });
     case 19: // CONSTRAINT
       return new CroftError('conflict', `${doing}: ${text}`, cause);
     case 11: // CORRUPT
     case 26: // NOTADB
-      return new CroftError('unavailable', `${doing}: the file is damaged or no database`, { ...cause, hint: 'Restore it from a backup, or move it away to start empty.' });
+      return new CroftError('unavailable', `${doing}: the file is damaged or no database`, {
+        ...cause,
+        hint: 'Restore it from a backup, or move it away to start empty.',
+      });
     case -1: // not SQLite's: the file could not be made
     case 8: // READONLY
     case 10: // IOERR
     case 14: // CANTOPEN
-      return new CroftError('unavailable', `${doing}: ${text}`, { ...cause, hint: 'Check that the directory exists and may be written, and the health of the disk.' });
+      return new CroftError('unavailable', `${doing}: ${text}`, {
+        ...cause,
+        hint: 'Check that the directory exists and may be written, and the health of the disk.',
+      });
     default:
       return new CroftError('internal', `${doing}: ${text}`, cause);
   }

@@ -47,7 +47,10 @@ for (const durability of ['power', 'kill'] as const) {
     await using database = await openTable(path, durability);
     const rows = await database.read((sql) => sql.all<{ id: number }>('SELECT id FROM things'));
     const stored = new Set(rows.map(({ id }) => id));
-    assert.deepEqual(reported.filter((id) => !stored.has(id)), []);
+    assert.deepEqual(
+      reported.filter((id) => !stored.has(id)),
+      [],
+    );
   });
 }
 
@@ -59,7 +62,10 @@ test('a write or read whose durability cannot be confirmed fails, and so does ev
   const insert = () => database.write((sql) => sql.run('INSERT INTO things (filler) VALUES (1)'));
   await assert.rejects(insert(), (error) => isCode(error, 'unavailable') && error.hint !== undefined);
   await assert.rejects(insert(), (error) => isCode(error, 'unavailable'));
-  await assert.rejects(database.read((sql) => sql.all('SELECT * FROM things')), (error) => isCode(error, 'unavailable'));
+  await assert.rejects(
+    database.read((sql) => sql.all('SELECT * FROM things')),
+    (error) => isCode(error, 'unavailable'),
+  );
 });
 
 test('the write-ahead log stays short under load, and nothing is lost by its checkpoints', async () => {
@@ -105,7 +111,10 @@ test('a file that is no database, and a directory that is missing, are reported 
   await using place = freshFile();
   const path = pathOf(place.url);
   writeFileSync(path, 'this is a diary, not a database\n'.repeat(100));
-  await assert.rejects(openSqlite(path, { durability: 'kill', log }), (error) => isCode(error, 'unavailable') && /no database/.test(error.message) && error.hint !== undefined);
+  await assert.rejects(
+    openSqlite(path, { durability: 'kill', log }),
+    (error) => isCode(error, 'unavailable') && /no database/.test(error.message) && error.hint !== undefined,
+  );
   const missing = openSqlite(`${path}.d/croft.db`, { durability: 'kill', log });
   await assert.rejects(missing, (error) => isCode(error, 'unavailable') && error.hint !== undefined);
   mkdirSync(`${path}.d`);
@@ -124,7 +133,10 @@ test('another program that holds the file is waited for, then named as the cause
     await leave.promise;
   });
   await entered.promise;
-  await assert.rejects(openSqlite(pathOf(place.url), { durability: 'kill', log }), (error) => isCode(error, 'unavailable') && /another program/.test(error.message));
+  await assert.rejects(
+    openSqlite(pathOf(place.url), { durability: 'kill', log }),
+    (error) => isCode(error, 'unavailable') && /another program/.test(error.message),
+  );
   leave.resolve();
   await holding;
 });

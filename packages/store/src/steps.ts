@@ -36,7 +36,11 @@ export async function stepsOf(sql: Sql, { build, number }: AttemptRef): Promise<
 }
 
 /** Replaces the state of one step. @throws CroftError `not-found` */
-export async function saveStepState(sql: Sql, { build, number, index }: AttemptRef & { readonly index: number }, state: StepState): Promise<void> {
+export async function saveStepState(
+  sql: Sql,
+  { build, number, index }: AttemptRef & { readonly index: number },
+  state: StepState,
+): Promise<void> {
   const text = `UPDATE steps SET state = ?, started_at = ?, ended_at = ?, log_from = ?, log_to = ?, exit_json = ?
     WHERE build = ? AND attempt = ? AND idx = ?`;
   const started = state.kind === 'pending' ? [null, null] : [state.startedAt, state.logFrom];

@@ -31,7 +31,15 @@ async function start(): Promise<ChildProcess> {
   const bin = join(readable(native), 'bin');
   const data = join(directory, 'data');
   if (superuser) chownSync(directory, nobody, nobody);
-  const options = ['--username=croft', '--auth=trust', '--encoding=UTF8', '--locale=C', '--locale-provider=icu', '--icu-locale=en-US', '--no-sync'];
+  const options = [
+    '--username=croft',
+    '--auth=trust',
+    '--encoding=UTF8',
+    '--locale=C',
+    '--locale-provider=icu',
+    '--icu-locale=en-US',
+    '--no-sync',
+  ];
   await promisify(execFile)(join(bin, 'initdb'), [`--pgdata=${data}`, ...options], { ...asWhom, cwd: directory });
   const volatile = { fsync: 'off', full_page_writes: 'off', shared_buffers: '32MB' };
   const settings = { listen_addresses: '', unix_socket_directories: directory, deadlock_timeout: '50ms', ...volatile };

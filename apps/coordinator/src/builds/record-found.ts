@@ -14,7 +14,7 @@ export function createWorkRecords(db: Database, clock: Clock): WorkRecords {
         await upsertRepo(sql, { name: repo, url });
         await recordFetch(sql, repo, { at, heads, defaultBranch });
         for (const { branch } of await knownBranches(sql, repo)) if (!(branch in heads)) await deleteBranch(sql, repo, branch);
-        for (const { branch, position, commits } of branches) await recordBranch(sql, repo, branch, { position, commits });
+        for (const tip of branches) await recordBranch(sql, repo, tip);
         const queued: string[] = [];
         for (const build of builds) if (await insertBuild(sql, { ...build, createdAt: at })) queued.push(build.id);
         return queued;
