@@ -10,7 +10,12 @@ import { CroftError, asCroftError, systemCode } from '@croft/runtime/errors';
 import { cutSegments, segmentPath, surveySegments, type Extent } from './segment-files.ts';
 
 const defaultSegmentBytes = 16 * 1024 * 1024;
-const readBytes = 128 * 1024;
+const readBytes = 256 * 1024;
+
+export interface ReadOptions {
+  /** Each piece is good only until the next one is asked for: a large log is then read without making garbage. */
+  readonly reuseBuffer?: boolean | undefined;
+}
 
 export interface SegmentLog extends AsyncDisposable {
   /** Offset of the first byte still kept. */
@@ -30,9 +35,9 @@ export interface SegmentLog extends AsyncDisposable {
   /** Deletes the segments that lie wholly below `offset`; never more than that. */
   dropBefore(offset: number): Promise<void>;
   /** The bytes that are there when the first one is asked for. @throws CroftError `not-found` below `from` */
-  read(range: { from: number; to?: number | undefined }): AsyncGenerator<Buffer>;
+  read(range: { from: number; to?: number | undefined } & ReadOptions): AsyncGenerator<Buffer>;
   /** The same, going on with what is appended until `finish` was called; an abort ends it with the signal's reason. */
-  follow(from: number, waits: Waits): AsyncGenerator<Buffer>;
+  follow(from: number, waits: Waits & ReadOptions): AsyncGenerator<Buffer>;
   /** Nothing will be appended any more: lets followers end. Not remembered on disk. */
   finish(): void;
 }
@@ -126,14 +131,14 @@ class SegmentFiles implements SegmentLog {
     });
   }
 
-  async *read({ from, to = Infinity }: { from: number; to?: number | undefined }): AsyncGenerator<Buffer> {
-    await using cursor = this.#cursor(from);
+  async *read({ from, to = Infinity, reuseBuffer }: { from: number; to?: number | undefined } & ReadOptions): AsyncGenerator<Buffer> {
+    await using cursor = this.#cursor(from, reuseBuffer);
     const end = Math.min(to, this.#length);
     while (cursor.at < end) yield await cursor.next(end);
   }
 
-  async *follow(from: number, { signal }: Waits): AsyncGenerator<Buffer> {
-    await using cursor = this.#cursor(from);
+  async *follow(from: number, { signal, reuseBuffer }: Waits & ReadOptions): AsyncGenerator<Buffer> {
+    await using cursor = this.#cursor(from, reuseBuffer);
     for (;;) {
       signal?.throwIfAborted();
       if (cursor.at > this.#length) throw new CroftError('conflict', `follow the log: it was cut before byte ${cursor.at}`);
@@ -200,9 +205,9 @@ class SegmentFiles implements SegmentLog {
     for (const start of [...this.#unsynced]) if (start > first) this.#unsynced.delete(start);
   }
 
-  #cursor(from: number): Cursor {
+  #cursor(from: number, reuseBuffer = false): Cursor {
     if (from > this.#length) throw new CroftError('invalid', `read the log from byte ${from}: it ends at ${this.#length}`);
-    return new Cursor(from, this.#segmentBytes, (start) => this.#openToRead(start));
+    return new Cursor(from, this.#segmentBytes, { reuseBuffer, open: (start) => this.#openToRead(start) });
   }
 
   async #openToRead(start: number): Promise<FileHandle> {
@@ -243,19 +248,21 @@ class Cursor implements AsyncDisposable {
   at: number;
   readonly #segmentBytes: number;
   readonly #open: (start: number) => Promise<FileHandle>;
+  readonly #buffer: Buffer | undefined;
   #held: { readonly start: number; readonly file: FileHandle } | undefined;
 
-  constructor(at: number, segmentBytes: number, openFile: (start: number) => Promise<FileHandle>) {
+  constructor(at: number, segmentBytes: number, { reuseBuffer, open: openFile }: { reuseBuffer: boolean; open: (start: number) => Promise<FileHandle> }) {
     this.at = at;
     this.#segmentBytes = segmentBytes;
     this.#open = openFile;
+    this.#buffer = reuseBuffer ? Buffer.allocUnsafeSlow(readBytes) : undefined;
   }
 
   async next(end: number): Promise<Buffer> {
     const within = this.at % this.#segmentBytes;
     const file = await this.#fileAt(this.at - within);
     const wanted = Math.min(end - this.at, readBytes, this.#segmentBytes - within);
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, within);
+    const { bytesRead, buffer } = await file.read(this.#buffer ?? Buffer.allocUnsafeSlow(wanted), 0, wanted, within);
     if (bytesRead === 0) throw new CroftError('internal', `read the log at byte ${this.at}: its file is shorter than it was`);
     this.at += bytesRead;
     return buffer.subarray(0, bytesRead);

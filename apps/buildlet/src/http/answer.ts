@@ -1,5 +1,4 @@
 /** What a handler answers, and how failures look: text on Go's endpoints, JSON on ours. buildlet.md 1.1. */
-import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { ErrorBody } from '@croft/protocol/runs';
 import { httpStatus } from '@croft/protocol/status-codes';
@@ -11,7 +10,7 @@ export type Answer =
       readonly kind: 'stream';
       /** Known length; without one the end of the body says that it is complete. */
       readonly length?: number;
-      /** Called when the head is sent. If it throws, the body is cut. */
+      /** Called when the head is sent. If it throws, the body is cut. The next piece is asked for when one was written. */
       readonly pieces: () => AsyncIterable<Buffer>;
     };
 
@@ -60,10 +59,23 @@ export async function sendAnswer(answer: Answer, response: ServerResponse, { sig
   response.flushHeaders();
   try {
     for await (const piece of answer.pieces()) {
-      if (!response.write(piece)) await once(response, 'drain', { signal });
+      await written(response, piece, signal);
     }
     response.end();
   } catch {
     response.destroy(); // cut: a short body must never look complete
   }
+}
+
+/** Resolves when the system has taken the bytes, so that their buffer is free again. */
+function written(response: ServerResponse, piece: Buffer, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    response.write(piece, (error) => {
+      signal.removeEventListener('abort', onAbort);
+      if (error) reject(error);
+      else resolve();
+    });
+  });
 }

@@ -2,12 +2,12 @@
  * Moves what a command writes from its pipe into its spool. It stops reading while too much is unacknowledged or the disk is
  * low, so that the command waits in its write; nothing is dropped but what exceeds the run's output limit.
  */
-import type { Readable } from 'node:stream';
 import type { Clock } from '@croft/runtime/clock';
-import { CroftError, isCode } from '@croft/runtime/errors';
+import { isCode } from '@croft/runtime/errors';
 import { createBell } from '@croft/runtime/tasks';
 import type { SegmentLog } from '@croft/streams/segment-log';
 import type { Disk } from '../state/disk.ts';
+import { pumpPipe } from './pump.ts';
 
 const retryMs = 500;
 const quietMs = 2_000;
@@ -30,7 +30,8 @@ export interface Drain {
 }
 
 export interface DrainParts {
-  readonly pipe: Readable;
+  /** The read end of the pipe, which the drain takes over. */
+  readonly readFd: number;
   readonly spool: SegmentLog;
   readonly limits: DrainLimits;
   readonly acked: () => number;
@@ -42,22 +43,22 @@ export interface DrainParts {
 }
 
 export function startDrain(parts: DrainParts): Drain {
-  const { pipe, spool, limits, acked, onOverLimit, disk, clock, signal } = parts;
+  const { readFd, spool, limits, acked, onOverLimit, disk, clock, signal } = parts;
   const room = createBell();
   let treeIsDead = false;
-  let abandoned = false;
+  let over = false;
   let waiting = false;
 
   const mayStore = async (): Promise<void> => {
     while (!treeIsDead && spool.length - acked() > limits.spoolLimitBytes) await room.wait({ signal });
     while (!treeIsDead && (await disk.check()).low) await clock.sleep(retryMs, { signal });
   };
-  const store = async (chunk: Buffer): Promise<void> => {
+  const store = async (piece: Buffer): Promise<void> => {
     waiting = true;
     for (;;) {
       await mayStore();
       try {
-        await spool.append(chunk);
+        await spool.append(piece);
         break;
       } catch (error) {
         if (!isCode(error, 'exhausted')) throw error;
@@ -66,21 +67,14 @@ export function startDrain(parts: DrainParts): Drain {
     }
     waiting = false;
   };
-  const drainAll = async (): Promise<void> => {
-    let over = false;
-    try {
-      for await (const chunk of pipe as AsyncIterable<Buffer>) {
-        if (over) continue; // read on, so that nobody waits in a write; the tree is being killed
-        const left = limits.outputLimitBytes - spool.length;
-        await store(chunk.length > left ? chunk.subarray(0, left) : chunk);
-        over = chunk.length > left;
-        if (over) onOverLimit();
-      }
-    } catch (error) {
-      if (!abandoned) throw error;
-    }
-  };
-  const done = drainAll();
+  const pump = pumpPipe(readFd, async (piece) => {
+    if (over) return; // read on, so that nobody waits in a write; the tree is being killed
+    const left = limits.outputLimitBytes - spool.length;
+    await store(piece.subarray(0, left));
+    over = piece.length > left;
+    if (over) onOverLimit();
+  });
+  const { done } = pump;
   done.catch(() => {}); // awaited by whoever ends the run
 
   return {
@@ -93,8 +87,7 @@ export function startDrain(parts: DrainParts): Drain {
       const watch = async (): Promise<void> => {
         do await clock.sleep(quietMs, { signal: drained.signal });
         while (waiting);
-        abandoned = true;
-        pipe.destroy(new CroftError('timeout', 'a process that is not in the tree any more holds the output open'));
+        pump.stop();
       };
       const watching = watch().catch(() => {}); // ended by the line below
       await done.finally(() => drained.abort());

@@ -6,21 +6,18 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, openSync } from 'node:fs';
 import { mkdir, rm, unlink } from 'node:fs/promises';
-import { Socket, type SocketConstructorOpts } from 'node:net';
 import { join } from 'node:path';
-import type { Readable } from 'node:stream';
 import { CroftError } from '@croft/runtime/errors';
 
 const stockSize = 16;
 const refillAt = 4;
-const readAheadBytes = 1024 * 1024;
 
 /** A pipe that no name leads to any more. Disposing closes the ends that were not handed on. */
 export interface Pipe extends Disposable {
   /** For the command, as its descriptors 1 and 2. Ours must be closed once the command has its own, or the pipe never ends. */
   readonly writeFd: number;
-  /** What was written; ends when the last writer is gone. The stream owns the read end from here on. Call once. */
-  open(): Readable;
+  /** The read end, for whoever takes it over. Call once. */
+  takeReadEnd(): number;
 }
 
 export interface PipeStock extends AsyncDisposable {
@@ -72,16 +69,16 @@ async function openPipe(path: string): Promise<Pipe> {
   const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const writeFd = openSync(path, constants.O_WRONLY);
   await unlink(path);
-  let opened = false;
+  let taken = false;
   return {
     writeFd,
-    open() {
-      opened = true;
-      return new Socket({ fd: readFd, readable: true, writable: false, highWaterMark: readAheadBytes } as SocketConstructorOpts);
+    takeReadEnd() {
+      taken = true;
+      return readFd;
     },
     [Symbol.dispose]() {
       closeSync(writeFd);
-      if (!opened) closeSync(readFd);
+      if (!taken) closeSync(readFd);
     },
   };
 }

@@ -96,8 +96,8 @@ async function output(id: string, { query, signal }: Call, { runs }: RunRouteDep
   const to = spool.length;
   if (from > to) return refusal(416, { code: 'invalid', message: `run ${id} has written ${to} bytes, not ${from}` });
   if (from < spool.from) return refusal(410, { code: 'not-found', message: `output of run ${id} below byte ${spool.from} was acknowledged and dropped` });
-  if (query.get('follow') === '1') return { kind: 'stream', pieces: () => spool.follow(from, { signal }) };
-  return { kind: 'stream', length: to - from, pieces: () => spool.read({ from, to }) };
+  if (query.get('follow') === '1') return { kind: 'stream', pieces: () => spool.follow(from, { signal, reuseBuffer: true }) };
+  return { kind: 'stream', length: to - from, pieces: () => spool.read({ from, to, reuseBuffer: true }) };
 }
 
 async function acknowledge(id: string, call: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {

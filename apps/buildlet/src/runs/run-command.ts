@@ -4,7 +4,6 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
 import { anySignal, type Clock } from '@croft/runtime/clock';
 import { errorText, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
@@ -42,7 +41,7 @@ interface Started {
   readonly kind: 'started';
   readonly child: ChildProcess & { readonly pid: number };
   readonly exited: Promise<Exited>;
-  readonly pipe: Readable;
+  readonly readFd: number;
 }
 
 /**
@@ -69,11 +68,11 @@ async function tryStart(intent: Intent, cwd: string, deps: CommandDeps, signal: 
   using pipe = await deps.pipes.take();
   signal.throwIfAborted();
   const start = await launched(command, deps.trees.spawnInside(tree, () => spawnCommand(command, pipe.writeFd)));
-  return start.kind === 'started' ? { ...start, pipe: pipe.open() } : start;
+  return start.kind === 'started' ? { ...start, readFd: pipe.takeReadEnd() } : start;
 }
 
 /** Watches over a living command. The run is returned at once; its end comes later. */
-function supervise(id: string, intent: Intent, spool: SegmentLog, { child, exited, pipe }: Started, deps: CommandDeps): ManagedRun {
+function supervise(id: string, intent: Intent, spool: SegmentLog, { child, exited, readFd }: Started, deps: CommandDeps): ManagedRun {
   const { spec, startedAt, tree } = intent;
   let cause: KillCause | undefined;
   let hasExited = false;
@@ -96,7 +95,7 @@ function supervise(id: string, intent: Intent, spool: SegmentLog, { child, exite
   );
   const limits = { outputLimitBytes: spec.outputLimitBytes, spoolLimitBytes: deps.spoolLimitBytes };
   const { disk, clock, tasks } = deps;
-  const drain = startDrain({ pipe, spool, limits, acked: () => run.acked, onOverLimit: exceed, disk, clock, signal: tasks.signal });
+  const drain = startDrain({ readFd, spool, limits, acked: () => run.acked, onOverLimit: exceed, disk, clock, signal: tasks.signal });
 
   const timer = new AbortController();
   tasks.start('limit the time of a run', async ({ signal }) => {

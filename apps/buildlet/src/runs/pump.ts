@@ -1,0 +1,67 @@
+/**
+ * Reads a pipe into a ring and hands it on in pieces as large as they have become while the last piece was being stored. Without
+ * the ring each 64 KiB of a pipe would be an allocation, a copy and a write of its own.
+ */
+import { Socket, type SocketConstructorOpts } from 'node:net';
+
+const ringBytes = 512 * 1024;
+
+export interface Pump {
+  /** Resolves when the pipe has ended and everything was stored; rejects with what `store` threw. */
+  readonly done: Promise<void>;
+  /** Stops reading although somebody still holds the pipe; what was read is stored. */
+  stop(): void;
+}
+
+/**
+ * Takes over the descriptor. `store` is called with one piece at a time, which is its own only until its promise resolves; while
+ * the ring is full nothing is read and writers wait.
+ */
+export function pumpPipe(readFd: number, store: (piece: Buffer) => Promise<void>): Pump {
+  const ring = Buffer.allocUnsafeSlow(ringBytes);
+  const done = Promise.withResolvers<void>();
+  let head = 0; // of what is held
+  let held = 0;
+  let storing = 0;
+  let closed = false;
+
+  /** Where the next bytes go. When the ring is full nothing is read until the piece being stored has made room: there. */
+  const target = (): Buffer => {
+    const tail = (head + held) % ringBytes;
+    if (held === ringBytes) return ring.subarray(tail, tail + storing);
+    return ring.subarray(tail, tail < head ? head : ringBytes);
+  };
+  const advance = (): void => {
+    if (storing > 0) return;
+    if (held === 0) {
+      if (closed) done.resolve();
+      return;
+    }
+    storing = Math.min(held, ringBytes - head);
+    store(ring.subarray(head, head + storing)).then(() => {
+      head = (head + storing) % ringBytes;
+      held -= storing;
+      storing = 0;
+      advance();
+      socket.resume();
+    }, fail);
+  };
+  const fail = (error: unknown): void => {
+    done.reject(error);
+    socket.destroy();
+  };
+  const onRead = (bytes: number): boolean => {
+    held += bytes;
+    advance();
+    return held < ringBytes;
+  };
+  const options: SocketConstructorOpts = { fd: readFd, readable: true, writable: false, onread: { buffer: target, callback: onRead } };
+  const socket = new Socket(options);
+  socket.on('error', fail);
+  socket.on('close', () => {
+    closed = true;
+    advance();
+  });
+  socket.resume();
+  return { done: done.promise, stop: () => void socket.destroy() };
+}
