@@ -155,7 +155,13 @@ export const farmSchema = z.object({
   queue: z.array(buildSummarySchema),
   queueLength: z.number().int(),
   repos: z.array(
-    z.object({ name: z.string(), url: z.string(), defaultBranch: z.string().optional(), lastFetchAt: at.optional(), error: z.string().optional() }),
+    z.object({
+      name: z.string(),
+      url: z.string(),
+      defaultBranch: z.string().optional(),
+      lastFetchAt: at.optional(),
+      error: z.string().optional(),
+    }),
   ),
 });
 export type Farm = z.infer<typeof farmSchema>;
@@ -166,7 +172,11 @@ export const tokenRequestSchema = z.strictObject({
   name: z.string().trim().min(1).max(100),
   role: z.enum(roleNames),
   /** At most a year. */
-  expiresInMs: z.number().int().positive().max(366 * 24 * 3_600_000),
+  expiresInMs: z
+    .number()
+    .int()
+    .positive()
+    .max(366 * 24 * 3_600_000),
   /** Further restriction to repositories; empty means all. */
   repos: z.array(z.string()).default([]),
 });

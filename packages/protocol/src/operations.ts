@@ -120,7 +120,14 @@ export const operations = {
     answer: 'text/event-stream',
     errors: [],
   },
-  'token.list': { method: 'GET', path: '/api/v1/tokens', does: 'All tokens, without their secrets.', role: 'admin', answer: tokenListSchema, errors: [] },
+  'token.list': {
+    method: 'GET',
+    path: '/api/v1/tokens',
+    does: 'All tokens, without their secrets.',
+    role: 'admin',
+    answer: tokenListSchema,
+    errors: [],
+  },
   'token.create': {
     method: 'POST',
     path: '/api/v1/tokens',
@@ -191,7 +198,14 @@ export const operations = {
     answer: 'text/plain; charset=utf-8',
     errors: ['not-found'],
   },
-  'health.live': { method: 'GET', path: '/healthz', does: 'Answers while the process serves.', role: 'anyone', answer: 'text/plain; charset=utf-8', errors: [] },
+  'health.live': {
+    method: 'GET',
+    path: '/healthz',
+    does: 'Answers while the process serves.',
+    role: 'anyone',
+    answer: 'text/plain; charset=utf-8',
+    errors: [],
+  },
   'health.ready': {
     method: 'GET',
     path: '/readyz',
@@ -200,7 +214,14 @@ export const operations = {
     answer: z.object({ ready: z.boolean(), reasons: z.array(z.string()) }),
     errors: ['unavailable'],
   },
-  'metrics.get': { method: 'GET', path: '/metrics', does: 'Prometheus text.', role: 'viewer', answer: 'text/plain; version=0.0.4; charset=utf-8', errors: [] },
+  'metrics.get': {
+    method: 'GET',
+    path: '/metrics',
+    does: 'Prometheus text.',
+    role: 'viewer',
+    answer: 'text/plain; version=0.0.4; charset=utf-8',
+    errors: [],
+  },
 } as const satisfies Record<string, Operation>;
 
 export type OperationName = keyof typeof operations;
@@ -209,11 +230,19 @@ export type JsonOperationName = {
   [Name in OperationName]: (typeof operations)[Name]['answer'] extends z.ZodType ? Name : never;
 }[OperationName];
 
-export type AnswerOf<Name extends OperationName> = (typeof operations)[Name]['answer'] extends infer Schema extends z.ZodType ? z.output<Schema> : never;
-export type QueryOf<Name extends OperationName> = (typeof operations)[Name] extends { query: infer Schema extends z.ZodType } ? z.output<Schema> : undefined;
-export type BodyOf<Name extends OperationName> = (typeof operations)[Name] extends { body: infer Schema extends z.ZodType } ? z.output<Schema> : undefined;
+export type AnswerOf<Name extends OperationName> = (typeof operations)[Name]['answer'] extends infer Schema extends z.ZodType
+  ? z.output<Schema>
+  : never;
+export type QueryOf<Name extends OperationName> = (typeof operations)[Name] extends { query: infer Schema extends z.ZodType }
+  ? z.output<Schema>
+  : undefined;
+export type BodyOf<Name extends OperationName> = (typeof operations)[Name] extends { body: infer Schema extends z.ZodType }
+  ? z.output<Schema>
+  : undefined;
 /** What a caller may leave out is optional here. */
-export type BodyInputOf<Name extends OperationName> = (typeof operations)[Name] extends { body: infer Schema extends z.ZodType } ? z.input<Schema> : undefined;
+export type BodyInputOf<Name extends OperationName> = (typeof operations)[Name] extends { body: infer Schema extends z.ZodType }
+  ? z.input<Schema>
+  : undefined;
 
 export const pathParameters = {
   build: { pattern: '^B[0-9a-f]{16}$', description: 'id of a build' },

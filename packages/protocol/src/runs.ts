@@ -13,10 +13,16 @@ export const exitSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('lost'), reason: z.string() }),
 ]);
 
+/** What the kernel takes as an argument or a variable: at most 128 KiB, and no NUL. */
+const textSchema = z
+  .string()
+  .max(131_072)
+  .refine((text) => !text.includes('\0'), 'holds a NUL');
+
 export const runSpecSchema = z.strictObject({
-  argv: z.array(z.string().max(131_072).refine((text) => !text.includes('\0'), 'holds a NUL')).min(1).max(4096),
-  dir: z.string().min(1).max(4096),
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(131_072)),
+  argv: z.array(textSchema).min(1).max(4096),
+  dir: textSchema.min(1).max(4096),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), textSchema),
   limitMs: z.number().int().positive(),
   outputLimitBytes: z.number().int().positive(),
 });
@@ -26,7 +32,14 @@ const outputSchema = z.object({ length: z.number().int().nonnegative(), from: z.
 
 export const runSchema = z.discriminatedUnion('state', [
   z.object({ id: z.string(), state: z.literal('running'), startedAt: z.number(), output: outputSchema }),
-  z.object({ id: z.string(), state: z.literal('ended'), startedAt: z.number(), endedAt: z.number(), output: outputSchema, exit: exitSchema }),
+  z.object({
+    id: z.string(),
+    state: z.literal('ended'),
+    startedAt: z.number(),
+    endedAt: z.number(),
+    output: outputSchema,
+    exit: exitSchema,
+  }),
 ]);
 export type Run = z.infer<typeof runSchema>;
 

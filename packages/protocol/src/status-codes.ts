@@ -23,6 +23,8 @@ export function httpStatus(code: ErrorCode): number {
 /** The code for an answer that carries no JSON body of ours. */
 export function codeOfStatus(status: number): ErrorCode {
   if (status === 410) return 'not-found';
+  if (status === 408) return 'timeout';
+  if (status === 501) return 'invalid';
   if (status === 413 || status === 507) return 'exhausted';
   const found = (Object.entries(statusOf) as [ErrorCode, number][]).find(([, value]) => value === status);
   return found?.[0] ?? (status >= 500 ? 'unavailable' : 'invalid');
