@@ -1,0 +1,192 @@
+/** A real farm for end-to-end tests: its programs as child processes over a fresh data directory, killed and started again at will. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { ConfigInput } from '@croft-apps/coordinator/config';
+import { MINUTE, SECOND, systemClock } from '@croft/runtime/clock';
+import { errorText } from '@croft/runtime/errors';
+import { killAll, processesOf } from './testing-processes.ts';
+
+export interface FarmOptions {
+  /** Path of the repository that `npm start -- --repo` farms. */
+  readonly repo?: string | undefined;
+  /** Further options of that program. */
+  readonly args?: readonly string[] | undefined;
+  /** Starts the coordinator with this configuration instead; the data directory and a free port are filled in. */
+  readonly config?: Partial<ConfigInput> | undefined;
+  /** Where it keeps everything instead of a fresh directory; not removed at the end. */
+  readonly dataDir?: string | undefined;
+  /** Added to the environment; undefined takes a name away. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+}
+
+export interface Waiting {
+  readonly deadlineMs?: number | undefined;
+}
+
+export interface TestFarm extends AsyncDisposable {
+  /** The same after a restart. */
+  readonly url: string;
+  /** Of the program last started; it leads a process group of its own, as under a terminal. */
+  readonly pid: number;
+  readonly dataDir: string;
+  /** JSON of one request to `path`. @throws Error with status and body when it is refused */
+  api<T>(method: string, path: string, body?: unknown): Promise<T>;
+  /** Asks until the answer is neither false nor undefined; a farm that is down for the moment has not answered yet. */
+  waitFor<T>(what: string, probe: () => T | Promise<T>, waiting?: Waiting): Promise<NonNullable<Exclude<T, false>>>;
+  /** Kills the coordinator alone and waits until it is gone. */
+  kill9(): Promise<void>;
+  /** Sends the signal and waits until the program is gone; its exit code, or the signal that killed it. */
+  stop(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+  /** The same program over the same data and port, once more. */
+  restart(): Promise<void>;
+  /** What every program started so far has written, both streams. */
+  output(): string;
+}
+
+const farmMain = fileURLToPath(new URL('./main.ts', import.meta.url));
+const coordinatorMain = fileURLToPath(new URL('../../apps/coordinator/src/main.ts', import.meta.url));
+const startMs = 30 * SECOND;
+const endMs = 30 * SECOND;
+const pauseMs = 20;
+
+/**
+ * Resolves when it serves. Disposal ends a farm that runs as Ctrl-C does.
+ * @throws Error when anything of it is left then; whatever was left is killed and removed first
+ */
+export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'croft-farm-')));
+  const program = createProgram(options, dataDir);
+  const guard = (): void => killAll(processesOf(dataDir));
+  process.once('exit', guard);
+  const end = async (): Promise<void> => {
+    const ran = program.running();
+    if (ran) await program.stop('SIGINT').catch(() => undefined);
+    const left = processesOf(dataDir);
+    killAll(left);
+    process.removeListener('exit', guard);
+    if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
+    if (ran && left.length > 0) throw new Error(`the farm left processes: ${JSON.stringify(left)}\n${program.output()}`);
+  };
+  try {
+    await program.start();
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  return {
+    get url() {
+      return program.url();
+    },
+    get pid() {
+      return program.pid();
+    },
+    dataDir,
+    api: (method, path, body) => askJson(method, new URL(path, program.url()), body),
+    waitFor: (what, probe, { deadlineMs = MINUTE } = {}) => until(what, probe, { deadlineMs, output: program.output }),
+    async kill9() {
+      await program.stop('SIGKILL');
+    },
+    stop: program.stop,
+    restart: program.start,
+    output: program.output,
+    [Symbol.asyncDispose]: end,
+  };
+}
+
+interface Program {
+  start(): Promise<void>;
+  stop(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+  running(): boolean;
+  url(): string;
+  pid(): number;
+  output(): string;
+}
+
+function createProgram(options: FarmOptions, dataDir: string): Program {
+  let child: ChildProcess | undefined;
+  let url = '';
+  let output = '';
+  const must = (): ChildProcess => child ?? fail('the farm was not started');
+  return {
+    async start() {
+      const started = (child = await launch(options, dataDir, url));
+      const from = output.length;
+      const { promise: serving, resolve } = Promise.withResolvers<string>();
+      const onText = (text: string): void => {
+        output += text;
+        const [, address] = /^ *(https?:\/\/[^\s/]+:\d+)\/?(?: |$)/m.exec(output.slice(from)) ?? [];
+        if (address !== undefined) resolve(address);
+      };
+      started.stdout?.setEncoding('utf8').on('data', onText);
+      started.stderr?.setEncoding('utf8').on('data', onText);
+      const ended = exitOf(started, startMs).then((exit) => fail(`the farm ended (${exit}) before it served: ${output.slice(from)}`));
+      url = await Promise.race([serving, ended]);
+      ended.catch(() => undefined);
+    },
+    async stop(signal) {
+      must().kill(signal);
+      return exitOf(must(), endMs);
+    },
+    running: () => child !== undefined && !isGone(child),
+    url: () => url,
+    pid: () => must().pid ?? 0,
+    output: () => output,
+  };
+}
+
+async function launch({ repo, args = [], config, env }: FarmOptions, dataDir: string, url: string): Promise<ChildProcess> {
+  const port = url === '' ? 0 : Number(new URL(url).port);
+  const own = repo === undefined ? [] : ['--repo', repo];
+  let command = [farmMain, ...own, '--data-dir', dataDir, '--port', String(port), ...args];
+  if (config) {
+    const file = join(dataDir, 'config.json');
+    await writeFile(file, JSON.stringify({ dataDir, port, ...config }));
+    command = [coordinatorMain, '--config', file];
+  }
+  const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
+  return spawn(process.execPath, command, { env: { ...inherited, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+async function askJson<T>(method: string, url: URL, body: unknown): Promise<T> {
+  const sent = body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+  const response = await fetch(url, { method, ...sent, signal: systemClock.deadline(30 * SECOND) });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${url.pathname} was refused with ${response.status}: ${text}`);
+  return JSON.parse(text) as T;
+}
+
+async function until<T>(
+  what: string,
+  probe: () => T | Promise<T>,
+  { deadlineMs, output }: { deadlineMs: number; output: () => string },
+): Promise<NonNullable<Exclude<T, false>>> {
+  const deadline = systemClock.deadline(deadlineMs);
+  for (;;) {
+    let last: unknown;
+    try {
+      const found = await probe();
+      if (found !== undefined && found !== null && found !== false) return found as NonNullable<Exclude<T, false>>;
+    } catch (error) {
+      last = error;
+    }
+    if (deadline.aborted) throw new Error(`waited ${deadlineMs} ms for ${what}; ${last ? errorText(last) : ''}\n${output().slice(-4_000)}`);
+    await systemClock.sleep(pauseMs);
+  }
+}
+
+function isGone(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
+async function exitOf(child: ChildProcess, withinMs: number): Promise<number | NodeJS.Signals> {
+  if (!isGone(child)) await once(child, 'exit', { signal: systemClock.deadline(withinMs) });
+  return child.exitCode ?? child.signalCode ?? 0;
+}
+
+function fail(why: string): never {
+  throw new Error(why);
+}
