@@ -3,7 +3,7 @@
  * Host and Origin, who it is, what that caller may see; every answer leaves with the same headers.
  */
 import { Hono } from 'hono';
-import { routePath as matchedRoute } from 'hono/route';
+import { matchedRoutes } from 'hono/route';
 import { operations } from '@croft/protocol/operations';
 import type { Clock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
@@ -68,7 +68,7 @@ async function measure(c: AppContext, next: Next, { clock, metrics }: AppDeps): 
   c.set('origin', new URL(c.req.url).origin);
   const startedAt = clock.monotonic();
   await next();
-  const route = c.res.status === 404 ? 'unknown' : matchedRoute(c, -1);
+  const route = matchedRoutes(c).findLast(({ path }) => path !== '/*')?.path ?? 'none';
   metrics.httpRequest({ method: c.req.method, route, status: c.res.status, seconds: (clock.monotonic() - startedAt) / 1_000 });
 }
 
