@@ -33,13 +33,17 @@ export interface AttemptLog {
   readonly sha1: string | undefined;
 }
 
-export interface Attempt extends Omit<NewAttempt, 'startedAt'> {
+/** An attempt without what it was planned to do. */
+export interface AttemptSummary extends Omit<NewAttempt, 'startedAt'> {
   readonly state: AttemptState;
+  readonly log: AttemptLog;
+}
+
+export interface Attempt extends AttemptSummary {
   /** Undefined until it was planned. */
   readonly job: Job | undefined;
   /** Why these steps. */
   readonly planReason: string | undefined;
-  readonly log: AttemptLog;
 }
 
 export async function insertAttempt(sql: Sql, { build, number, builder, startedAt, machine, lease, epoch }: NewAttempt): Promise<void> {
@@ -71,12 +75,12 @@ export async function attemptsOf(sql: Sql, build: BuildId): Promise<Attempt[]> {
 }
 
 /** The last attempt of each build that has one. */
-export async function lastAttempts(sql: Sql, builds: readonly BuildId[]): Promise<Map<BuildId, Attempt>> {
-  const found = new Map<BuildId, Attempt>();
+export async function lastAttempts(sql: Sql, builds: readonly BuildId[]): Promise<Map<BuildId, AttemptSummary>> {
+  const found = new Map<BuildId, AttemptSummary>();
   for (let from = 0; from < builds.length; from += chunk) {
     const part = builds.slice(from, from + chunk);
-    const text = `SELECT ${attemptColumns} FROM attempts WHERE build IN (${placeholders(part.length)}) ORDER BY build, number`;
-    for (const row of await sql.all<AttemptRow>(text, part)) found.set(row.build, toAttempt(row));
+    const text = `SELECT ${summaryColumns} FROM attempts WHERE build IN (${placeholders(part.length)}) ORDER BY build, number`;
+    for (const row of await sql.all<SummaryRow>(text, part)) found.set(row.build, toSummary(row));
   }
   return found;
 }
@@ -106,10 +110,11 @@ export async function medianDurationMs(sql: Sql, builder: BuilderName): Promise<
 
 const chunk = 200;
 
-export const attemptColumns = `build, number, builder, state, started_at, ended_at, end_json, machine, lease, epoch, job, plan_reason,
+const summaryColumns = `build, number, builder, state, started_at, ended_at, end_json, machine, lease, epoch,
   log_state, log_bytes, log_lines, log_sha1`;
+export const attemptColumns = `${summaryColumns}, job, plan_reason`;
 
-export interface AttemptRow {
+interface SummaryRow {
   readonly build: BuildId;
   readonly number: number;
   readonly builder: BuilderName;
@@ -120,15 +125,23 @@ export interface AttemptRow {
   readonly machine: MachineId;
   readonly lease: LeaseId;
   readonly epoch: number;
-  readonly job: string | null;
-  readonly plan_reason: string | null;
   readonly log_state: AttemptLog['state'];
   readonly log_bytes: number;
   readonly log_lines: number;
   readonly log_sha1: string | null;
 }
 
+export interface AttemptRow extends SummaryRow {
+  readonly job: string | null;
+  readonly plan_reason: string | null;
+}
+
 export function toAttempt(row: AttemptRow): Attempt {
+  const job = row.job === null ? undefined : (JSON.parse(row.job) as Job);
+  return { ...toSummary(row), job, planReason: row.plan_reason ?? undefined };
+}
+
+function toSummary(row: SummaryRow): AttemptSummary {
   return {
     build: row.build,
     number: row.number,
@@ -137,13 +150,11 @@ export function toAttempt(row: AttemptRow): Attempt {
     lease: row.lease,
     epoch: row.epoch,
     state: toState(row),
-    job: row.job === null ? undefined : (JSON.parse(row.job) as Job),
-    planReason: row.plan_reason ?? undefined,
     log: { state: row.log_state, bytes: row.log_bytes, lines: row.log_lines, sha1: row.log_sha1 ?? undefined },
   };
 }
 
-function toState({ state, started_at: startedAt, ended_at: endedAt, end_json: end }: AttemptRow): AttemptState {
+function toState({ state, started_at: startedAt, ended_at: endedAt, end_json: end }: SummaryRow): AttemptState {
   if (state === 'running') return { kind: 'running', startedAt };
   return { kind: 'ended', startedAt, endedAt: endedAt ?? startedAt, end: JSON.parse(end ?? 'null') as AttemptEnd };
 }

@@ -1,38 +1,32 @@
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isCode } from '@croft/runtime/errors';
 import { lockDataDirectory } from './data-lock.ts';
+import { moduleAddress, startProgram } from './test-program.ts';
 
 function freshDirectory(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), 'croft-lock-'));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-async function holdInAnotherProcess(directory: string): Promise<ChildProcess> {
-  const program = `
-    import { lockDataDirectory } from ${JSON.stringify(new URL('./data-lock.ts', import.meta.url).href)};
-    lockDataDirectory(${JSON.stringify(directory)});
-    process.stdout.write('held');
-    setInterval(() => {}, 1_000);`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(child.stdout, 'data');
-  return child;
-}
+const holder = (directory: string): string => `
+  import { lockDataDirectory } from ${moduleAddress('./data-lock.ts')};
+  lockDataDirectory(${JSON.stringify(directory)});
+  gc();
+  console.log('held');
+  setInterval(() => {}, 1_000);`;
 
 test('a directory that another process holds is refused, naming the process; kill -9 frees it', async () => {
   using place = freshDirectory();
-  const child = await holdInAnotherProcess(place.path);
+  await using program = await startProgram(holder(place.path));
   const named = (error: unknown): boolean =>
-    isCode(error, 'conflict') && error.message.includes(`process ${child.pid}`) && error.hint !== undefined;
+    isCode(error, 'conflict') && error.message.includes(`process ${program.pid}`) && error.hint !== undefined;
   assert.throws(() => lockDataDirectory(place.path), named);
   assert.throws(() => lockDataDirectory(place.path), named);
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+  await program.kill();
   using _lock = lockDataDirectory(place.path);
 });
 

@@ -7,6 +7,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { CroftError, errorText } from '@croft/runtime/errors';
 
+/** Keeps what is held from the garbage collector, which would give it back. */
+const held = new Set<DatabaseSync>();
+
 /**
  * Makes the directory if it is missing, for its owner only, and locks it until disposal.
  * @throws CroftError `conflict` when another process holds it, `unavailable` when it cannot be made or written
@@ -17,13 +20,14 @@ export function lockDataDirectory(directory: string): Disposable {
   try {
     lock.exec('PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
     writeFileSync(pidFile, `${process.pid}\n`);
+    held.add(lock);
   } catch (error) {
     lock.close();
     throw refusal(error, directory, pidFile);
   }
   return {
     [Symbol.dispose]() {
-      if (!lock.isOpen) return;
+      if (!held.delete(lock)) return;
       rmSync(pidFile, { force: true });
       lock.close();
     },

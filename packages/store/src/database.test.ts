@@ -36,6 +36,18 @@ eachDatabase('the port', (open, dialect) => {
     assert.equal(await count(database), 1);
   });
 
+  test('a transaction whose statement failed is not committed, even if the failure was caught', async () => {
+    await using database = await open();
+    await withTable(database);
+    const careless = database.write(async (sql) => {
+      await sql.run('INSERT INTO things (id) VALUES (1)');
+      await sql.run('INSERT INTO things (id) VALUES (0)').catch(() => undefined);
+      return 'done';
+    });
+    await assert.rejects(careless, (error) => isCode(error, 'conflict'));
+    assert.equal(await count(database), 1);
+  });
+
   test('a reader sees one snapshot, and nothing that is not committed', async () => {
     await using database = await open();
     await withTable(database);

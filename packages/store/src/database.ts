@@ -32,7 +32,7 @@ export interface Engine extends AsyncDisposable {
   /**
    * Runs `work` in one transaction, which is rolled back when `work` throws; resolves only when the change is durable. On
    * PostgreSQL `work` is called again after a deadlock, so it must have no effects but its statements. It may await nothing
-   * but `sql`: others wait behind it. Transactions do not nest.
+   * but `sql`: others wait behind it. Transactions do not nest, and a statement that failed fails its whole transaction.
    * @throws CroftError `unavailable` when the database is gone (a write may or may not have happened then), `exhausted` when the
    * disk is full or too many wait, `conflict` when a constraint refuses, `timeout`, `stopped` after disposal
    */

@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { test } from 'node:test';
 import { systemClock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { openDatabase, openEngine, type Engine } from './database.ts';
 import { migrate, migrations, type Migration } from './migrate.ts';
+import { moduleAddress, startProgram } from './test-program.ts';
 import { eachDatabase, onPostgres } from './testing.ts';
 
 const options = { clock: systemClock, log: silentLog };
-const at = (name: string): string => JSON.stringify(new URL(name, import.meta.url).href);
 
 const next: Migration = {
   version: migrations.length + 1,
@@ -32,28 +30,24 @@ const works = async (engine: Engine, statement: string): Promise<boolean> =>
 
 /** Opens the database in another process and kills it in the middle of the migration `next`, before its last statement. */
 async function killWhileMigrating(url: string): Promise<void> {
-  const program = `
-    import { openEngine } from ${at('./database.ts')};
-    import { migrate, migrations } from ${at('./migrate.ts')};
-    const log = { debug() {}, info() {}, warn() {}, error() {} };
+  await using program = await startProgram(`
+    import { openEngine } from ${moduleAddress('./database.ts')};
+    import { migrate, migrations } from ${moduleAddress('./migrate.ts')};
     const clock = { now: () => 1, sleep: async () => {} };
     const engine = await openEngine({ url: ${JSON.stringify(url)}, durability: 'power', log });
     const slow = {
       ...engine,
       write: (work) => engine.write((sql) => work({ ...sql, run: async (text, params) => {
         if (text.startsWith('DROP')) {
-          process.stdout.write('middle');
+          console.log('middle');
           await new Promise((resolve) => setTimeout(resolve, 60_000));
         }
         return await sql.run(text, params);
       } })),
     };
     const next = { version: ${next.version}, title: 'next', statements: () => ${JSON.stringify(next.statements({ text: 'TEXT', blob: 'BLOB' }))} };
-    await migrate(slow, { clock, log, to: [...migrations, next] });`;
-  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(child.stdout, 'data');
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+    await migrate(slow, { clock, log, to: [...migrations, next] });`);
+  await program.kill();
 }
 
 eachDatabase('migrations', (open) => {

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { test } from 'node:test';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { openDatabase, type Database } from './database.ts';
+import { moduleAddress, startProgram } from './test-program.ts';
 import { onPostgres } from './testing.ts';
 
 const open = async (url: string, lockName?: string): Promise<Database> =>
@@ -90,16 +89,12 @@ onPostgres('the lock', (openFresh) => {
 
   test('it is free as soon as its holder was killed', async () => {
     await using database = await openFresh();
-    const program = `
-      import { openDatabase } from ${JSON.stringify(new URL('./database.ts', import.meta.url).href)};
-      const log = { debug() {}, info() {}, warn() {}, error() {} };
+    await using program = await startProgram(`
+      import { openDatabase } from ${moduleAddress('./database.ts')};
       await openDatabase({ url: ${JSON.stringify(database.url)}, durability: 'kill', lockName: 'farm', log });
-      process.stdout.write('held');
-      setInterval(() => {}, 1_000);`;
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-    await once(child.stdout, 'data');
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+      console.log('held');
+      setInterval(() => {}, 1_000);`);
+    await program.kill();
     await using next = await open(database.url, 'farm');
     await readAgain(next);
   });

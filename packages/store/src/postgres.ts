@@ -9,12 +9,13 @@ import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { backoffMs, type Random } from '@croft/runtime/random';
 import pg from 'pg';
-import type { Engine, Sql, SqlValue, Work } from './database.ts';
+import type { Engine, SqlValue, Work } from './database.ts';
 import { createGate } from './gate.ts';
 import { refuseNesting } from './nesting.ts';
 import { lostConnection, mayRetry, postgresError } from './postgres-errors.ts';
 import { openPostgresLock } from './postgres-lock.ts';
-import { numberPlaceholders, storable } from './sql-text.ts';
+import { openSession, type Statements } from './session.ts';
+import { numberPlaceholders } from './sql-text.ts';
 
 const maxConnections = 10;
 const statementLimitMs = 30 * SECOND;
@@ -45,19 +46,20 @@ export async function openPostgres(url: string, { lockName, log, clock, random }
   const transaction = async <T>(begin: string, work: Work<T>): Promise<T> => {
     await lock?.assertHeld();
     const client = await connect(pool);
-    const sql = openSql(client, statement);
+    const session = openSession('postgres', openStatements(client, statement));
     let broken: Error | undefined;
     try {
-      await sql.run(begin);
-      const result = await work(sql);
-      await sql.run('COMMIT');
+      await client.query(begin);
+      const result = await work(session.sql);
+      session.assertWhole();
+      await client.query('COMMIT');
       return result;
     } catch (error) {
       if (lostConnection(error)) broken = error as Error;
       else await client.query('ROLLBACK').catch((failed: Error) => (broken = failed));
       throw error;
     } finally {
-      sql.end();
+      session.end();
       client.release(broken);
     }
   };
@@ -131,20 +133,13 @@ function statementNames(): Prepared {
   };
 }
 
-function openSql(client: pg.PoolClient, statement: Prepared): Sql & { end(): void } {
-  let open = true;
-  const query = async (text: string, params: readonly SqlValue[] = []): Promise<pg.QueryResult> => {
-    if (!open) throw new CroftError('internal', 'a statement came after the end of its transaction');
-    return await client.query({ ...statement(text), values: params.map(storable) });
-  };
+/** The statements of one connection. */
+function openStatements(client: pg.PoolClient, statement: Prepared): Statements {
+  const query = async (text: string, params: readonly SqlValue[]): Promise<pg.QueryResult> =>
+    await client.query({ ...statement(text), values: [...params] });
   return {
-    dialect: 'postgres',
-    forUpdate: ' FOR UPDATE',
-    all: async <Row>(text: string, params?: readonly SqlValue[]) => (await query(text, params)).rows as Row[],
-    get: async <Row>(text: string, params?: readonly SqlValue[]) => (await query(text, params)).rows[0] as Row | undefined,
+    all: async (text, params) => (await query(text, params)).rows,
+    get: async (text, params) => (await query(text, params)).rows[0],
     run: async (text, params) => (await query(text, params)).rowCount ?? 0,
-    end: () => {
-      open = false;
-    },
   };
 }

@@ -2,8 +2,8 @@
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { CroftError } from '@croft/runtime/errors';
-import type { Sql, SqlValue, Work } from './database.ts';
-import { storable } from './sql-text.ts';
+import type { Work } from './database.ts';
+import { openSession } from './session.ts';
 
 const maxStatements = 256;
 /** Only another program can hold a lock that we wait for; the event loop stands still meanwhile, ms. */
@@ -25,7 +25,9 @@ export function openConnection(path: string, use: 'read' | 'write'): SqliteConne
     closeSync(openSync(path, 'a', 0o600)); // it holds passwords of machines
     db = new DatabaseSync(path, { timeout: busyMs, enableForeignKeyConstraints: true });
     // Checkpoints belong to checkpoint.ts, the synchronisation of commits to wal-sync.ts.
-    db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY');
+    const mode = db.prepare('PRAGMA journal_mode = WAL').get();
+    if (mode?.['journal_mode'] !== 'wal') throw new Error('this file system has no shared memory');
+    db.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY');
     db.exec(use === 'read' ? 'PRAGMA query_only = 1' : 'PRAGMA cache_size = -8000');
   } catch (error) {
     throw failed(error);
@@ -33,17 +35,22 @@ export function openConnection(path: string, use: 'read' | 'write'): SqliteConne
   const prepare = statementCache(db);
   return {
     async transaction(begin, work) {
-      const sql = openSql(prepare);
+      const session = openSession('sqlite', {
+        all: (text, params) => prepare(text).all(...params),
+        get: (text, params) => prepare(text).get(...params),
+        run: (text, params) => Number(prepare(text).run(...params).changes),
+      });
       try {
         prepare(begin).run();
-        const result = await work(sql);
+        const result = await work(session.sql);
+        session.assertWhole();
         prepare('COMMIT').run();
         return result;
       } catch (error) {
         if (db.isTransaction) db.exec('ROLLBACK');
         throw isSqliteError(error) ? failed(error) : error;
       } finally {
-        sql.end();
+        session.end();
       }
     },
     walFrames: () => Number(prepare('PRAGMA wal_checkpoint(NOOP)').get()?.['log'] ?? 0),
@@ -61,24 +68,6 @@ function statementCache(db: DatabaseSync): (text: string) => StatementSync {
     const statement = db.prepare(text);
     statements.set(text, statement);
     return statement;
-  };
-}
-
-function openSql(prepare: (text: string) => StatementSync): Sql & { end(): void } {
-  let open = true;
-  const statement = (text: string): StatementSync => {
-    if (!open) throw new CroftError('internal', 'a statement came after the end of its transaction');
-    return prepare(text);
-  };
-  return {
-    dialect: 'sqlite',
-    forUpdate: '',
-    all: async <Row>(text: string, params: readonly SqlValue[] = []) => statement(text).all(...params.map(storable)) as Row[],
-    get: async <Row>(text: string, params: readonly SqlValue[] = []) => statement(text).get(...params.map(storable)) as Row | undefined,
-    run: async (text, params = []) => Number(statement(text).run(...params.map(storable)).changes),
-    end: () => {
-      open = false;
-    },
   };
 }
 

@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { openSqlite } from './sqlite.ts';
+import { moduleAddress, startProgram } from './test-program.ts';
 import { freshFile } from './testing.ts';
 
 const pathOf = (url: string): string => url.slice('sqlite:'.length);
@@ -23,9 +21,8 @@ for (const durability of ['power', 'kill'] as const) {
   test(`kill -9 loses no write that was reported (${durability})`, async () => {
     await using place = freshFile();
     const path = pathOf(place.url);
-    const program = `
-      import { openSqlite } from ${JSON.stringify(new URL('./sqlite.ts', import.meta.url).href)};
-      const log = { error() {} };
+    const source = `
+      import { openSqlite } from ${moduleAddress('./sqlite.ts')};
       const database = await openSqlite(${JSON.stringify(path)}, { durability: '${durability}', log });
       await database.write((sql) => sql.run('CREATE TABLE things (id INTEGER PRIMARY KEY)'));
       let id = 0;
@@ -37,13 +34,9 @@ for (const durability of ['power', 'kill'] as const) {
         }
       };
       await Promise.all([writer(), writer(), writer(), writer()]);`;
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const exited = once(child, 'exit');
-    const reported: number[] = [];
-    for await (const line of createInterface(child.stdout)) {
-      if (reported.push(Number(line)) === 400) child.kill('SIGKILL');
-    }
-    await exited;
+    await using program = await startProgram(source, { lines: 400 });
+    await program.kill();
+    const reported = program.printed.map(Number);
     await using database = await openTable(path, durability);
     const rows = await database.read((sql) => sql.all<{ id: number }>('SELECT id FROM things'));
     const stored = new Set(rows.map(({ id }) => id));
@@ -121,6 +114,21 @@ test('a file that is no database, and a directory that is missing, are reported 
   await using database = await openTable(`${path}.d/croft.db`, 'kill');
   assert.equal(statSync(`${path}.d/croft.db`).mode & 0o077, 0);
   assert.equal(database.dialect, 'sqlite');
+});
+
+test('a full disk is reported, loses nothing, and is no obstacle once there is space', async () => {
+  await using place = freshFile();
+  await using database = await openTable(pathOf(place.url), 'power');
+  const limit = async (pages: number): Promise<unknown> => await database.write((sql) => sql.get(`PRAGMA max_page_count = ${pages}`));
+  const insert = async (): Promise<unknown> =>
+    await database.write((sql) => sql.run('INSERT INTO things (filler) VALUES (?)', ['x'.repeat(100_000)]));
+  await insert();
+  await limit(30);
+  await assert.rejects(insert(), (error) => isCode(error, 'exhausted') && error.hint !== undefined);
+  const row = await database.read((sql) => sql.get<{ n: number }>('SELECT count(*) AS n FROM things'));
+  assert.equal(row?.n, 1);
+  await limit(1_000);
+  await insert();
 });
 
 test('another program that holds the file is waited for, then named as the cause', async () => {

@@ -1,13 +1,13 @@
 /** From what is stored to what is shown: the shapes of `@croft/protocol/api`. Pure. */
 import type { BuildSummary, AttemptView, CommitView, StepView } from '@croft/protocol/api';
-import type { Attempt } from '@croft/store/attempts';
+import type { Attempt, AttemptSummary } from '@croft/store/attempts';
 import type { StoredBuild } from '@croft/store/builds';
 import type { Commit } from '@croft/store/commits';
 import type { StoredStep } from '@croft/store/steps';
 import type { WaitReason } from '@croft/domain/schedule';
 
 export interface SummaryParts {
-  readonly attempt?: Attempt | undefined;
+  readonly attempt?: AttemptSummary | undefined;
   readonly wait?: WaitReason | undefined;
   /** Median of the builder, ms. */
   readonly medianMs?: number | undefined;
