@@ -54,9 +54,9 @@ async function runSteps(drive: Drive): Promise<AttemptEnd> {
   const { job, states } = planned;
   const buildlet = farm.connect(work.lease.machine);
   for (const [index, state] of states.entries()) {
-    const cancelled = await cancelEnd(drive);
+    const cancelled = state.kind === 'pending' ? await cancelEnd(drive) : undefined;
+    if (cancelled) return cancelled;
     const step = job.steps[index - 1];
-    if (cancelled && state.kind !== 'running') return cancelled;
     const end = step ? await ensureStep(drive, buildlet, { job, step, index, state }) : await ensureSource(drive, buildlet, state);
     if (end) return end;
   }
@@ -124,7 +124,11 @@ async function ensureStep(drive: Drive, buildlet: Buildlet, { job, step, index, 
     limitMs: step.limitMs,
     outputLimitBytes: farm.outputLimitBytes,
   };
-  const start = (): Promise<unknown> => buildlet.startOrAttach(id, spec, work.lease.epoch, { signal: waits.signal });
+  const start = async (): Promise<unknown> => {
+    // A run that is there stays as it was started, whatever this process would ask for today.
+    if (state.kind === 'running' && (await buildlet.run(id, waits)) !== 'unknown') return;
+    return buildlet.startOrAttach(id, spec, work.lease.epoch, waits);
+  };
   await keepTrying(start, { work, farm, signal: waits.signal });
   const exit = await followRun({ id, logFrom: running.logFrom, buildlet, cancelReason: () => cancelReason(drive) }, drive);
   const ended = advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit });

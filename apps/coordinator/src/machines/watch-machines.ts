@@ -43,7 +43,9 @@ interface Known {
   pool: Pool;
   observed: Observed;
   seenAt: number;
-  /** Monotonic ms; undefined when it has not answered since this process started. */
+  /** Monotonic ms at which this process first asked for it. */
+  askingSince: number;
+  /** Monotonic ms; undefined when it has not answered since then. */
   heardAt: number | undefined;
   reported: string;
 }
@@ -52,7 +54,6 @@ export function watchMachines(pools: readonly Pool[], events: MachineEvents, dep
   const { clock, log } = deps;
   const known = new Map<MachineId, Known>();
   const bell = createBell();
-  const askingSince = clock.monotonic();
 
   const note = async (pool: Pool, observed: Observed): Promise<void> => {
     const before = known.get(observed.id);
@@ -61,6 +62,7 @@ export function watchMachines(pools: readonly Pool[], events: MachineEvents, dep
       pool,
       observed,
       seenAt: up ? clock.now() : (before?.seenAt ?? clock.now()),
+      askingSince: before?.askingSince ?? clock.monotonic(),
       heardAt: up ? clock.monotonic() : before?.heardAt,
       reported: `${observed.state} ${observed.boot ?? ''}`,
     };
@@ -72,7 +74,7 @@ export function watchMachines(pools: readonly Pool[], events: MachineEvents, dep
   };
 
   const giveUp = async (id: MachineId, entry: Known, waits: Waits): Promise<void> => {
-    if (entry.observed.state === 'up' || !isLost({ lastAt: entry.heardAt, askingSince }, clock.monotonic())) return;
+    if (entry.observed.state === 'up' || !isLost({ lastAt: entry.heardAt, askingSince: entry.askingSince }, clock.monotonic())) return;
     const evidence = entry.observed.evidence ?? 'it did not answer';
     log.warn('machine lost', { machine: id, evidence });
     await events.onLost(id, evidence);

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { BuildId } from '@croft/domain/names';
+import { isCode } from '@croft/runtime/errors';
+import { seededRandom } from '@croft/runtime/testing';
+import { attemptsOf } from '@croft/store/attempts';
+import { getBuild } from '@croft/store/builds';
+import { heldLeases } from '@croft/store/leases';
+import { stepsOf } from '@croft/store/steps';
+import { createBuildlet } from '@croft/buildlet/client';
+import { systemClock } from '@croft/runtime/clock';
+import { createAttemptLogs } from '../logs/attempt-logs.ts';
+import { incarnate, machine, openBench, queueBuild, step, type Bench } from './testing.ts';
+
+/** Each step notes outside of its tree that it ran, so that running twice would show. */
+const steps = [
+  step('first', 'echo first >>"$WORKDIR/../ran"; cat hello; echo one; echo two >&2; echo three'),
+  step('second', 'echo second >>"$WORKDIR/../ran"; printf "no newline at the end"'),
+];
+const written = 'from the tree\none\ntwo\nthree\nno newline at the end';
+
+async function readLog({ dir, clock }: Bench, build: BuildId, attempt: number): Promise<string> {
+  const reader = await createAttemptLogs(join(dir, 'logs'), { clock, onStored() {} }).reader(build, attempt, async () => []);
+  return Buffer.concat(await Array.fromAsync(reader.read({ from: 0 }))).toString();
+}
+
+async function assertPassedOnce(bench: Bench, build: BuildId, ran: string[]): Promise<void> {
+  const { db } = bench;
+  const [stored, attempts, held] = await db.read(async (sql) => [await getBuild(sql, build), await attemptsOf(sql, build), await heldLeases(sql)] as const);
+  assert.deepEqual(stored?.state.kind === 'ended' && stored.state.end, { kind: 'passed' });
+  assert.equal(attempts.length, 1);
+  assert.equal(attempts[0]?.state.kind, 'ended');
+  assert.equal(attempts[0].log.state, 'complete');
+  assert.equal(attempts[0].log.bytes, written.length);
+  assert.equal(attempts[0].log.lines, 4);
+  assert.equal(await readLog(bench, build, 1), written);
+  assert.equal(held.length, 0);
+  const states = await db.read((sql) => stepsOf(sql, { build, number: 1 }));
+  assert.deepEqual(states.map(({ name, state }) => [name, state.kind]), [['source', 'ended'], ['first', 'ended'], ['second', 'ended']]);
+  assert.deepEqual(ran, ['first', 'second']);
+}
+
+/** Lets incarnation after incarnation die until one comes to the end. Returns how many there were. */
+async function runThroughDeaths(bench: Bench, build: BuildId, deaths: readonly { dieAt: number; after: boolean }[]): Promise<number> {
+  const first = incarnate(bench);
+  assert.ok(await first.records.assign(build, machine));
+  for (const [count, death] of [...deaths, {}].entries()) {
+    const life = incarnate(bench, death);
+    const work = await life.records.takeOver(build);
+    if (!work) return count; // it had ended, and died collecting
+    const ended = await Promise.race([life.run(work), life.died.then(() => 'died' as const)]);
+    if (ended !== 'died') return count;
+  }
+  throw new Error('it never came to its end');
+}
+
+async function countRan(bench: Bench): Promise<string[]> {
+  return (await readFile(join(bench.buildlet.workDir, '..', 'ran'), 'utf8')).trim().split('\n');
+}
+
+test('killed before or after any use of any port, the same function called again comes to the same end', async () => {
+  await using bench = await openBench(steps);
+  let seen = 0;
+  for (const after of [false, true]) {
+    for (let dieAt = 1; ; dieAt += 1) {
+      const build = await queueBuild(bench, `${dieAt} ${after}`);
+      const lives = await runThroughDeaths(bench, build, [{ dieAt, after }]);
+      const ran = await countRan(bench);
+      await assertPassedOnce(bench, build, ran.slice(seen));
+      seen = ran.length;
+      if (lives === 0) {
+        assert.ok(dieAt > 20, `only ${dieAt} moments to die at: the ports are not watched`);
+        break;
+      }
+    }
+  }
+});
+
+test('killed again and again while it recovers, it still runs every command once and loses no byte', async (t) => {
+  const seed = Number(process.env['CROFT_SEED'] ?? 20_261_121);
+  t.diagnostic(`seed ${seed}`);
+  const random = seededRandom(seed);
+  await using bench = await openBench(steps);
+  let seen = 0;
+  for (let round = 0; round < 15; round += 1) {
+    const build = await queueBuild(bench, `again ${round}`);
+    const deaths = Array.from({ length: 6 }, () => ({ dieAt: 1 + Math.floor(random.fraction() * 30), after: random.fraction() < 0.5 }));
+    await runThroughDeaths(bench, build, deaths);
+    const ran = await countRan(bench);
+    await assertPassedOnce(bench, build, ran.slice(seen));
+    seen = ran.length;
+  }
+});
+
+test('an old holder that wakes up is refused by the store and by the buildlet, and changes nothing', async () => {
+  await using bench = await openBench([step('only', 'echo hi; sleep 600')]);
+  const build = await queueBuild(bench, 'stale');
+  const old = incarnate(bench);
+  const work = await old.records.assign(build, machine);
+  assert.ok(work);
+  const running = old.run(work);
+  running.catch(() => undefined);
+  const buildlet = createBuildlet(bench.buildlet.address, { clock: systemClock });
+  for (let tries = 0; (await buildlet.runs({})).length === 0 && tries < 1_000; tries += 1) await systemClock.sleep(10);
+
+  const next = incarnate(bench);
+  const newer = await next.records.takeOver(build);
+  assert.ok(newer && newer.lease.epoch > work.lease.epoch);
+  await assert.rejects(old.records.saveLogLength(work, { bytes: 1, lines: 0 }), (error) => isCode(error, 'stale'));
+  const passed = { kind: 'passed' } as const;
+  await assert.rejects(old.records.finish(work, passed, { bytes: 0, lines: 0, sha1: '', segments: [] }), (error) => isCode(error, 'stale'));
+
+  const { epoch } = newer.lease;
+  await buildlet.ack(`${build}.1.only` as Parameters<typeof buildlet.ack>[0], 0, epoch, {});
+  await assert.rejects(buildlet.cancel(`${build}.1.only` as Parameters<typeof buildlet.ack>[0], 'old', work.lease.epoch, {}), (error) => isCode(error, 'stale'));
+  await assert.rejects(buildlet.removeAll(['.'], work.lease.epoch, {}), (error) => isCode(error, 'stale'));
+  const [run] = await buildlet.runs({});
+  assert.equal(run?.state, 'running');
+
+  await next.records.cancel(build, 'tester', 'enough');
+  const end = await next.run(newer, AbortSignal.abort());
+  assert.deepEqual(end, { kind: 'cancelled', by: 'tester', why: 'enough' });
+  await assert.rejects(running, (error) => isCode(error, 'stale'));
+  assert.equal(await readLog(bench, build, 1), 'hi\n');
+  await buildlet[Symbol.asyncDispose]();
+});
+
+test('a step that fails, one over its limit and one that cannot start each end the attempt as what they are', async () => {
+  const cases = [
+    { script: 'echo no; exit 3', limitMs: 60_000, end: { kind: 'failed', step: 'it', text: 'exit status 3' } },
+    { script: 'kill -SEGV $$', limitMs: 60_000, end: { kind: 'failed', step: 'it', text: 'signal: SIGSEGV' } },
+    { script: 'sleep 600', limitMs: 200, end: { kind: 'timed-out', step: 'it' } },
+  ] as const;
+  for (const { script, limitMs, end } of cases) {
+    await using bench = await openBench([step('it', script, limitMs), step('never', 'echo never')]);
+    const build = await queueBuild(bench, script);
+    const life = incarnate(bench);
+    const work = await life.records.assign(build, machine);
+    assert.ok(work);
+    const found = await life.run(work);
+    assert.partialDeepStrictEqual(found, end);
+    assert.doesNotMatch(await readLog(bench, build, 1), /never/);
+  }
+});

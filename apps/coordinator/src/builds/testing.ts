@@ -1,0 +1,168 @@
+/**
+ * A coordinator that dies at a chosen moment. Everything it does goes through ports; at the n-th use of one it is as if killed with
+ * -9: that call and every later one never returns. The next incarnation has nothing but the store, the disk and the buildlet.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createBuildlet } from '@croft/buildlet/client';
+import { startTestBuildlet, type TestBuildlet } from '@croft/buildlet/testing';
+import type { Builder, Step } from '@croft/domain/job';
+import { parseBuilderName, parseMachineId, parseRepoName, parseRevision, type BuildId } from '@croft/domain/names';
+import { systemClock, type Clock } from '@croft/runtime/clock';
+import { sha256Hex } from '@croft/runtime/digest';
+import { silentLog } from '@croft/runtime/log';
+import { systemRandom } from '@croft/runtime/random';
+import { insertBuild } from '@croft/store/builds';
+import { openDatabase, type Database } from '@croft/store/database';
+import { upsertMachine } from '@croft/store/machines';
+import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
+import { createAttemptLogs } from '../logs/attempt-logs.ts';
+import { missingBuilds } from './find-work.ts';
+import { createRecords, type Records } from './records.ts';
+import { runBuild } from './run-build.ts';
+import type { FarmDeps, Work } from './work.ts';
+
+export const machine = parseMachineId('m-1');
+export const repo = parseRepoName('app');
+
+export interface Bench extends AsyncDisposable {
+  readonly dir: string;
+  readonly db: Database;
+  readonly buildlet: TestBuildlet;
+  readonly builder: Builder;
+  readonly clock: Clock;
+  /** Closes what the dead left open; the system does it for processes. */
+  readonly left: AsyncDisposableStack;
+}
+
+export function step(name: string, script: string, limitMs = 60_000): Step {
+  return { name, role: 'step', argv: ['sh', '-c', script], env: {}, dir: '.', limitMs };
+}
+
+export function testBuilder(steps: readonly Step[]): Builder {
+  return {
+    ...{ name: parseBuilderName('test'), repo, steps, env: {}, needs: { labels: [] }, isolation: 'none', trust: 'trusted', outputs: [] },
+    retention: { logAgeMs: 1e9, logBytes: 1e9 },
+    source: { submodules: false, lfs: false },
+  };
+}
+
+export async function openBench(steps: readonly Step[], { clock = systemClock }: { clock?: Clock } = {}): Promise<Bench> {
+  await using stack = new AsyncDisposableStack();
+  const dir = await mkdtemp(join(tmpdir(), 'croft-replay-'));
+  stack.defer(() => rm(dir, { recursive: true, force: true }));
+  const db = stack.use(await openDatabase({ url: `sqlite:${join(dir, 'croft.db')}`, durability: 'kill', log: silentLog }));
+  const buildlet = stack.use(await startTestBuildlet());
+  await db.write((sql) => upsertMachine(sql, { id: machine, pool: 'test', hostType: 'test', labels: [], address: null, at: clock.now() }));
+  const left = stack.use(new AsyncDisposableStack());
+  const owned = stack.move();
+  return { dir, left, db, buildlet, builder: testBuilder(steps), clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Queues a build of a revision made from `name`. */
+export async function queueBuild({ db, builder, clock }: Bench, name: string): Promise<BuildId> {
+  const revision = parseRevision(sha256Hex(name).slice(0, 40));
+  const [build] = missingBuilds({ repo, branch: 'main', revisions: [revision] }, [builder], new Set());
+  if (!build) throw new Error('no build');
+  await db.write((sql) => insertBuild(sql, { ...build, createdAt: clock.now() }));
+  return build.id;
+}
+
+export interface Incarnation {
+  readonly records: Records;
+  readonly farm: FarmDeps;
+  /** Uses of ports so far. */
+  readonly uses: () => number;
+  /** Resolves when it has died. */
+  readonly died: Promise<void>;
+  run(work: Work, cancelled?: AbortSignal): ReturnType<typeof runBuild>;
+}
+
+export interface Death {
+  /** The use of a port at which it dies. */
+  readonly dieAt?: number;
+  /** The effect of that use still happens. */
+  readonly after?: boolean;
+  /** Dies at the first use of the method of this name. */
+  readonly dieOn?: string;
+}
+
+export function incarnate({ dir, db, buildlet, builder, clock, left }: Bench, { dieAt = Infinity, after = false, dieOn }: Death = {}): Incarnation {
+  let uses = 0;
+  const death = Promise.withResolvers<void>();
+  const never = new Promise<never>(() => undefined);
+  const use: Use = async (effect, name) => {
+    uses += 1;
+    if (name !== undefined && name === dieOn) dieAt = uses;
+    if (uses < dieAt) {
+      const result = await effect();
+      return uses >= dieAt ? never : result;
+    }
+    if (uses === dieAt && after) await effect();
+    death.resolve();
+    return never;
+  };
+  const metrics = { attemptEnded() {}, buildEnded() {} };
+  const records = createRecords(db, { builders: [builder], clock, random: systemRandom, metrics, onMove() {} });
+  const logs = createAttemptLogs(join(dir, 'logs'), { clock, onStored() {} });
+  const farm: FarmDeps = {
+    records: mortal(records, use),
+    logs: {
+      async resume(work, bytes) {
+        const log = await use(() => logs.resume(work, bytes));
+        left.defer(() => log[Symbol.asyncDispose]());
+        return mortal(log, use);
+      },
+    },
+    source: {
+      plan: () => use(() => ({ steps: builder.steps === 'detect' ? [] : builder.steps, reason: 'configured for the test' })),
+      tar: () => packTarGz(tree()),
+    },
+    connect: () => mortal(createBuildlet(buildlet.address, { clock: systemClock }), use),
+    onUnreachable() {},
+    ...{ clock, random: systemRandom, log: silentLog, outputLimitBytes: 1e9 },
+  };
+  const signal = new AbortController().signal;
+  return {
+    records,
+    farm,
+    uses: () => uses,
+    died: death.promise,
+    run: (work, cancelled = signal) => runBuild(work, farm, { signal, cancelled }),
+  };
+}
+
+async function* tree(): AsyncGenerator<TarEntry> {
+  const content = Buffer.from('from the tree\n');
+  yield { kind: 'file', path: Buffer.from('hello'), mode: 0o644, mtime: 0, size: content.length, content };
+}
+
+type Use = <T>(effect: () => T | Promise<T>, name?: string) => Promise<T>;
+
+/** The same port; each call, and each piece of a stream, is one use. */
+function mortal<Port extends object>(port: Port, use: Use): Port {
+  return new Proxy(port, {
+    get(target, name) {
+      const value: unknown = Reflect.get(target, name, target);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]): unknown => {
+        if (name === 'output') return pieces(() => value.apply(target, args) as AsyncIterable<unknown>, use);
+        return use(() => value.apply(target, args) as unknown, String(name));
+      };
+    },
+  });
+}
+
+async function* pieces(open: () => AsyncIterable<unknown>, use: Use): AsyncGenerator<unknown> {
+  const iterator = open()[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await use(() => iterator.next(), 'output');
+      if (next.done) return;
+      yield next.value;
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}
