@@ -53,7 +53,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const tasks = stack.use(createTaskGroup((name, error) => log.error('background task failed', { task: name, error: errorText(error) })));
   const records = await openRecords(stateDir);
   const fence = await openFence(stateDir);
-  const disk = createDisk(stateDir, config.lowWaterBytes, clock);
+  const disk = createDisk([stateDir, workDir], config.lowWaterBytes, clock);
   const trees = createTrees({ clock, probeName: `croft-probe-${process.pid}` });
   const pipes = stack.use(await openPipeStock(join(stateDir, 'pipes')));
   const { spoolLimitBytes } = config;
@@ -78,7 +78,10 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   });
 
   const boot = random.hex(8);
-  const routes = { ...machineRoutes({ workDir, boot, fence, runs, disk, halt }), ...fileRoutes({ workDir, fence, trash, clock }) };
+  const routes = {
+    ...machineRoutes({ workDir, boot, fence, runs, disk, halt }),
+    ...fileRoutes({ workDir, fence, trash, disk, lowWaterBytes: config.lowWaterBytes, clock }),
+  };
   const router = createRouter({
     password: config.password?.reveal(),
     find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, clock })),

@@ -16,7 +16,10 @@ const flag = z.string().transform((value) => ['', '1', 't', 'T', 'TRUE', 'true',
 const configSchema = z
   .strictObject({
     /** The directory that requests work in; made when missing. */
-    workdir: z.string().min(1).default(join(homedir(), '.croft', 'buildlet', 'work')),
+    workdir: z
+      .string()
+      .min(1)
+      .default(join(homedir(), '.croft', 'buildlet', 'work')),
     /** Where runs, spools and the epoch are kept; beside the work directory by default. One buildlet for each. */
     'state-dir': z.string().min(1).optional(),
     /** `unix:/path` or `host:port`; `AUTO` is 127.0.0.1:5936. */
@@ -66,7 +69,9 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Con
   const input = { ...parseFlags(args), ...(password === undefined ? {} : { password: fileOrText(password) }) };
   const config = parseConfig(configSchema, input, 'buildlet settings');
   if (!config.password && !config.insecureListen && !config.version) {
-    throw new CroftError('invalid', 'buildlet settings: there is no password', { hint: 'Set META_password, or META_password=@FILE to read it from a file.' });
+    throw new CroftError('invalid', 'buildlet settings: there is no password', {
+      hint: 'Set META_password, or META_password=@FILE to read it from a file.',
+    });
   }
   return config;
 }
@@ -87,7 +92,8 @@ function parseListen(text: string, context: z.RefinementCtx): ListenAddress {
   if (text === 'AUTO') return { kind: 'tcp', host: '127.0.0.1', port: 5936 };
   if (/^unix:\/./.test(text)) return { kind: 'unix', path: text.slice('unix:'.length) };
   const [, host = '', port = ''] = /^(.*):(\d{1,5})$/.exec(text) ?? [];
-  if (port !== '' && Number(port) <= 65_535) return { kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1') || '0.0.0.0', port: Number(port) };
+  if (port !== '' && Number(port) <= 65_535)
+    return { kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1') || '0.0.0.0', port: Number(port) };
   context.addIssue({ code: 'custom', message: 'is neither unix:/path nor host:port' });
   return z.NEVER;
 }

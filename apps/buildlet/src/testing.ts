@@ -47,7 +47,11 @@ export async function endOf(client: Buildlet, id: string): Promise<Extract<Run, 
 }
 
 /** Starts a run, waits for its end and reads all of its output. */
-export async function complete(client: Buildlet, id: string, what: RunSpec): Promise<{ run: Extract<Run, { state: 'ended' }>; output: Buffer }> {
+export async function complete(
+  client: Buildlet,
+  id: string,
+  what: RunSpec,
+): Promise<{ run: Extract<Run, { state: 'ended' }>; output: Buffer }> {
   await client.startOrAttach(runId(id), what, 1, {});
   return { run: await endOf(client, id), output: await readOutput(client, id) };
 }

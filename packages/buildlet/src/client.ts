@@ -3,10 +3,17 @@
  * gets `stale` has lost the machine and must stop. @see docs/protocols/runs.md
  */
 import type { RunId } from '@croft/domain/names';
-import { buildletStatusSchema, maxWaitMs, runListSchema, runSchema, type BuildletStatus, type Run, type RunSpec } from '@croft/protocol/runs';
+import {
+  buildletStatusSchema,
+  maxWaitMs,
+  runListSchema,
+  runSchema,
+  type BuildletStatus,
+  type Run,
+  type RunSpec,
+} from '@croft/protocol/runs';
 import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
-import type { z } from 'zod';
 import type { BuildletAddress } from './address.ts';
 import { createExchange, parseJson, refused, type Question, type Reply } from './exchange.ts';
 
@@ -46,6 +53,10 @@ export interface Buildlet extends AsyncDisposable {
   halt(epoch: number | undefined, waits: Waits): Promise<void>;
 }
 
+interface Schema<T> {
+  safeParse(value: unknown): { success: true; data: T } | { success: false; error: Error };
+}
+
 /** Nothing is connected before the first call. Disposal closes kept-alive connections; calls under way fail. */
 export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clock }): Buildlet {
   const exchange = createExchange(address, clock);
@@ -55,30 +66,32 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
     if (reply.status < 200 || reply.status > 299) throw refused(question.doing, reply);
     return reply;
   };
-  const askFor = async <Schema extends z.ZodType>(schema: Schema, question: Question, waits: Waits, maxBytes?: number): Promise<z.output<Schema>> =>
+  const askFor = async <T>(schema: Schema<T>, question: Question, waits: Waits, maxBytes?: number): Promise<T> =>
     understood(schema, await ask(question, waits, maxBytes), question.doing);
+  const tell = async (question: Question, waits: Waits): Promise<void> => void (await ask(question, waits));
 
   return {
     status: (waits) => askFor(buildletStatusSchema, { doing: 'ask for the status', method: 'GET', path: '/status' }, waits),
     async workDir(waits) {
       return (await ask({ doing: 'ask for the work directory', method: 'GET', path: '/workdir' }, waits)).text;
     },
-    async putTarGz(dir, content, epoch, waits) {
+    putTarGz(dir, content, epoch, waits) {
       const path = `/writetgz?dir=${encodeURIComponent(dir)}`;
       const body = { type: 'application/x-gzip', content };
-      await ask({ doing: `send files to "${dir}"`, method: 'PUT', path, epoch, body, deadlineMs: uploadMs }, waits);
+      return tell({ doing: `send files to "${dir}"`, method: 'PUT', path, epoch, body, deadlineMs: uploadMs }, waits);
     },
-    async removeAll(paths, epoch, waits) {
+    removeAll(paths, epoch, waits) {
       const content = new URLSearchParams(paths.map((path) => ['path', path])).toString();
       const body = { type: 'application/x-www-form-urlencoded', content };
-      await ask({ doing: 'remove files', method: 'POST', path: '/removeall', epoch, body }, waits);
+      return tell({ doing: 'remove files', method: 'POST', path: '/removeall', epoch, body }, waits);
     },
     startOrAttach: (id, spec, epoch, waits) =>
       askFor(runSchema, { doing: `start run ${id}`, method: 'PUT', path: `/runs/${id}`, epoch, body: asJson(spec) }, waits),
     async run(id, { signal, waitMs = 0 }) {
       const held = Math.min(waitMs, maxWaitMs);
       const doing = `ask for run ${id}`;
-      const reply = await exchange.ask({ doing, method: 'GET', path: `/runs/${id}?wait=${held}`, deadlineMs: callMs + held }, maxAnswerBytes, { signal });
+      const question: Question = { doing, method: 'GET', path: `/runs/${id}?wait=${held}`, deadlineMs: callMs + held };
+      const reply = await exchange.ask(question, maxAnswerBytes, { signal });
       if (reply.status === 404) return 'unknown';
       if (reply.status === 410) return 'collected';
       if (reply.status !== 200) throw refused(doing, reply);
@@ -87,21 +100,16 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
     async runs(waits) {
       return (await askFor(runListSchema, { doing: 'list the runs', method: 'GET', path: '/runs' }, waits, maxListBytes)).runs;
     },
-    output: (id, from, waits) => exchange.stream({ doing: `follow run ${id}`, method: 'GET', path: `/runs/${id}/output?from=${from}&follow=1` }, waits),
-    async ack(id, to, epoch, waits) {
-      await ask({ doing: `acknowledge output of run ${id}`, method: 'POST', path: `/runs/${id}/ack?to=${to}`, epoch }, waits);
-    },
+    output: (id, from, waits) =>
+      exchange.stream({ doing: `follow run ${id}`, method: 'GET', path: `/runs/${id}/output?from=${from}&follow=1` }, waits),
+    ack: (id, to, epoch, waits) =>
+      tell({ doing: `acknowledge output of run ${id}`, method: 'POST', path: `/runs/${id}/ack?to=${to}`, epoch }, waits),
     cancel: (id, reason, epoch, waits) =>
       askFor(runSchema, { doing: `cancel run ${id}`, method: 'POST', path: `/runs/${id}/cancel`, epoch, body: asJson({ reason }) }, waits),
-    async signal(id, name, epoch, waits) {
-      await ask({ doing: `send ${name} to run ${id}`, method: 'POST', path: `/runs/${id}/signal?name=${name}`, epoch }, waits);
-    },
-    async collect(id, epoch, waits) {
-      await ask({ doing: `collect run ${id}`, method: 'DELETE', path: `/runs/${id}`, epoch }, waits);
-    },
-    async halt(epoch, waits) {
-      await ask({ doing: 'halt the machine', method: 'POST', path: '/halt', epoch }, waits);
-    },
+    signal: (id, name, epoch, waits) =>
+      tell({ doing: `send ${name} to run ${id}`, method: 'POST', path: `/runs/${id}/signal?name=${name}`, epoch }, waits),
+    collect: (id, epoch, waits) => tell({ doing: `collect run ${id}`, method: 'DELETE', path: `/runs/${id}`, epoch }, waits),
+    halt: (epoch, waits) => tell({ doing: 'halt the machine', method: 'POST', path: '/halt', epoch }, waits),
     async [Symbol.asyncDispose]() {
       exchange[Symbol.dispose]();
     },
@@ -112,7 +120,7 @@ function asJson(value: unknown): NonNullable<Question['body']> {
   return { type: 'application/json', content: JSON.stringify(value) };
 }
 
-function understood<Schema extends z.ZodType>(schema: Schema, { text }: Reply, doing: string): z.output<Schema> {
+function understood<T>(schema: Schema<T>, { text }: Reply, doing: string): T {
   const parsed = schema.safeParse(parseJson(text));
   if (parsed.success) return parsed.data;
   throw new CroftError('unavailable', `${doing}: the buildlet's answer is not understood`, {

@@ -39,7 +39,8 @@ export interface Exchange extends Disposable {
 export function createExchange(address: BuildletAddress, clock: Clock): Exchange {
   const agent = new Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: maxSockets });
   const authorization = `Basic ${Buffer.from(`:${address.password}`).toString('base64')}`;
-  const place = address.socketPath === undefined ? { host: address.host ?? '127.0.0.1', port: address.port } : { socketPath: address.socketPath };
+  const place =
+    address.socketPath === undefined ? { host: address.host ?? '127.0.0.1', port: address.port } : { socketPath: address.socketPath };
 
   const open = async (question: Question, signal: AbortSignal): Promise<IncomingMessage> => {
     const { method, path, epoch, body } = question;
@@ -59,7 +60,9 @@ export function createExchange(address: BuildletAddress, clock: Clock): Exchange
   const failure = (error: unknown, { doing }: Question, signal: AbortSignal): CroftError => {
     if (signal.aborted) return asCroftError(signal.reason, 'cancelled', `${doing} on the buildlet at ${shownAddress(address)}`);
     if (error instanceof CroftError) return error;
-    return new CroftError('unavailable', `${doing}: the buildlet at ${shownAddress(address)} cannot be reached: ${errorText(error)}`, { cause: error });
+    return new CroftError('unavailable', `${doing}: the buildlet at ${shownAddress(address)} cannot be reached: ${errorText(error)}`, {
+      cause: error,
+    });
   };
 
   return {
@@ -76,7 +79,11 @@ export function createExchange(address: BuildletAddress, clock: Clock): Exchange
       const signal = anySignal(given);
       try {
         const response = await open(question, signal);
-        if (response.statusCode !== 200) throw refused(question.doing, { status: response.statusCode ?? 0, text: await readCapped(response, maxErrorBytes, question.doing) });
+        if (response.statusCode !== 200)
+          throw refused(question.doing, {
+            status: response.statusCode ?? 0,
+            text: await readCapped(response, maxErrorBytes, question.doing),
+          });
         yield* response as AsyncIterable<Buffer>;
       } catch (error) {
         throw failure(error, question, signal);

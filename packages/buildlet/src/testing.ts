@@ -80,8 +80,10 @@ export async function startTestBuildlet(options: TestBuildletOptions = {}): Prom
 function launch(dir: string, password: string, options: TestBuildletOptions): ChildProcess {
   const flag = (name: string, value: number | undefined): string[] => (value === undefined ? [] : [`--${name}=${value}`]);
   const args = [
-    ...['-workdir', join(dir, 'work'), '--state-dir', join(dir, 'state'), '--log-file', join(dir, 'log')],
-    ...['-listen', options.listen ?? `unix:${join(dir, 'socket')}`],
+    `-workdir=${join(dir, 'work')}`,
+    `--state-dir=${join(dir, 'state')}`,
+    `--log-file=${join(dir, 'log')}`,
+    `-listen=${options.listen ?? `unix:${join(dir, 'socket')}`}`,
     ...flag('orphaned-after', options.orphanedAfterMs),
     ...flag('spool-limit', options.spoolLimitBytes),
     ...flag('low-water', options.lowWaterBytes ?? 0),
@@ -99,7 +101,10 @@ async function serving(child: ChildProcess, dir: string, password: string, optio
     const address = await addressOf(child.pid, dir, password, options);
     if (address) {
       await using client = createBuildlet(address, { clock: systemClock });
-      const pid = await client.status({ signal: deadline }).then((status) => status.Croft?.pid, () => undefined);
+      const pid = await client.status({ signal: deadline }).then(
+        (status) => status.Croft?.pid,
+        () => undefined,
+      );
       if (pid === child.pid) return address;
     }
     await systemClock.sleep(5, { signal: deadline });
@@ -107,7 +112,12 @@ async function serving(child: ChildProcess, dir: string, password: string, optio
 }
 
 /** A free port is known from the log only. */
-async function addressOf(pid: number | undefined, dir: string, password: string, { listen }: TestBuildletOptions): Promise<BuildletAddress | undefined> {
+async function addressOf(
+  pid: number | undefined,
+  dir: string,
+  password: string,
+  { listen }: TestBuildletOptions,
+): Promise<BuildletAddress | undefined> {
   if (listen === undefined) return { socketPath: join(dir, 'socket'), password };
   const log = await readFile(join(dir, 'log'), 'utf8').catch(() => '');
   const ready = log.split('\n').findLast((line) => line.includes('buildlet ready') && line.includes(`"pid":${pid}`));

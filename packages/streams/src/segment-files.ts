@@ -45,5 +45,8 @@ export function segmentPath(dir: string, start: number): string {
 
 async function segmentStarts(dir: string): Promise<number[]> {
   const names = await readdir(dir);
-  return names.filter((name) => /^\d{16}$/.test(name)).map(Number).toSorted((a, b) => a - b);
+  return names
+    .filter((name) => /^\d{16}$/.test(name))
+    .map(Number)
+    .toSorted((a, b) => a - b);
 }

@@ -216,7 +216,10 @@ test('a log of several segments is read in pieces of bounded size', async () => 
   await using log = await openSegmentLog(dir.path, { segmentBytes: 1 << 20 });
   for (let index = 0; index < 8; index++) await log.append(Buffer.alloc(700_000, index));
   const sizes = await pieceSizes(log);
-  assert.equal(sizes.reduce((sum, size) => sum + size, 0), 5_600_000);
+  assert.equal(
+    sizes.reduce((sum, size) => sum + size, 0),
+    5_600_000,
+  );
   assert.ok(Math.max(...sizes) <= 256 * 1024);
   assert.equal((await readFile(join(dir.path, '0000000000000000'))).length, 1 << 20);
 });

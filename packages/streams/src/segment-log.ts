@@ -202,7 +202,7 @@ class SegmentFiles implements SegmentLog {
     await this.#closeTail();
     await cutSegments(this.#dir, length);
     const first = this.#startOf(length);
-    for (const start of [...this.#unsynced]) if (start > first) this.#unsynced.delete(start);
+    for (const start of this.#unsynced) if (start > first) this.#unsynced.delete(start);
   }
 
   #cursor(from: number, reuseBuffer = false): Cursor {
@@ -251,7 +251,11 @@ class Cursor implements AsyncDisposable {
   readonly #buffer: Buffer | undefined;
   #held: { readonly start: number; readonly file: FileHandle } | undefined;
 
-  constructor(at: number, segmentBytes: number, { reuseBuffer, open: openFile }: { reuseBuffer: boolean; open: (start: number) => Promise<FileHandle> }) {
+  constructor(
+    at: number,
+    segmentBytes: number,
+    { reuseBuffer, open: openFile }: { reuseBuffer: boolean; open: (start: number) => Promise<FileHandle> },
+  ) {
     this.at = at;
     this.#segmentBytes = segmentBytes;
     this.#open = openFile;
@@ -286,5 +290,8 @@ class Cursor implements AsyncDisposable {
 function logFailure(error: unknown, doing: string): CroftError {
   const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(systemCode(error) ?? '');
   if (!full) return asCroftError(error, 'internal', doing);
-  return new CroftError('exhausted', `${doing}: the disk is full`, { cause: error, hint: 'Free disk space; the write can then be repeated.' });
+  return new CroftError('exhausted', `${doing}: the disk is full`, {
+    cause: error,
+    hint: 'Free disk space; the write can then be repeated.',
+  });
 }

@@ -1,5 +1,5 @@
 /** Paths that a request may name: below the work directory, and not out of it through a link. buildlet.md 1.3 (`nativeRel`, WE). */
-import { realpath } from 'node:fs/promises';
+import { lstat, realpath } from 'node:fs/promises';
 import { dirname, join, normalize, sep } from 'node:path';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 
@@ -9,7 +9,8 @@ export function checkRelative(path: string): string {
   if (path.includes('\0')) throw new CroftError('invalid', `path ${JSON.stringify(path)} holds a NUL`);
   if (path.startsWith('/')) throw new CroftError('invalid', `path ${JSON.stringify(path)} is not relative`);
   const clean = normalize(path).replace(/(?<=.)\/+$/, '');
-  if (clean === '..' || clean.startsWith('../')) throw new CroftError('invalid', `path ${JSON.stringify(path)} refers to a parent directory`);
+  if (clean === '..' || clean.startsWith('../'))
+    throw new CroftError('invalid', `path ${JSON.stringify(path)} refers to a parent directory`);
   return clean;
 }
 
@@ -21,9 +22,7 @@ export async function insideOf(root: string, path: string): Promise<string> {
   const clean = checkRelative(path);
   const realRoot = await realpath(root);
   const real = await realpathOfExisting(join(realRoot, clean));
-  if (real !== realRoot && !real.startsWith(realRoot + sep)) {
-    throw new CroftError('invalid', `path ${JSON.stringify(path)} leaves the work directory through a link`);
-  }
+  if (real !== realRoot && !real.startsWith(realRoot + sep)) throw leaves(path);
   return real;
 }
 
@@ -31,7 +30,19 @@ async function realpathOfExisting(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
+    if (systemCode(error) === 'ELOOP' || (await isLink(path))) throw leaves(path); // a link to what is not there may lead anywhere later
     if (!['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) throw error;
     return join(await realpathOfExisting(dirname(path)), path.slice(dirname(path).length));
   }
+}
+
+function isLink(path: string): Promise<boolean> {
+  return lstat(path).then(
+    (stats) => stats.isSymbolicLink(),
+    () => false,
+  );
+}
+
+function leaves(path: string): CroftError {
+  return new CroftError('invalid', `path ${JSON.stringify(path)} leaves the work directory through a link`);
 }

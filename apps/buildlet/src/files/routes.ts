@@ -7,19 +7,22 @@ import { unpackTarGz } from '@croft/streams/tar-unpack';
 import { text, textError, type Answer } from '../http/answer.ts';
 import { formValues, requestEpoch } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
+import type { Disk } from '../state/disk.ts';
 import type { Fence } from '../state/fence.ts';
 import { fetchBody } from './fetch-body.ts';
 import { insideOf } from './paths.ts';
 import { removeAll } from './remove-all.ts';
 import type { Trash } from './trash.ts';
 
-/** What one archive may become. */
-const limits = { bytes: 64 * 1024 ** 3, entries: 5_000_000, ratio: 1_000 };
+/** What one archive may become, where the disk has room for it. */
+const maxArchive = { bytes: 64 * 1024 ** 3, entries: 5_000_000 };
 
 export interface FileDeps {
   readonly workDir: string;
   readonly fence: Fence;
   readonly trash: Trash;
+  readonly disk: Disk;
+  readonly lowWaterBytes: number;
   readonly clock: Clock;
 }
 
@@ -39,7 +42,8 @@ async function removePaths({ request, method, query, signal }: Call, { workDir, 
   return text('');
 }
 
-async function writeTarGz({ request, method, query, signal: gone }: Call, { workDir, fence, clock }: FileDeps): Promise<Answer> {
+async function writeTarGz({ request, method, query, signal: gone }: Call, deps: FileDeps): Promise<Answer> {
+  const { workDir, fence, clock } = deps;
   if (method !== 'PUT' && method !== 'POST') return textError(400, 'requires PUT or POST method');
   using admission = await fence.enter(requestEpoch(request));
   const signal = anySignal(gone, admission.signal);
@@ -48,6 +52,7 @@ async function writeTarGz({ request, method, query, signal: gone }: Call, { work
   const [url] = method === 'POST' ? await formValues(request, new URLSearchParams(), 'url') : [];
   if (method === 'POST' && !url) return textError(400, 'missing url POST param');
   const root = await madeDirectory(workDir, dir);
+  const limits = await archiveLimits(deps);
   const source = url ? await fetchBody(url, { signal }) : request;
   try {
     await unpackTarGz(source, root, { signal, limits, now: clock.now() });
@@ -55,6 +60,13 @@ async function writeTarGz({ request, method, query, signal: gone }: Call, { work
     if (url) source.destroy();
   }
   return text('OK');
+}
+
+/** A bomb ends at the low-water mark and not with a full disk. */
+async function archiveLimits({ disk, lowWaterBytes }: FileDeps): Promise<typeof maxArchive> {
+  const { freeBytes, low } = await disk.check();
+  if (!low) return { ...maxArchive, bytes: Math.min(maxArchive.bytes, freeBytes - lowWaterBytes) };
+  throw new CroftError('exhausted', 'unpack an archive: the disk is below its low-water mark', { hint: 'Free disk space on the worker.' });
 }
 
 async function madeDirectory(workDir: string, dir: string): Promise<string> {
@@ -71,5 +83,8 @@ async function madeDirectory(workDir: string, dir: string): Promise<string> {
 }
 
 async function isDirectory(path: string): Promise<boolean> {
-  return lstat(path).then((stats) => stats.isDirectory(), () => false);
+  return lstat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
 }

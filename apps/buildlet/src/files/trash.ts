@@ -73,7 +73,10 @@ async function removeTree(path: string, signal: AbortSignal): Promise<boolean> {
   if (await runQuietly('rm', ['-rf', ...within, '--', path], signal)) return true;
   await runQuietly('chmod', ['-R', 'u+rwX', '--', path], signal); // read-only directories; links are not followed
   if (await runQuietly('rm', ['-rf', ...within, '--', path], signal)) return true;
-  return rm(path, { recursive: true, force: true }).then(() => true, () => false);
+  return rm(path, { recursive: true, force: true }).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function runQuietly(program: string, args: readonly string[], signal: AbortSignal): Promise<boolean> {

@@ -39,7 +39,7 @@ export function textError(status: number, message: string): Answer {
 /** A failure as JSON, or as text with Go's status for it. */
 export function failureAnswer(error: unknown, style: 'text' | 'json'): Answer {
   const failure = error instanceof CroftError ? error : new CroftError('internal', errorText(error), { cause: error });
-  const { code, message, hint } = failure;
+  const { code, hint } = failure;
   if (style === 'text') return textError(code === 'invalid' || code === 'forbidden' ? httpStatus(code) : 500, errorText(failure));
   const epoch = code === 'stale' && typeof failure.fields['epoch'] === 'number' ? { epoch: failure.fields['epoch'] } : {};
   return refusal(httpStatus(code), { code, message: errorText(failure), ...(hint === undefined ? {} : { hint }), ...epoch });

@@ -7,7 +7,11 @@ import type { z } from 'zod';
 const maxBodyBytes = 4 * 1024 * 1024;
 
 /** @throws CroftError `invalid` when it is not JSON, not of this shape or longer than 4 MiB */
-export async function readJson<Schema extends z.ZodType>(request: IncomingMessage, schema: Schema, what: string): Promise<z.output<Schema>> {
+export async function readJson<Schema extends z.ZodType>(
+  request: IncomingMessage,
+  schema: Schema,
+  what: string,
+): Promise<z.output<Schema>> {
   let value: unknown;
   try {
     value = JSON.parse(await readText(request));

@@ -32,6 +32,9 @@ export function isLoopback(address: string): boolean {
 
 /** An empty `Host` cannot come from a browser; Go's programs send it on tunnels. */
 function isOwnHost(host: string, localAddress: string): boolean {
-  const name = host.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  const name = host
+    .replace(/:\d+$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase();
   return name === '' || isLoopback(name) || name === localAddress.replace(/^::ffff:/, '');
 }

@@ -10,7 +10,9 @@ import { dirname } from 'node:path';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import { isLoopback } from './guard.ts';
 
-export type ListenAddress = { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+export type ListenAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
 
 const maxHeaderBytes = 16 * 1024;
 const maxConnections = 1024;

@@ -58,7 +58,7 @@ async function serve(request: IncomingMessage, response: ServerResponse, signal:
     if (!(error instanceof CroftError)) options.log.error('request failed', { method: call.method, path, error: String(error) });
     answer = failureAnswer(error, request.headers[epochHeader] === undefined ? (route?.style ?? 'text') : 'json');
   }
-  if (!request.complete) discardRest(request, response);
+  if (!request.complete) discardRest(request);
   await sendAnswer(answer, response, { signal });
 }
 
@@ -73,8 +73,8 @@ async function answerCall(call: Call, route: Route | undefined, { password, onCo
   return route.handle(call);
 }
 
-function discardRest(request: IncomingMessage, response: ServerResponse): void {
-  response.setHeader('Connection', 'close');
+/** Closing at once would take the answer away from a sender that is still writing. */
+function discardRest(request: IncomingMessage): void {
   let read = 0;
   request.on('data', (chunk: Buffer) => {
     read += chunk.length;

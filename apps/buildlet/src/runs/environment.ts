@@ -39,5 +39,8 @@ export function checkAskedEnvironment(asked: Readonly<Record<string, string>>): 
 }
 
 function withoutScriptDirs(path: string): string {
-  return path.split(delimiter).filter((dir) => !scriptDirs.has(basename(dir))).join(delimiter);
+  return path
+    .split(delimiter)
+    .filter((dir) => !scriptDirs.has(basename(dir)))
+    .join(delimiter);
 }

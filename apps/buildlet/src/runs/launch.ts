@@ -69,6 +69,9 @@ async function explain({ argv: [program], cwd, env }: Command, error: Error): Pr
   if (code !== 'ENOENT') return `"${program}": ${errorText(error)}`;
   if (!program.includes('/')) return `no program "${program}" in PATH (${env['PATH'] ?? ''})`;
   const path = isAbsolute(program) ? program : join(cwd, program);
-  const there = await stat(path).then(() => true, () => false);
+  const there = await stat(path).then(
+    () => true,
+    () => false,
+  );
   return there ? `the interpreter that "${program}" names in its first line does not exist` : `no such program "${program}"`;
 }

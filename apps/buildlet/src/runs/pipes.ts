@@ -70,6 +70,7 @@ async function openPipe(path: string): Promise<Pipe> {
   const writeFd = openSync(path, constants.O_WRONLY);
   await unlink(path);
   let taken = false;
+  let disposed = false;
   return {
     writeFd,
     takeReadEnd() {
@@ -77,6 +78,8 @@ async function openPipe(path: string): Promise<Pipe> {
       return readFd;
     },
     [Symbol.dispose]() {
+      if (disposed) return;
+      disposed = true;
       closeSync(writeFd);
       if (!taken) closeSync(readFd);
     },

@@ -5,7 +5,7 @@
  */
 import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exitSchema, runSpecSchema, type RunSpec } from '@croft/protocol/runs';
+import { exitSchema, runSpecSchema } from '@croft/protocol/runs';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 import { z } from 'zod';
 import { readIfThere, writeDurably, writeFailure } from '../state/durable.ts';

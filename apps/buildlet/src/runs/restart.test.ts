@@ -9,7 +9,12 @@ import { complete, endOf, isAlive, outputMatching, readOutput, runId, shell, spe
 test('a run whose buildlet was killed is lost with evidence, its tree is dead and its output is served', async () => {
   await using machine = await startMachine();
   const { client, process: buildlet } = machine;
-  await client.startOrAttach(runId('a'), shell('echo pid $$; (setsid sleep 1000 & echo pid $!); i=0; while :; do echo line $i; i=$((i+1)); done'), 3, {});
+  await client.startOrAttach(
+    runId('a'),
+    shell('echo pid $$; (setsid sleep 1000 & echo pid $!); i=0; while :; do echo line $i; i=$((i+1)); done'),
+    3,
+    {},
+  );
   await outputMatching(client, 'a', /pid \d+\n(.*\n)*pid \d+\n(.*\n)*line 2000\n/);
   const before = await client.run(runId('a'), {});
   await buildlet.kill9();
@@ -17,7 +22,10 @@ test('a run whose buildlet was killed is lost with evidence, its tree is dead an
 
   const run = await endOf(client, 'a');
   assert.ok(run.exit.kind === 'lost');
-  assert.match(run.exit.reason, /^its buildlet died while it ran; it ran as process \d+; \d+ bytes of output were kept; \d+ process\(es\) of it were still running and were killed$/);
+  assert.match(
+    run.exit.reason,
+    /^its buildlet died while it ran; it ran as process \d+; \d+ bytes of output were kept; \d+ process\(es\) of it were still running and were killed$/,
+  );
   assert.ok(typeof before === 'object' && run.output.length >= before.output.length);
   const output = String(await readOutput(client, 'a'));
   assert.equal(output.length, run.output.length);
@@ -37,7 +45,10 @@ test('runs that had ended, and ids that were collected, are the same after a kil
   await client.collect(runId('third'), 1, {});
   await buildlet.kill9();
   await buildlet.restart();
-  assert.deepEqual((await client.runs({})).map((run) => run.id), ['first', 'second']);
+  assert.deepEqual(
+    (await client.runs({})).map((run) => run.id),
+    ['first', 'second'],
+  );
   assert.deepEqual(await endOf(client, 'first'), first.run);
   assert.equal(String(await readOutput(client, 'first')), 'out\n');
   assert.deepEqual(await client.startOrAttach(runId('first'), shell('echo out; exit 9'), 1, {}), first.run);
@@ -50,7 +61,9 @@ test('a kill at any moment of a start leaves either nothing or a run that ends',
   await using machine = await startMachine();
   const { client, process: buildlet } = machine;
   for (let round = 0; round < 6; round += 1) {
-    const starts = Array.from({ length: 5 }, (_, index) => client.startOrAttach(runId(`r${round}.${index}`), shell(`echo ${index} >> counted.${round}`), 1, {}).catch(() => undefined));
+    const starts = Array.from({ length: 5 }, (_, index) =>
+      client.startOrAttach(runId(`r${round}.${index}`), shell(`echo ${index} >> counted.${round}`), 1, {}).catch(() => undefined),
+    );
     if (round > 0) await Promise.race(starts);
     await buildlet.kill9();
     await Promise.all(starts);

@@ -64,15 +64,27 @@ async function startOrAttach(id: string, { request }: Call, { runs, fence }: Run
     case 'attached':
       return json(result.run.view());
     case 'another':
-      return refusal(409, { code: 'conflict', message: `run ${id} exists with another command`, hint: 'An id names one command for ever; use a new one.' });
+      return refusal(409, {
+        code: 'conflict',
+        message: `run ${id} exists with another command`,
+        hint: 'An id names one command for ever; use a new one.',
+      });
     case 'collected':
       return wasCollected(id);
     case 'ending':
       return refusal(503, { code: 'unavailable', message: `start run ${id}: the buildlet is ending` });
     case 'low-disk':
-      return refusal(507, { code: 'exhausted', message: `start run ${id}: the disk is below its low-water mark`, hint: 'Free disk space on the worker.' });
+      return refusal(507, {
+        code: 'exhausted',
+        message: `start run ${id}: the disk is below its low-water mark`,
+        hint: 'Free disk space on the worker.',
+      });
     case 'too-many':
-      return refusal(429, { code: 'exhausted', message: `start run ${id}: too many runs wait to be collected`, hint: 'Collect ended runs.' });
+      return refusal(429, {
+        code: 'exhausted',
+        message: `start run ${id}: too many runs wait to be collected`,
+        hint: 'Collect ended runs.',
+      });
   }
 }
 
@@ -95,7 +107,8 @@ async function output(id: string, { query, signal }: Call, { runs }: RunRouteDep
   const { spool } = run;
   const to = spool.length;
   if (from > to) return refusal(416, { code: 'invalid', message: `run ${id} has written ${to} bytes, not ${from}` });
-  if (from < spool.from) return refusal(410, { code: 'not-found', message: `output of run ${id} below byte ${spool.from} was acknowledged and dropped` });
+  if (from < spool.from)
+    return refusal(410, { code: 'not-found', message: `output of run ${id} below byte ${spool.from} was acknowledged and dropped` });
   if (query.get('follow') === '1') return { kind: 'stream', pieces: () => spool.follow(from, { signal, reuseBuffer: true }) };
   return { kind: 'stream', length: to - from, pieces: () => spool.read({ from, to, reuseBuffer: true }) };
 }
@@ -105,7 +118,8 @@ async function acknowledge(id: string, call: Call, { runs, fence }: RunRouteDeps
   const run = await runs.find(id);
   if (typeof run === 'string') return missing(id, run);
   const to = queryNumber(call.query, 'to');
-  if (to > run.spool.length) return refusal(416, { code: 'invalid', message: `run ${id} has written ${run.spool.length} bytes, not ${to}` });
+  if (to > run.spool.length)
+    return refusal(416, { code: 'invalid', message: `run ${id} has written ${run.spool.length} bytes, not ${to}` });
   await run.ack(to);
   return json(run.view());
 }
@@ -113,7 +127,8 @@ async function acknowledge(id: string, call: Call, { runs, fence }: RunRouteDeps
 async function signalRun(id: string, { request, query }: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
   using _admission = await enter(request, fence);
   const name = query.get('name') ?? '';
-  if (!(name in constants.signals)) return refusal(400, { code: 'invalid', message: `there is no signal ${JSON.stringify(name.slice(0, 40))}` });
+  if (!(name in constants.signals))
+    return refusal(400, { code: 'invalid', message: `there is no signal ${JSON.stringify(name.slice(0, 40))}` });
   const run = await runs.find(id);
   if (typeof run === 'string') return missing(id, run);
   if (!run.controls.signal(name as NodeJS.Signals)) return refusal(409, { code: 'conflict', message: `run ${id} has ended` });

@@ -37,6 +37,14 @@ export interface CommandDeps {
   readonly environment: NodeJS.ProcessEnv;
 }
 
+export interface PlannedRun {
+  readonly id: string;
+  /** As it is on disk. */
+  readonly intent: Intent;
+  /** Absolute; may turn out not to exist. */
+  readonly cwd: string;
+}
+
 interface Started {
   readonly kind: 'started';
   readonly child: ChildProcess & { readonly pid: number };
@@ -45,20 +53,25 @@ interface Started {
 }
 
 /**
- * Starts the command whose intent is on disk, in `cwd`; `signal` is looked at directly before the spawn.
+ * Starts the command whose intent is on disk; `signal` is looked at directly before the spawn.
  * A command that cannot be started is a run that has ended `not-started`.
  */
-export async function runCommand(id: string, intent: Intent, cwd: string, deps: CommandDeps, signal: AbortSignal): Promise<ManagedRun> {
+export async function runCommand(planned: PlannedRun, deps: CommandDeps, waits: { signal: AbortSignal }): Promise<ManagedRun> {
+  const { id, intent } = planned;
   const { spec, startedAt } = intent;
-  const start = await tryStart(intent, cwd, deps, signal);
+  const start = await tryStart(planned, deps, waits);
   const spool = await openSegmentLog(deps.records.spoolDir(id));
-  if (start.kind === 'started') return supervise(id, intent, spool, start, deps);
+  if (start.kind === 'started') return supervise(planned, spool, start, deps);
   const run = createRun({ id, spec, startedAt, spool });
   await finish(run, { kind: 'not-started', reason: start.reason }, deps);
   return run;
 }
 
-async function tryStart(intent: Intent, cwd: string, deps: CommandDeps, signal: AbortSignal): Promise<Started | { kind: 'not-started'; reason: string }> {
+async function tryStart(
+  { intent, cwd }: PlannedRun,
+  deps: CommandDeps,
+  { signal }: { signal: AbortSignal },
+): Promise<Started | { kind: 'not-started'; reason: string }> {
   const { spec, tree } = intent;
   await mkdir(commandTempDir(deps.workDir), { recursive: true });
   const bad = await badDirectory(cwd, spec.dir);
@@ -67,12 +80,15 @@ async function tryStart(intent: Intent, cwd: string, deps: CommandDeps, signal: 
   const command: Command = { argv: spec.argv as [string, ...string[]], cwd, env };
   using pipe = await deps.pipes.take();
   signal.throwIfAborted();
-  const start = await launched(command, deps.trees.spawnInside(tree, () => spawnCommand(command, pipe.writeFd)));
+  const start = await launched(
+    command,
+    deps.trees.spawnInside(tree, () => spawnCommand(command, pipe.writeFd)),
+  );
   return start.kind === 'started' ? { ...start, readFd: pipe.takeReadEnd() } : start;
 }
 
 /** Watches over a living command. The run is returned at once; its end comes later. */
-function supervise(id: string, intent: Intent, spool: SegmentLog, { child, exited, readFd }: Started, deps: CommandDeps): ManagedRun {
+function supervise({ id, intent }: PlannedRun, spool: SegmentLog, { child, exited, readFd }: Started, deps: CommandDeps): ManagedRun {
   const { spec, startedAt, tree } = intent;
   let cause: KillCause | undefined;
   let hasExited = false;

@@ -4,7 +4,19 @@ import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { systemClock } from '@croft/runtime/clock';
-import { ask, complete, endOf, outputMatching, readOutput, runId, shell, spec, startMachine, withCode, type TestMachine } from '../testing.ts';
+import {
+  ask,
+  complete,
+  endOf,
+  outputMatching,
+  readOutput,
+  runId,
+  shell,
+  spec,
+  startMachine,
+  withCode,
+  type TestMachine,
+} from '../testing.ts';
 
 let machine: TestMachine;
 before(async () => void (machine = await startMachine()));
@@ -44,7 +56,11 @@ test('stdout and stderr come in exactly the order of the writes', async () => {
 });
 
 test('a command may open /dev/stderr and /dev/stdout, which truncates nothing', async () => {
-  const { output } = await complete(machine.client, 'dev', shell('echo one; echo two > /dev/stderr; echo three > /dev/stdout; echo four >&2'));
+  const { output } = await complete(
+    machine.client,
+    'dev',
+    shell('echo one; echo two > /dev/stderr; echo three > /dev/stdout; echo four >&2'),
+  );
   assert.equal(String(output), 'one\ntwo\nthree\nfour\n');
 });
 
@@ -77,7 +93,10 @@ test('each way to end is told apart', async (context) => {
     assert.match(await reasonOf('interpreter', spec(['./lost-interpreter'])), /interpreter that ".\/lost-interpreter" names/);
     assert.match(await reasonOf('bad-dir', spec(['true'], { dir: 'not/here' })), /no such directory "not\/here"/);
     assert.match(await reasonOf('file-dir', spec(['true'], { dir: 'plain.txt' })), /"plain.txt" is not a directory/);
-    assert.match(await reasonOf('too-long', spec(['true', ...Array.from({ length: 30 }, () => 'x'.repeat(130_000))])), /longer than this system allows/);
+    assert.match(
+      await reasonOf('too-long', spec(['true', ...Array.from({ length: 30 }, () => 'x'.repeat(130_000))])),
+      /longer than this system allows/,
+    );
   });
   await context.test('the time limit', async () => {
     const exit = await exitOf('slow', shell('sleep 60', { limitMs: 100 }));
@@ -101,11 +120,13 @@ test('each way to end is told apart', async (context) => {
 });
 
 test('a signal reaches the whole process group, and an ended run answers 409', async () => {
-  await machine.client.startOrAttach(runId('signals'), shell('trap "echo got it; exit 7" TERM; echo ready; while :; do sleep 0.02; done'), 1, {});
+  const child = '(trap "echo child; exit" TERM; echo ready; while :; do sleep 0.02; done) 2>/dev/null';
+  const script = `trap "wait; echo parent; exit 7" TERM; ${child} & wait`;
+  await machine.client.startOrAttach(runId('signals'), shell(script), 1, {});
   await outputMatching(machine.client, 'signals', /ready/);
   await machine.client.signal(runId('signals'), 'SIGTERM', 1, {});
   assert.deepEqual((await endOf(machine.client, 'signals')).exit, { kind: 'exited', code: 7 });
-  assert.equal(String(await readOutput(machine.client, 'signals')), 'ready\ngot it\n');
+  assert.equal(String(await readOutput(machine.client, 'signals')), 'ready\nchild\nparent\n');
   await assert.rejects(machine.client.signal(runId('signals'), 'SIGTERM', 1, {}), withCode('conflict'));
   const odd = await ask(machine.process, { method: 'POST', path: '/runs/signals/signal?name=SIGWRONG', headers: { 'Croft-Epoch': '1' } });
   assert.equal(odd.status, 400);
@@ -160,9 +181,24 @@ test('output can be followed while it is written, and waiting for the end is hel
 });
 
 test('the environment is the allowed part of the buildlet’s own, what the farm sets, and what was asked for', async () => {
-  await using other = await startMachine({ env: { CROFT_SECRET: 's', META_other: 's', npm_config_x: 's', NODE_OPTIONS: '', AWS_KEY: 's', LC_TIME: 'C', PATH: `/odd/node_modules/.bin:${process.env['PATH'] ?? ''}` } });
+  await using other = await startMachine({
+    env: {
+      CROFT_SECRET: 's',
+      META_other: 's',
+      npm_config_x: 's',
+      NODE_OPTIONS: '',
+      AWS_KEY: 's',
+      LC_TIME: 'C',
+      PATH: `/odd/node_modules/.bin:${process.env['PATH'] ?? ''}`,
+    },
+  });
   const { output } = await complete(other.client, 'env', spec(['env'], { env: { CI: 'true', TZ: 'Asia/Tokyo' } }));
-  const env = new Map(String(output).trim().split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+  const env = new Map(
+    String(output)
+      .trim()
+      .split('\n')
+      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
   for (const name of env.keys()) assert.doesNotMatch(name, /^(CROFT_SECRET|META_|npm_|NODE_|AWS_)/);
   assert.equal(env.get('CI'), 'true');
   assert.equal(env.get('TZ'), 'Asia/Tokyo');
@@ -210,7 +246,12 @@ test('a directory may not leave the work directory, neither by name nor through 
 
 test('a disk below the low-water mark refuses new runs with 507 and says so in the status', async () => {
   await using low = await startMachine({ lowWaterBytes: 2 ** 52 });
-  const answer = await ask(low.process, { method: 'PUT', path: '/runs/a', headers: { 'Croft-Epoch': '1' }, body: JSON.stringify(spec(['true'])) });
+  const answer = await ask(low.process, {
+    method: 'PUT',
+    path: '/runs/a',
+    headers: { 'Croft-Epoch': '1' },
+    body: JSON.stringify(spec(['true'])),
+  });
   assert.equal(answer.status, 507);
   assert.equal(JSON.parse(answer.body).code, 'exhausted');
   await assert.rejects(low.client.startOrAttach(runId('a'), spec(['true']), 1, {}), withCode('exhausted'));

@@ -1,6 +1,7 @@
 /** All runs of this buildlet: start-or-attach under an id that is used once for ever, list, collect, end. */
 import { isDeepStrictEqual } from 'node:util';
 import type { RunSpec } from '@croft/protocol/runs';
+import { anySignal } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { sha256Hex } from '@croft/runtime/digest';
 import type { Random } from '@croft/runtime/random';
@@ -38,27 +39,15 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
   const { records } = deps;
   const runs = new Map((await recoverRuns(deps)).map((run) => [run.id, run]));
   const starting = new Map<string, Promise<StartResult>>();
-  let ending = false;
+  const noMoreStarts = new AbortController();
 
   const start = async (id: string, spec: RunSpec, signal: AbortSignal): Promise<StartResult> => {
     if (await records.isCollected(id)) return { kind: 'collected' };
     if (runs.size >= maxRuns) return { kind: 'too-many' };
     if ((await deps.disk.check()).low) return { kind: 'low-disk' };
-    checkAskedEnvironment(spec.env);
-    const cwd = await insideOf(deps.workDir, spec.dir);
-    const tree = deps.trees.mark(treeName(deps.stateDir, id), `${deps.random.hex(16)}:${id}`);
-    const intent = { spec, startedAt: deps.clock.now(), tree };
-    await records.saveIntent(id, intent);
-    try {
-      if (ending) throw new CroftError('unavailable', 'start a command: the buildlet is ending');
-      const run = await runCommand(id, intent, cwd, deps, signal);
-      runs.set(id, run);
-      return { kind: 'started', run };
-    } catch (error) {
-      await deps.trees.fell(tree, undefined);
-      await records.discard(id);
-      throw error;
-    }
+    const run = await startRun(id, spec, deps, anySignal(signal, noMoreStarts.signal));
+    runs.set(id, run);
+    return { kind: 'started', run };
   };
 
   /** Requests for one id take turns. Whoever started it is told of a failure; the others find what is there then. */
@@ -76,7 +65,7 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
       await turn(id);
       const run = runs.get(id);
       if (run) return isDeepStrictEqual(run.spec, spec) ? { kind: 'attached', run } : { kind: 'another' };
-      if (ending) return { kind: 'ending' };
+      if (noMoreStarts.signal.aborted) return { kind: 'ending' };
       const started = start(id, spec, signal).finally(() => starting.delete(id));
       starting.set(id, started);
       return started;
@@ -92,13 +81,30 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
       return 'collected';
     },
     async endAll(reason) {
-      ending = true;
+      noMoreStarts.abort(new CroftError('unavailable', 'start a command: the buildlet is ending'));
       await Promise.allSettled(starting.values());
       const cause: KillCause = { kind: 'lost', reason };
       for (const run of runs.values()) run.controls.kill(cause);
       await Promise.all([...runs.values()].map((run) => run.ended));
     },
   };
+}
+
+/** Intent first, then the command. When it could not be tried, nothing is left of it. */
+async function startRun(id: string, spec: RunSpec, deps: RunsDeps, signal: AbortSignal): Promise<ManagedRun> {
+  const { records, trees, random, clock } = deps;
+  checkAskedEnvironment(spec.env);
+  const cwd = await insideOf(deps.workDir, spec.dir);
+  const tree = trees.mark(treeName(deps.stateDir, id), `${random.hex(16)}:${id}`);
+  const intent = { spec, startedAt: clock.now(), tree };
+  await records.saveIntent(id, intent);
+  try {
+    return await runCommand({ id, intent, cwd }, deps, { signal });
+  } catch (error) {
+    await trees.fell(tree, undefined);
+    await records.discard(id);
+    throw error;
+  }
 }
 
 /** A directory name of bounded length, the same for the same run of the same buildlet. */

@@ -1,4 +1,4 @@
-/** Free space on the disk of the spools, and the low-water mark below which no work is taken. */
+/** Free space on the disks of the spools and of the work, and the low-water mark below which no work is taken. */
 import { statfs } from 'node:fs/promises';
 import type { Clock } from '@croft/runtime/clock';
 
@@ -14,12 +14,13 @@ export interface Disk {
   check(): Promise<DiskState>;
 }
 
-export function createDisk(dir: string, lowWaterBytes: number, clock: Clock): Disk {
+/** Of the fullest of the disks that hold these directories. */
+export function createDisk(dirs: readonly string[], lowWaterBytes: number, clock: Clock): Disk {
   let known: Promise<DiskState> | undefined;
   let askedAt = -Infinity;
   const ask = async (): Promise<DiskState> => {
-    const { bavail, bsize } = await statfs(dir);
-    const freeBytes = bavail * bsize;
+    const states = await Promise.all(dirs.map((dir) => statfs(dir)));
+    const freeBytes = Math.min(...states.map(({ bavail, bsize }) => bavail * bsize));
     return { freeBytes, low: freeBytes < lowWaterBytes };
   };
   return {

@@ -60,15 +60,27 @@ export function removeGroup(group: string): void {
 }
 
 function candidates(): GroupHome[] {
-  const mounts = readIfThere('/proc/self/mounts').split('\n').map((line) => line.split(' '));
-  const memberships = readIfThere('/proc/self/cgroup').split('\n').map((line) => line.split(':'));
+  const mounts = readIfThere('/proc/self/mounts')
+    .split('\n')
+    .map((line) => line.split(' '));
+  const memberships = readIfThere('/proc/self/cgroup')
+    .split('\n')
+    .map((line) => line.split(':'));
   const home = (kind: GroupKind, mounted: string[] | undefined, member: string[] | undefined): GroupHome[] =>
     mounted?.[1] && member ? [{ kind, own: join(mounted[1], member.slice(2).join(':')) }] : [];
   const unified = mounts.find((fields) => fields[2] === 'cgroup2');
   const freezer = mounts.find((fields) => fields[2] === 'cgroup' && fields[3]?.split(',').includes('freezer'));
   return [
-    ...home('cgroup2', unified, memberships.find((fields) => fields[0] === '0')),
-    ...home('freezer', freezer, memberships.find((fields) => fields[1]?.split(',').includes('freezer'))),
+    ...home(
+      'cgroup2',
+      unified,
+      memberships.find((fields) => fields[0] === '0'),
+    ),
+    ...home(
+      'freezer',
+      freezer,
+      memberships.find((fields) => fields[1]?.split(',').includes('freezer')),
+    ),
   ];
 }
 

@@ -63,7 +63,9 @@ test('a fork bomb of a hundred children is gone at the time limit', async () => 
   const script = 'i=0; while [ $i -lt 100 ]; do (trap "" TERM INT; while :; do sleep 0.05; done) & i=$((i+1)); done; echo pid $$; wait';
   await machine.client.startOrAttach(runId('bomb'), shell(script, { limitMs: 1_000 }), 1, {});
   await endOf(machine.client, 'bomb');
-  const cookies = JSON.parse(await readFile(join(machine.process.dir, 'state/runs/bomb/intent.json'), 'utf8')) as { tree: { cookie: string } };
+  const cookies = JSON.parse(await readFile(join(machine.process.dir, 'state/runs/bomb/intent.json'), 'utf8')) as {
+    tree: { cookie: string };
+  };
   assert.deepEqual(findProcesses(cookies.tree.cookie, undefined), []);
 });
 
@@ -102,7 +104,9 @@ test('the v1 freezer kills a group as a whole', async (context) => {
   if (!existsSync(join(home.own, 'cgroup.procs')) || process.getuid?.() !== 0) return context.skip('needs a v1 freezer hierarchy and root');
   const { mkdirSync } = await import('node:fs');
   mkdirSync(path);
-  const child = bornInside(home, path, () => spawn('sh', ['-c', 'setsid sleep 1000 & sleep 1000 & wait'], { stdio: 'ignore', env: {}, detached: true }));
+  const child = bornInside(home, path, () =>
+    spawn('sh', ['-c', 'setsid sleep 1000 & sleep 1000 & wait'], { stdio: 'ignore', env: {}, detached: true }),
+  );
   await until('three processes run', () => groupMembers(path).length >= 3);
   while (groupMembers(path).length > 0) {
     strikeGroup('freezer', path);

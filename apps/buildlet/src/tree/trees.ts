@@ -51,7 +51,11 @@ export function createTrees({ clock, probeName }: { clock: Clock; probeName: str
 }
 
 /** Ends a tree of a buildlet that is gone, by every means at once. Returns how many processes were found, and which are left. */
-export async function fellLeftTree(clock: Clock, mark: TreeMark, leader: ProcessMark | undefined): Promise<{ found: number; left: number[] }> {
+export async function fellLeftTree(
+  clock: Clock,
+  mark: TreeMark,
+  leader: ProcessMark | undefined,
+): Promise<{ found: number; left: number[] }> {
   const group = mark.group && groupTarget(mark.group);
   const marked = processTarget(mark.cookie, leader && isSameProcess(leader) ? leader.pid : undefined);
   const found = new Set([...(group?.members() ?? []), ...marked.members()]).size;
