@@ -8,6 +8,7 @@ import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { Main } from '@croft/runtime/run-main';
 import { createTaskGroup } from '@croft/runtime/tasks';
+import { messages } from './events.ts';
 import type { Config } from './config.ts';
 import { fileRoutes } from './files/routes.ts';
 import { openTrash } from './files/trash.ts';
@@ -50,7 +51,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   await mkdir(config.workDir, { recursive: true });
   const workDir = await realpath(config.workDir);
   stack.use(lockStateDir(stateDir));
-  const tasks = stack.use(createTaskGroup((name, error) => log.error('background task failed', { task: name, error: errorText(error) })));
+  const tasks = stack.use(createTaskGroup((name, error) => log.error(messages.taskFailed, { task: name, error: errorText(error) })));
   const records = await openRecords(stateDir);
   const fence = await openFence(stateDir);
   const disk = createDisk([stateDir, workDir], config.lowWaterBytes, clock);
@@ -73,7 +74,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   };
   void liveness.orphaned.then(() => {
     why = `its buildlet heard no coordinator for ${config.orphanedAfterMs} ms`;
-    log.warn('orphaned', { afterMs: config.orphanedAfterMs });
+    log.warn(messages.orphaned, { afterMs: config.orphanedAfterMs });
     finished.resolve();
   });
 
@@ -99,7 +100,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     deadline.abort();
   });
   const address = listeningAddress(config.listen, server.address());
-  log.info('buildlet ready', { address, pid: process.pid, workDir, stateDir, runs: runs.list().length, tree: trees.way });
+  log.info(messages.ready, { address, pid: process.pid, workDir, stateDir, runs: runs.list().length, tree: trees.way });
   const owned = stack.move();
   return { finished: finished.promise, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

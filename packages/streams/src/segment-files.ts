@@ -1,7 +1,7 @@
 /** The files of a segment log: how they are named, what a directory of them holds, and cutting them at an offset. */
 import { readdir, stat, truncate, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CroftError } from '@croft/runtime/errors';
+import { CroftError, asCroftError, systemCode } from '@croft/runtime/errors';
 
 export interface Extent {
   /** Offset of the first byte, always a multiple of the segment size. */
@@ -41,6 +41,15 @@ export async function cutSegments(dir: string, length: number): Promise<void> {
 
 export function segmentPath(dir: string, start: number): string {
   return join(dir, String(start).padStart(16, '0'));
+}
+
+export function logFailure(error: unknown, doing: string): CroftError {
+  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(systemCode(error) ?? '');
+  if (!full) return asCroftError(error, 'internal', doing);
+  return new CroftError('exhausted', `${doing}: the disk is full`, {
+    cause: error,
+    hint: 'Free disk space; the write can then be repeated.',
+  });
 }
 
 async function segmentStarts(dir: string): Promise<number[]> {

@@ -6,8 +6,8 @@
 import { constants } from 'node:fs';
 import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import type { Waits } from '@croft/runtime/clock';
-import { CroftError, asCroftError, systemCode } from '@croft/runtime/errors';
-import { cutSegments, segmentPath, surveySegments, type Extent } from './segment-files.ts';
+import { CroftError, systemCode } from '@croft/runtime/errors';
+import { cutSegments, logFailure, segmentPath, surveySegments, type Extent } from './segment-files.ts';
 
 const defaultSegmentBytes = 16 * 1024 * 1024;
 const readBytes = 256 * 1024;
@@ -44,8 +44,12 @@ export interface SegmentLog extends AsyncDisposable {
 
 /** Opens the log in `dir`, which is made when missing. Only one process may have it open for writing. */
 export async function openSegmentLog(dir: string, { segmentBytes = defaultSegmentBytes } = {}): Promise<SegmentLog> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  return new SegmentFiles(dir, segmentBytes, await surveySegments(dir, segmentBytes));
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    return new SegmentFiles(dir, segmentBytes, await surveySegments(dir, segmentBytes));
+  } catch (error) {
+    throw logFailure(error, 'open the log');
+  }
 }
 
 class SegmentFiles implements SegmentLog {
@@ -285,13 +289,4 @@ class Cursor implements AsyncDisposable {
     this.#held = undefined;
     await held?.file.close();
   }
-}
-
-function logFailure(error: unknown, doing: string): CroftError {
-  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(systemCode(error) ?? '');
-  if (!full) return asCroftError(error, 'internal', doing);
-  return new CroftError('exhausted', `${doing}: the disk is full`, {
-    cause: error,
-    hint: 'Free disk space; the write can then be repeated.',
-  });
 }

@@ -11,6 +11,7 @@ import { CroftError, systemCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { createBell, type TaskGroup } from '@croft/runtime/tasks';
+import { messages } from '../events.ts';
 
 const niceness = 10;
 
@@ -35,7 +36,7 @@ export async function openTrash(dir: string, { tasks, random, log }: TrashDeps):
       await bell.wait({ signal });
       for (const name of await readdir(dir)) {
         const gone = await removeTree(join(dir, name), signal);
-        if (!gone) log.warn('trash could not be deleted', { path: join(dir, name) });
+        if (!gone) log.warn(messages.trashKept, { path: join(dir, name) });
       }
     }
   });

@@ -5,6 +5,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { epochHeader } from '@croft/protocol/runs';
 import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
+import { messages } from '../events.ts';
 import { failureAnswer, sendAnswer, textError, type Answer } from './answer.ts';
 import { foreignOrigin, hasPassword } from './guard.ts';
 
@@ -55,7 +56,7 @@ async function serve(request: IncomingMessage, response: ServerResponse, signal:
   try {
     answer = await answerCall(call, route, options);
   } catch (error) {
-    if (!(error instanceof CroftError)) options.log.error('request failed', { method: call.method, path, error: String(error) });
+    if (!(error instanceof CroftError)) options.log.error(messages.requestFailed, { method: call.method, path, error: String(error) });
     answer = failureAnswer(error, request.headers[epochHeader] === undefined ? (route?.style ?? 'text') : 'json');
   }
   if (!request.complete) discardRest(request);

@@ -1,5 +1,5 @@
 /** The environment of a command: an allow-list of the buildlet's own, what tells it where it is, then what the run asked for. */
-import { basename, delimiter, join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { CroftError } from '@croft/runtime/errors';
 
 const passed = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ', 'TERM', 'SSL_CERT_FILE', 'SSL_CERT_DIR']);
@@ -12,8 +12,8 @@ export interface Place {
   readonly cookie: string;
 }
 
-/** Directories in PATH that a package manager put there for the script that started us. */
-const scriptDirs = new Set(['.bin', 'node-gyp-bin']);
+/** Directories that a package manager put into PATH for the script that started us. */
+const scriptDir = /(?:^|\/)(?:node_modules\/\.bin|node-gyp-bin)\/*$/;
 
 export function commandEnvironment(own: NodeJS.ProcessEnv, asked: Readonly<Record<string, string>>, place: Place): Record<string, string> {
   const env: Record<string, string> = {};
@@ -39,8 +39,6 @@ export function checkAskedEnvironment(asked: Readonly<Record<string, string>>): 
 }
 
 function withoutScriptDirs(path: string): string {
-  return path
-    .split(delimiter)
-    .filter((dir) => !scriptDirs.has(basename(dir)))
-    .join(delimiter);
+  const dirs = path.split(delimiter);
+  return dirs.filter((dir) => !scriptDir.test(dir)).join(delimiter);
 }

@@ -2,6 +2,7 @@
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import { openSegmentLog } from '@croft/streams/segment-log';
+import { messages } from '../events.ts';
 import { fellLeftTree } from '../tree/trees.ts';
 import type { End, Records, StoredRun } from './records.ts';
 import { createRun, type ManagedRun } from './run.ts';
@@ -37,6 +38,6 @@ async function recoverRun(stored: StoredRun, { clock, log, records }: RecoverDep
   const end: End = { endedAt: clock.now(), exit: { kind: 'lost', reason: `its buildlet died while it ran; ${evidence.join('; ')}` } };
   await records.saveEnd(id, end);
   run.end(end);
-  log.warn('run lost', { run: id, evidence });
+  log.warn(messages.runLost, { run: id, evidence });
   return run;
 }

@@ -9,6 +9,7 @@ import { errorText, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { TaskGroup } from '@croft/runtime/tasks';
 import { openSegmentLog, type SegmentLog } from '@croft/streams/segment-log';
+import { messages } from '../events.ts';
 import type { Disk } from '../state/disk.ts';
 import { killIfThere } from '../tree/groups.ts';
 import { markProcess } from '../tree/processes.ts';
@@ -59,8 +60,8 @@ interface Started {
 export async function runCommand(planned: PlannedRun, deps: CommandDeps, waits: { signal: AbortSignal }): Promise<ManagedRun> {
   const { id, intent } = planned;
   const { spec, startedAt } = intent;
-  const start = await tryStart(planned, deps, waits);
   const spool = await openSegmentLog(deps.records.spoolDir(id));
+  const start = await tryStart(planned, deps, waits);
   if (start.kind === 'started') return supervise(planned, spool, start, deps);
   const run = createRun({ id, spec, startedAt, spool });
   await finish(run, { kind: 'not-started', reason: start.reason }, deps);
@@ -126,7 +127,7 @@ function supervise({ id, intent }: PlannedRun, spool: SegmentLog, { child, exite
     hasExited = true;
     timer.abort();
     const left = await deps.trees.fell(tree, child.pid);
-    if (left.length > 0) deps.log.error('processes of a run would not die', { run: id, pids: left });
+    if (left.length > 0) deps.log.error(messages.wouldNotDie, { run: id, pids: left });
     try {
       await drain.finish();
     } catch (error) {
@@ -151,7 +152,7 @@ async function finish(run: ManagedRun, exit: Exit, { clock, records, tasks, log 
     }
   }
   run.end(end);
-  log.info('run ended', { run: run.id, exit, outputBytes: run.spool.length });
+  log.info(messages.runEnded, { run: run.id, exit, outputBytes: run.spool.length });
 }
 
 function exitOf({ code, signal }: Exited): Exit {

@@ -1,0 +1,23 @@
+/** Every message that the buildlet logs, with its fields. It has no metrics of its own: its status tells them to the coordinator. */
+export const messages = {
+  /** Serves from now on. `address`, `pid`, `workDir`, `stateDir`, `runs` uncollected, `tree`: how trees are held together. */
+  ready: 'buildlet ready',
+  /** `run`, `exit`, `outputBytes`. */
+  runEnded: 'run ended',
+  /** A predecessor died while it ran. `run`, `evidence`. */
+  runLost: 'run lost',
+  /** `run`, `pids`: they are stuck in the kernel; the machine should be given up. */
+  wouldNotDie: 'processes of a run would not die',
+  /** No coordinator was heard for `afterMs`, ms; it ends. */
+  orphaned: 'orphaned',
+  /** `path` in the trash directory; it is tried again at the next start. */
+  trashKept: 'trash could not be deleted',
+  /** A bug: `task`, `error`. */
+  taskFailed: 'background task failed',
+  /** A bug or a failing disk: `method`, `path`, `error`. */
+  requestFailed: 'request failed',
+  /** `-halt` on a `platform` that has no command for it. */
+  cannotPowerOff: 'machine cannot be switched off',
+  /** `error`. */
+  powerOffFailed: 'machine could not be switched off',
+} as const;
