@@ -63,6 +63,7 @@ export async function runCommand(planned: PlannedRun, deps: CommandDeps, waits: 
   const spool = await openSegmentLog(deps.records.spoolDir(id));
   const start = await tryStart(planned, deps, waits);
   if (start.kind === 'started') return supervise(planned, spool, start, deps);
+  await deps.trees.fell(intent.tree, undefined); // its place was made for the attempt
   const run = createRun({ id, spec, startedAt, spool });
   await finish(run, { kind: 'not-started', reason: start.reason }, deps);
   return run;

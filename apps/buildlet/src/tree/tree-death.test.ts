@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '@croft/runtime/clock';
-import { complete, endOf, isAlive, outputMatching, runId, shell, startMachine, until } from '../testing.ts';
+import { complete, endOf, isAlive, outputMatching, runId, shell, spec, startMachine, until } from '../testing.ts';
 import { bornInside, findGroupHome, groupMembers, removeGroup, strikeGroup, type GroupHome } from './groups.ts';
 import { findProcesses, isSameProcess, markProcess } from './processes.ts';
 import { createTrees, fellLeftTree } from './trees.ts';
@@ -55,7 +55,12 @@ test('no group is left behind when its run has ended', async (context) => {
   const { output } = await complete(machine.client, 'groups', shell('cat /proc/self/cgroup'));
   const own = /^0::(.*)$/m.exec(String(output))?.[1] ?? '';
   assert.match(own, /croft-[0-9a-f]{12}-groups$/);
-  assert.ok(!existsSync(join('/sys/fs/cgroup/unified', own)) && !existsSync(join('/sys/fs/cgroup', own)));
+  const home = /^.*\/(croft-[0-9a-f]{12}-)groups$/.exec(own)?.[1] ?? assert.fail(own);
+  await complete(machine.client, 'refused', spec(['no-such-program']));
+  assert.deepEqual(
+    (await readdir(group.own)).filter((name) => name.startsWith(home)),
+    [],
+  );
 });
 
 test('a fork bomb of a hundred children is gone at the time limit', async () => {
