@@ -1,5 +1,6 @@
 /** Which processes of this machine belong to a farm, seen from outside: by what /proc tells, not by what the farm believes. */
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 
 export interface FoundProcess {
   readonly pid: number;
@@ -41,6 +42,21 @@ export function findProcess(pid: number): FoundProcess | undefined {
 export function environmentOf(pid: number): Readonly<Record<string, string | undefined>> {
   const entries = read(`/proc/${pid}/environ`).split('\0').filter(Boolean);
   return Object.fromEntries(entries.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]));
+}
+
+/** Kernel groups below ours whose name holds this text; a command's is named for its run. */
+export function kernelGroupsOf(text: string): string[] {
+  const mounts = read('/proc/self/mounts')
+    .split('\n')
+    .map((line) => line.split(' '));
+  const ours = read('/proc/self/cgroup')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(':').slice(2).join(':'));
+  const places = mounts.filter(([, , type]) => type?.startsWith('cgroup')).flatMap(([, mount = '']) => ours.map((own) => join(mount, own)));
+  return [...new Set(places)]
+    .filter((place) => existsSync(place))
+    .flatMap((place) => readdirSync(place).filter((name) => name.includes(text)));
 }
 
 export function killAll(processes: readonly { readonly pid: number }[], signal: NodeJS.Signals = 'SIGKILL'): void {
