@@ -1,0 +1,100 @@
+/** A command line without a process, and a farm that answers what a test tells it. */
+import { systemClock, type Clock } from '@croft/runtime/clock';
+import { silentLog } from '@croft/runtime/log';
+import { seededRandom } from '@croft/runtime/testing';
+import type { BuildDetail } from '@croft/protocol/api';
+import { serve, type Handler, type Listener } from '@croft/web/listener';
+import { runCli, type Cli } from './cli.ts';
+import type { Output } from './terminal.ts';
+
+export interface Ran {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly bytes: Buffer;
+}
+
+export interface RunOptions {
+  readonly env?: Record<string, string>;
+  readonly cwd?: string;
+  readonly terminal?: boolean;
+  readonly onStdout?: (text: string) => void;
+}
+
+/** Waits as told, but never long. */
+const clock: Clock = { ...systemClock, now: () => testNow, sleep: (ms, waits) => systemClock.sleep(ms >= 15_000 ? ms : Math.min(ms, 5), waits) };
+export const testNow = Date.UTC(2026, 0, 15, 12);
+
+export async function runWith(args: readonly string[], { env = {}, cwd = '/', terminal = false, onStdout }: RunOptions = {}): Promise<Ran> {
+  const [out, err] = [recorder(terminal, onStdout), recorder(terminal)];
+  const cli: Cli = { stdout: out.output, stderr: err.output, env, cwd, clock, random: seededRandom(1) };
+  const status = await runCli(args, cli);
+  const bytes = Buffer.concat(out.parts);
+  return { status, stdout: bytes.toString(), stderr: Buffer.concat(err.parts).toString(), bytes };
+}
+
+function recorder(isTerminal: boolean, onText: (text: string) => void = () => {}): { output: Output; parts: Buffer[] } {
+  const parts: Buffer[] = [];
+  const paint: Output['paint'] = (style, text) => (isTerminal ? `<${style}>${text}</${style}>` : text);
+  return {
+    parts,
+    output: {
+      ...{ isTerminal, columns: 100, paint },
+      async write(data) {
+        parts.push(Buffer.from(data));
+        onText(Buffer.concat(parts).toString());
+      },
+    },
+  };
+}
+
+export interface TestServer extends AsyncDisposable {
+  readonly url: string;
+  readonly listener: Listener;
+  /** `POST /api/v1/… body`, in order. */
+  readonly asked: string[];
+}
+
+/** Answers by `METHOD /path`; anything else is not found. */
+export async function openTestServer(answers: Readonly<Record<string, Handler>>): Promise<TestServer> {
+  const asked: string[] = [];
+  const listener = await serve(
+    async (request, connection) => {
+      const { pathname, search } = new URL(request.url);
+      asked.push(`${request.method} ${pathname}${search} ${await request.clone().text()}`.trim());
+      const answer = answers[`${request.method} ${pathname}`];
+      return answer ? answer(request, connection) : Response.json({ code: 'not-found', message: `nothing at ${pathname}` }, { status: 404 });
+    },
+    { host: '127.0.0.1', port: 0, log: silentLog, graceMs: 100 },
+  );
+  return { url: listener.url, listener, asked, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() };
+}
+
+export const testId = 'B0123456789abcdef';
+
+export function testBuild(over: Partial<BuildDetail> = {}): BuildDetail {
+  return {
+    ...{ id: testId, builder: 'linux', repo: 'croft', revision: 'a1b2c3d4e5f60718293a4b5c6d7e8f9001122334' },
+    trigger: { kind: 'branch', ref: 'main' },
+    band: 'post-submit',
+    state: 'ended',
+    end: { kind: 'passed' },
+    attempts: 1,
+    createdAt: testNow - 600_000,
+    since: testNow - 300_000,
+    startedAt: testNow - 400_000,
+    endedAt: testNow - 300_000,
+    url: `/builds/${testId}`,
+    attemptList: [testAttempt()],
+    ...over,
+  };
+}
+
+export function testAttempt(over: Partial<BuildDetail['attemptList'][number]> = {}): BuildDetail['attemptList'][number] {
+  return {
+    ...{ number: 1, state: 'ended', startedAt: testNow - 400_000, endedAt: testNow - 300_000, end: { kind: 'passed' }, machine: 'local-1', reason: 'package.json has a test script' },
+    steps: [{ name: 'test', role: 'step', argv: ['npm', 'test'], state: 'ended', startedAt: testNow - 390_000, endedAt: testNow - 310_000, exit: { kind: 'exited', code: 0 } }],
+    log: { state: 'complete', bytes: 2048, url: `/builds/${testId}/attempts/1/log` },
+    ...over,
+  };
+}
