@@ -56,7 +56,7 @@ async function put(path: string, file: RepoFile): Promise<void> {
 }
 
 /** Nothing of the user's own settings decides what a commit is. */
-const identity = ['user.name=Mona', 'user.email=mona@example.org', 'commit.gpgSign=false'];
+const identity = ['user.name=Croft tests', 'user.email=tests@croft.invalid', 'commit.gpgSign=false'];
 const settings = [...identity, 'core.autocrlf=false', 'core.hooksPath=/dev/null', 'init.templateDir='].flatMap((setting) => [
   '-c',
   setting,

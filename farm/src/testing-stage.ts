@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface Stage extends AsyncDisposable {
+  readonly dir: string;
   /**
    * An executable script around this body, which runs under `set -eu` and has: `$RUN` (`BUILD.ATTEMPT.STEP`), `say TEXT` (to the log,
    * and kept for `said`), `mark NAME TEXT` (kept whole or not at all), `wait_at GATE`, and `linger`, which leaves a process behind
@@ -25,6 +26,7 @@ export async function makeStage(): Promise<Stage> {
   const marked = (run: string, name: string): Promise<string | undefined> =>
     readFile(join(dir, `${run}.${name}`), 'utf8').catch(() => undefined);
   return {
+    dir,
     script: (body) => `${head(dir)}${body}\n`,
     open: (gate) => writeFile(join(dir, gate), ''),
     close: (gate) => rm(join(dir, gate), { force: true }),
