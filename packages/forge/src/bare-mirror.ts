@@ -56,11 +56,12 @@ export class BareMirror implements Mirror, Repository {
   fetch(waits: Waits): Promise<{ changed: boolean }> {
     return this.#write(waits, async (turn) => {
       const before = this.#refs;
+      const wasShallow = fs.existsSync(join(this.dir, 'shallow'));
       if (this.#untidy >= tidyEvery) await this.#tidy(turn);
       this.#refs = await fetchRefs(this, before, turn);
       if (this.#refs === before) return { changed: false };
       this.#untidy += 1;
-      if (fs.existsSync(join(this.dir, 'shallow'))) this.#lines.forget();
+      if (wasShallow) this.#lines.forget();
       return { changed: true };
     });
   }
