@@ -33,13 +33,29 @@ const machineStates = ['ready', 'busy', 'away', 'gone'] as const;
 export function createMetrics(): Metrics {
   const registers = [new Registry()];
   const register = registers[0] as Registry;
-  const builds = new Counter({ name: 'croft_builds_ended_total', help: 'builds that reached their end, by end', labelNames: ['end'], registers });
+  const builds = new Counter({
+    name: 'croft_builds_ended_total',
+    help: 'builds that reached their end, by end',
+    labelNames: ['end'],
+    registers,
+  });
   const attempts = new Counter({ name: 'croft_attempts_ended_total', help: 'attempts that ended, by end', labelNames: ['end'], registers });
   const logBytes = new Counter({ name: 'croft_log_bytes_total', help: 'bytes of build output stored', registers });
   const buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
-  const writes = new Histogram({ name: 'croft_database_write_seconds', help: 'from asking for a write to its being durable, s', buckets, registers });
+  const writes = new Histogram({
+    name: 'croft_database_write_seconds',
+    help: 'from asking for a write to its being durable, s',
+    buckets,
+    registers,
+  });
   const requestLabels = ['method', 'route', 'status'] as const;
-  const requests = new Histogram({ name: 'croft_http_request_seconds', help: 'until the head of the answer, s, by route pattern', labelNames: requestLabels, buckets, registers });
+  const requests = new Histogram({
+    name: 'croft_http_request_seconds',
+    help: 'until the head of the answer, s, by route pattern',
+    labelNames: requestLabels,
+    buckets,
+    registers,
+  });
   const queue = new Gauge({ name: 'croft_queue_builds', help: 'builds that wait, by band', labelNames: ['band'], registers });
   const machines = new Gauge({ name: 'croft_machines', help: 'machines, by state', labelNames: ['state'], registers });
   let read: () => Promise<Observed> = async () => ({ queue: {}, machines: {} });
@@ -48,7 +64,8 @@ export function createMetrics(): Metrics {
     buildEnded: (end) => builds.inc({ end }),
     logStored: (bytes) => logBytes.inc(bytes),
     databaseWrite: (seconds) => writes.observe(seconds),
-    httpRequest: ({ method, route, status, seconds }) => requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
+    httpRequest: ({ method, route, status, seconds }) =>
+      requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
     observe(reader) {
       read = reader;
     },
@@ -73,3 +90,37 @@ export function countWrites<Port extends Pick<Engine, 'read' | 'write'>>(databas
     },
   };
 }
+
+/** Log messages of the coordinator and of the rooms that log through it, each with what it means. */
+export const logMessages = {
+  'attempt ended': 'an attempt has its end; fields build, attempt, end',
+  'attempt given up': 'its machine or its driver is gone; the attempt ends infra',
+  'attempt taken over': 'work of an earlier process goes on under this one',
+  'background work stopped': 'a loop of the farm ended by an error; restart the coordinator and report it',
+  'body broken off': 'an answer was cut short; the reader sees a broken connection',
+  'build driver failed': 'a bug met one build; its attempt ends infra(internal)',
+  'builds queued': 'new work was found in a repository',
+  'cancelling a run failed': 'a buildlet did not take a cancel; its lease ends anyway',
+  'change refused': 'somebody asked for what they may not do; fields who, what, target, from, why',
+  'checkpoint failed; it is tried again later': 'the database file grows until it succeeds',
+  'database connection lost': 'PostgreSQL closed an idle connection; the next statement opens another',
+  'driver failed and is started again': 'the driver of one build met an error and repeats from what is stored',
+  'driver lost its lease': 'another coordinator has taken over; this one stops writing',
+  'driver stopped': 'the task of a driver ended by an error that it did not handle',
+  'event stream failed': 'a page or program lost its live line and comes back',
+  'listener failed': 'the HTTP listener met a system error and goes on',
+  'lock connection lost': 'PostgreSQL dropped the lock; another coordinator may start',
+  'log storage full, waiting': 'output stays on the workers until there is room',
+  'logs removed by retention': 'logs older or larger than their builder keeps',
+  'machine lost': 'nothing was heard from it for 15 s, or its process is gone; fields machine, evidence',
+  'machine not reached': 'one ping failed; the machine is not lost yet',
+  'machine replaced': 'the pool ended a machine and starts another; fields machine, why',
+  'machine started': 'the pool started a machine; fields machine, pid',
+  'pool not reconciled': 'a pool could not be looked at; it is looked at again',
+  'repository not read': 'a fetch failed; it is tried again at the next poll',
+  'request failed': 'a bug met one request; the caller was shown the id',
+  'request handler failed': 'a bug met one request before errors are handled',
+  'runs left for the next attempt to collect': 'a buildlet was not reached when its runs were to be removed',
+  'scheduling failed, trying again': 'one pass over the queue met an error',
+  'schema migrated': 'the database has a new version; fields version, title',
+} as const;

@@ -31,7 +31,8 @@ export function hasPassed({ end }: BuildSummary): boolean {
 }
 
 export function timeText({ state, since, startedAt, endedAt }: BuildSummary, now: number): string {
-  if (state === 'ended') return startedAt === undefined || endedAt === undefined ? formatRelative(since, now) : formatDuration(endedAt - startedAt);
+  if (state === 'ended')
+    return startedAt === undefined || endedAt === undefined ? formatRelative(since, now) : formatDuration(endedAt - startedAt);
   return formatDuration(now - (startedAt ?? since));
 }
 

@@ -18,15 +18,24 @@ describe('croft builds', () => {
     const failed = testBuild({ id: other, end: { kind: 'failed', step: 'test', text: 'exit status 1\u001b[2J\n' } });
     await using server = await openTestServer({ 'GET /api/v1/builds': () => Response.json({ builds: [testBuild(), failed], next: 'c1' }) });
     const ran = await runWith(['builds', '--server', server.url, '--repo', 'croft', '--state', 'ended', '--limit', '2']);
-    assert.equal(ran.stdout, `passed  ${testId}  linux  croft@a1b2c3d4  1 m 40 s\nfailed  ${other}  linux  croft@a1b2c3d4  1 m 40 s  failed in test: exit status 1 [2J\n`);
+    assert.equal(
+      ran.stdout,
+      `passed  ${testId}  linux  croft@a1b2c3d4  1 m 40 s\nfailed  ${other}  linux  croft@a1b2c3d4  1 m 40 s  failed in test: exit status 1 [2J\n`,
+    );
     assert.equal(ran.stderr, 'more: croft builds --before c1\n');
     assert.deepEqual([ran.status, server.asked], [0, ['GET /api/v1/builds?repo=croft&state=ended&limit=2']]);
   });
 
   test('gives programs the farm’s own JSON, wherever --json stands', async () => {
     await using server = await openTestServer({ 'GET /api/v1/builds': () => Response.json({ builds: [], next: 'c1' }) });
-    for (const args of [['--json', 'builds'], ['builds', '--json']]) {
-      assert.deepEqual(await runWith([...args, '--server', server.url]).then(({ stdout, stderr }) => [JSON.parse(stdout), stderr]), [{ builds: [], next: 'c1' }, '']);
+    for (const args of [
+      ['--json', 'builds'],
+      ['builds', '--json'],
+    ]) {
+      assert.deepEqual(await runWith([...args, '--server', server.url]).then(({ stdout, stderr }) => [JSON.parse(stdout), stderr]), [
+        { builds: [], next: 'c1' },
+        '',
+      ]);
     }
   });
 
@@ -51,7 +60,10 @@ test('croft show tells attempts, steps and why', async () => {
   const { stdout } = await runWith(['show', testId, '--server', server.url]);
   assert.match(stdout, /^running {2}linux {2}croft@a1b2c3d4e5f6/);
   assert.match(stdout, /expected to end in 60 s/);
-  assert.match(stdout, /attempt 1 on local-1: infrastructure \(buildlet-died\): killed, 1 m 40 s, log 2\.0 KiB complete\n {2}package\.json has a test script\n {2}test {2}exit 0 {2}1 m 20 s {2}npm test/);
+  assert.match(
+    stdout,
+    /attempt 1 on local-1: infrastructure \(buildlet-died\): killed, 1 m 40 s, log 2\.0 KiB complete\n {2}package\.json has a test script\n {2}test {2}exit 0 {2}1 m 20 s {2}npm test/,
+  );
   assert.match(stdout, /attempt 2 on local-1: running, 6 m 40 s/);
   assert.ok(stdout.endsWith(`${server.url}/builds/${testId}\n`));
 });
@@ -75,7 +87,9 @@ describe('croft retry and cancel', () => {
   });
 
   test('cancelling needs a reason, which is passed on', async () => {
-    await using server = await openTestServer({ [`POST /api/v1/builds/${testId}/cancel`]: () => Response.json(testBuild({ state: 'cancelling', end: undefined })) });
+    await using server = await openTestServer({
+      [`POST /api/v1/builds/${testId}/cancel`]: () => Response.json(testBuild({ state: 'cancelling', end: undefined })),
+    });
     assert.equal((await runWith(['cancel', testId, '--server', server.url])).status, 2);
     assert.equal((await runWith(['cancel', testId, '--why', 'stuck', '--server', server.url])).status, 0);
     assert.deepEqual(server.asked, [`POST /api/v1/builds/${testId}/cancel {"why":"stuck"}`]);
@@ -92,7 +106,9 @@ describe('croft token', () => {
   const view = { id: 'T0', name: 'ci', role: 'viewer', repos: [], createdAt: testNow, expiresAt: testNow + 3_600_000 };
 
   test('create prints the secret and nothing else on stdout', async () => {
-    await using server = await openTestServer({ 'POST /api/v1/tokens': () => Response.json({ ...view, secret: 'croft_s' }, { status: 201 }) });
+    await using server = await openTestServer({
+      'POST /api/v1/tokens': () => Response.json({ ...view, secret: 'croft_s' }, { status: 201 }),
+    });
     const ran = await runWith(['token', 'create', '--name', 'ci', '--expires', '1h', '--repo', 'a', 'b', '--server', server.url]);
     assert.equal(ran.stdout, 'croft_s\n');
     assert.match(ran.stderr, /T0: viewer, until 2026-01-15 13:00:00 UTC/);
@@ -101,11 +117,15 @@ describe('croft token', () => {
 
   test('list and revoke', async () => {
     await using server = await openTestServer({
-      'GET /api/v1/tokens': () => Response.json({ tokens: [view, { ...view, id: 'T1', revokedAt: testNow, lastUsedAt: testNow - 120_000 }] }),
+      'GET /api/v1/tokens': () =>
+        Response.json({ tokens: [view, { ...view, id: 'T1', revokedAt: testNow, lastUsedAt: testNow - 120_000 }] }),
       'DELETE /api/v1/tokens/T0': () => Response.json({ ...view, revokedAt: testNow }),
     });
     const { stdout } = await runWith(['token', 'list', '--server', server.url]);
-    assert.equal(stdout, 'T0  ci  viewer  all repositories  until 2026-01-15  never used\nT1  ci  viewer  all repositories  revoked           used 2 min ago\n');
+    assert.equal(
+      stdout,
+      'T0  ci  viewer  all repositories  until 2026-01-15  never used\nT1  ci  viewer  all repositories  revoked           used 2 min ago\n',
+    );
     assert.equal((await runWith(['token', 'revoke', 'T0', '--server', server.url])).stdout, 'T0 revoked\n');
   });
 
@@ -128,13 +148,28 @@ describe('the exit status and the message', () => {
 
   test('say who may not', async () => {
     const refuse = (code: string, status: number) => (): Response => Response.json({ code, message: 'no', hint: 'sign in' }, { status });
-    await using server = await openTestServer({ 'GET /api/v1/builds': refuse('unauthenticated', 401), 'GET /api/v1/tokens': refuse('forbidden', 403) });
-    assert.deepEqual(await runWith(['builds', '--server', server.url]), { status: 4, stdout: '', stderr: 'croft: no\nsign in\n', bytes: Buffer.alloc(0) });
+    await using server = await openTestServer({
+      'GET /api/v1/builds': refuse('unauthenticated', 401),
+      'GET /api/v1/tokens': refuse('forbidden', 403),
+    });
+    assert.deepEqual(await runWith(['builds', '--server', server.url]), {
+      status: 4,
+      stdout: '',
+      stderr: 'croft: no\nsign in\n',
+      bytes: Buffer.alloc(0),
+    });
     assert.equal((await runWith(['token', 'list', '--server', server.url])).status, 4);
   });
 
   test('say what was used wrongly', async () => {
-    for (const args of [['nothing'], ['builds', '--state', 'asleep'], ['show'], ['show', 'B1', '--server', 'http://127.0.0.1:1'], ['log', testId, '--from', '-1'], ['builds', '--server', 'ftp://x']]) {
+    for (const args of [
+      ['nothing'],
+      ['builds', '--state', 'asleep'],
+      ['show'],
+      ['show', 'B1', '--server', 'http://127.0.0.1:1'],
+      ['log', testId, '--from', '-1'],
+      ['builds', '--server', 'ftp://x'],
+    ]) {
       const ran = await runWith(args);
       assert.equal(ran.status, 2, args.join(' '));
       assert.notEqual(ran.stderr, '', args.join(' '));
@@ -219,7 +254,8 @@ test('as a program: bytes go out as they are, and a reader who leaves is no fail
     [`GET /builds/${testId}/attempts/2/log`]: () => new Response(many),
   });
   const main = fileURLToPath(new URL('main.ts', import.meta.url));
-  const start = (...args: string[]) => spawn(process.execPath, [main, 'log', testId, '--server', server.url, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const start = (...args: string[]) =>
+    spawn(process.execPath, [main, 'log', testId, '--server', server.url, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const whole = start();
   const [out] = await Promise.all([whole.stdout.toArray(), once(whole, 'exit')]);
   assert.deepEqual([Buffer.concat(out as Buffer[]), whole.exitCode], [bytes, 0]);

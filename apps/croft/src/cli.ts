@@ -1,7 +1,7 @@
 /** The command line from arguments to exit status. Commands get all they touch as one argument, so that tests can hold it. */
 import { Command, CommanderError } from 'commander';
 import type { Clock } from '@croft/runtime/clock';
-import { CroftError, asCroftError, errorText } from '@croft/runtime/errors';
+import { type CroftError, asCroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
 import { addBuilds } from './commands/builds.ts';
 import { addCancel } from './commands/cancel.ts';

@@ -1,5 +1,5 @@
 /** Which farm is meant, and the token for it: from the command line, the environment, or the files a running farm leaves. */
-import { readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 import { createClient, type Client } from '@croft/web/client';
@@ -12,16 +12,26 @@ export interface ServerOptions {
 
 /** @throws CroftError `unavailable` when no farm is known, `invalid` for a token file that others can read */
 export async function connect(given: ServerOptions, { env, cwd, clock, random, stderr }: Cli): Promise<Client> {
-  const dataDir = await findDataDir(cwd);
-  const server = given.server ?? env['CROFT_SERVER'] ?? (dataDir && (await readAddress(dataDir)));
+  const named = given.server ?? env['CROFT_SERVER'];
+  const dataDir = named === undefined ? await findDataDir(cwd) : undefined;
+  const server = named ?? (dataDir && (await readAddress(dataDir)));
   if (server === undefined) {
-    throw new CroftError('unavailable', 'no running farm was found', { hint: 'Start one with "npm start", run this below its directory, or name one: --server URL or CROFT_SERVER.' });
+    throw new CroftError('unavailable', 'no running farm was found', {
+      hint: 'Start one with "npm start", run this below its directory, or name one: --server URL or CROFT_SERVER.',
+    });
   }
   const ownFarm = given.server === undefined && env['CROFT_SERVER'] === undefined;
-  const token = given.token ?? env['CROFT_TOKEN'] ?? (await readTokenFile(ownFarm ? dataDir && join(dataDir, 'admin-token') : undefined)) ?? (await readTokenFile(userTokenFile(env)));
+  const token =
+    given.token ??
+    env['CROFT_TOKEN'] ??
+    (await readTokenFile(ownFarm ? dataDir && join(dataDir, 'admin-token') : undefined)) ??
+    (await readTokenFile(userTokenFile(env)));
   let told = false;
   return createClient({
-    ...{ server, token, clock, random },
+    server,
+    token,
+    clock,
+    random,
     onRetry({ message }) {
       if (!told) void stderr.write(`croft: ${message}; trying again\n`).catch(() => {});
       told = true;
@@ -29,13 +39,24 @@ export async function connect(given: ServerOptions, { env, cwd, clock, random, s
   });
 }
 
-/** The nearest `.croft` with an address in it, from here upwards. */
+/** The directory of the farm that runs below the nearest `.croft` with one, from here upwards. @throws CroftError `invalid` for several */
 async function findDataDir(cwd: string): Promise<string | undefined> {
   for (let at = cwd; ; at = dirname(at)) {
-    const candidate = join(at, '.croft');
-    if (await stat(join(candidate, 'address.json')).catch(() => undefined)) return candidate;
-    if (dirname(at) === at) return undefined;
+    const [found, another] = await runningBelow(join(at, '.croft'));
+    if (another)
+      throw new CroftError('invalid', `more than one farm runs below ${at}`, {
+        hint: 'Name the one that is meant: --server URL or CROFT_SERVER.',
+      });
+    if (found || dirname(at) === at) return found;
   }
+}
+
+/** A farm may keep its data in `.croft` itself, or, as `npm start` does, in one directory for each repository. */
+async function runningBelow(directory: string): Promise<string[]> {
+  const names = await readdir(directory).catch(() => []);
+  const candidates = ['.', ...names].map((name) => join(directory, name));
+  const running = await Promise.all(candidates.map((path) => stat(join(path, 'address.json')).catch(() => undefined)));
+  return candidates.filter((_, index) => running[index] !== undefined);
 }
 
 async function readAddress(dataDir: string): Promise<string> {

@@ -14,7 +14,11 @@ export interface EachOptions {
 }
 
 /** @returns the exit status: that of the last failure, if any */
-export async function forEachBuild(builds: readonly BuildId[], { stdout, stderr, json, done }: EachOptions, act: (build: BuildId) => Promise<BuildSummary>): Promise<number> {
+export async function forEachBuild(
+  builds: readonly BuildId[],
+  { stdout, stderr, json, done }: EachOptions,
+  act: (build: BuildId) => Promise<BuildSummary>,
+): Promise<number> {
   const changed: BuildSummary[] = [];
   let status: number = exitCodes.ok;
   for (const id of builds) {

@@ -10,23 +10,31 @@ import { openTestServer, runWith, testAttempt, testBuild, testId, testNow, type 
 
 const infra = { kind: 'infra', cause: 'buildlet-died', evidence: 'killed' } as const;
 const failed = { kind: 'failed', step: 'test', text: 'exit status 3' } as const;
-const running = (number: number): BuildDetail['attemptList'][number] => testAttempt({ number, state: 'running', end: undefined, endedAt: undefined });
+const running = (number: number): BuildDetail['attemptList'][number] =>
+  testAttempt({ number, state: 'running', end: undefined, endedAt: undefined });
 
 /** A farm whose build is, at each look, as the next of `stages` says; the last one stays. */
 function stagedFarm(stages: readonly BuildDetail[], logs: Readonly<Record<number, readonly string[]>>): Promise<TestServer> {
   let looks = 0;
-  const events = (pieces: readonly string[]): Handler => (request, connection) =>
-    eventStream(async function* chunks() {
-      let at = 0;
-      for (const piece of pieces) {
-        yield { event: 'chunk', data: { from: at, b64: Buffer.from(piece, 'latin1').toString('base64') } };
-        at += piece.length;
-      }
-      yield { event: 'end', data: { bytes: at } };
-    }, { request, connection, clock: systemClock, log: silentLog });
+  const events =
+    (pieces: readonly string[]): Handler =>
+    (request, connection) =>
+      eventStream(
+        async function* chunks() {
+          let at = 0;
+          for (const piece of pieces) {
+            yield { event: 'chunk', data: { from: at, b64: Buffer.from(piece, 'latin1').toString('base64') } };
+            at += piece.length;
+          }
+          yield { event: 'end', data: { bytes: at } };
+        },
+        { request, connection, clock: systemClock, log: silentLog },
+      );
   return openTestServer({
     [`GET /api/v1/builds/${testId}`]: () => Response.json(stages[Math.min(looks++, stages.length - 1)]),
-    ...Object.fromEntries(Object.entries(logs).map(([number, pieces]) => [`GET /builds/${testId}/attempts/${number}/log/events`, events(pieces)])),
+    ...Object.fromEntries(
+      Object.entries(logs).map(([number, pieces]) => [`GET /builds/${testId}/attempts/${number}/log/events`, events(pieces)]),
+    ),
   });
 }
 
@@ -50,14 +58,20 @@ describe('croft log -f', () => {
     await using server = await stagedFarm([start, start, again, again, done], { 1: ['one\n'], 2: ['two\n'] });
     const ran = await follow(server, '--exit-status');
     assert.equal(ran.stdout, 'one\ntwo\n');
-    assert.equal(ran.stderr, 'attempt 1 ended: infrastructure (buildlet-died): killed; waiting for the next one\nfailed in test: exit status 3\n');
+    assert.equal(
+      ran.stderr,
+      'attempt 1 ended: infrastructure (buildlet-died): killed; waiting for the next one\nfailed in test: exit status 3\n',
+    );
     assert.equal(ran.status, 1);
     assert.equal((await follow(server)).status, 0, 'without --exit-status only following can fail');
   });
 
   test('keeps to one attempt where that is asked for', async () => {
     const first = testAttempt({ end: infra });
-    await using server = await stagedFarm([testBuild({ attempts: 2, attemptList: [first, testAttempt({ number: 2 })] })], { 1: ['one\n'], 2: ['two\n'] });
+    await using server = await stagedFarm([testBuild({ attempts: 2, attemptList: [first, testAttempt({ number: 2 })] })], {
+      1: ['one\n'],
+      2: ['two\n'],
+    });
     const ran = await follow(server, '--attempt', '1', '--exit-status');
     assert.deepEqual([ran.stdout, ran.status], ['one\n', 1]);
   });
@@ -72,10 +86,16 @@ describe('croft log -f', () => {
   test('as JSON tells where each piece belongs', async () => {
     await using server = await stagedFarm([testBuild()], { 1: ['one', 'two'] });
     const { stdout } = await follow(server, '--json', '--from', '0');
-    assert.deepEqual(stdout.trim().split('\n').map((line) => JSON.parse(line) as unknown), [
-      { attempt: 1, from: 0, b64: 'b25l' },
-      { attempt: 1, from: 3, b64: 'dHdv' },
-    ]);
+    assert.deepEqual(
+      stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+      [
+        { attempt: 1, from: 0, b64: 'b25l' },
+        { attempt: 1, from: 3, b64: 'dHdv' },
+      ],
+    );
   });
 
   test('shows progress on a terminal, out of the way of the output', async () => {

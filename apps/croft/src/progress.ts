@@ -73,6 +73,9 @@ export function progressText(build: BuildSummary, now: number): string {
   if (expectedEndAt === undefined) return head;
   const part = Math.min(0.99, Math.max(0, (now - startedAt) / Math.max(1, expectedEndAt - startedAt)));
   const filled = Math.round(part * barWidth);
-  const left = expectedEndAt > now ? `ends in about ${formatDuration(expectedEndAt - now)}` : `${formatDuration(now - expectedEndAt)} longer than usual`;
+  const left =
+    expectedEndAt > now
+      ? `ends in about ${formatDuration(expectedEndAt - now)}`
+      : `${formatDuration(now - expectedEndAt)} longer than usual`;
   return `[${'#'.repeat(filled)}${'.'.repeat(barWidth - filled)}] ${Math.floor(part * 100)} %  ${head}, ${left}`;
 }

@@ -22,7 +22,11 @@ export interface RunOptions {
 }
 
 /** Waits as told, but never long. */
-const clock: Clock = { ...systemClock, now: () => testNow, sleep: (ms, waits) => systemClock.sleep(ms >= 15_000 ? ms : Math.min(ms, 5), waits) };
+const clock: Clock = {
+  ...systemClock,
+  now: () => testNow,
+  sleep: (ms, waits) => systemClock.sleep(ms >= 15_000 ? ms : Math.min(ms, 5), waits),
+};
 export const testNow = Date.UTC(2026, 0, 15, 12);
 
 export async function runWith(args: readonly string[], { env = {}, cwd = '/', terminal = false, onStdout }: RunOptions = {}): Promise<Ran> {
@@ -39,7 +43,9 @@ function recorder(isTerminal: boolean, onText: (text: string) => void = () => {}
   return {
     parts,
     output: {
-      ...{ isTerminal, columns: 100, paint },
+      isTerminal,
+      columns: 100,
+      paint,
       async write(data) {
         parts.push(Buffer.from(data));
         onText(Buffer.concat(parts).toString());
@@ -63,7 +69,9 @@ export async function openTestServer(answers: Readonly<Record<string, Handler>>)
       const { pathname, search } = new URL(request.url);
       asked.push(`${request.method} ${pathname}${search} ${await request.clone().text()}`.trim());
       const answer = answers[`${request.method} ${pathname}`];
-      return answer ? answer(request, connection) : Response.json({ code: 'not-found', message: `nothing at ${pathname}` }, { status: 404 });
+      return answer
+        ? answer(request, connection)
+        : Response.json({ code: 'not-found', message: `nothing at ${pathname}` }, { status: 404 });
     },
     { host: '127.0.0.1', port: 0, log: silentLog, graceMs: 100 },
   );
@@ -74,7 +82,10 @@ export const testId = 'B0123456789abcdef';
 
 export function testBuild(over: Partial<BuildDetail> = {}): BuildDetail {
   return {
-    ...{ id: testId, builder: 'linux', repo: 'croft', revision: 'a1b2c3d4e5f60718293a4b5c6d7e8f9001122334' },
+    id: testId,
+    builder: 'linux',
+    repo: 'croft',
+    revision: 'a1b2c3d4e5f60718293a4b5c6d7e8f9001122334',
     trigger: { kind: 'branch', ref: 'main' },
     band: 'post-submit',
     state: 'ended',
@@ -92,8 +103,24 @@ export function testBuild(over: Partial<BuildDetail> = {}): BuildDetail {
 
 export function testAttempt(over: Partial<BuildDetail['attemptList'][number]> = {}): BuildDetail['attemptList'][number] {
   return {
-    ...{ number: 1, state: 'ended', startedAt: testNow - 400_000, endedAt: testNow - 300_000, end: { kind: 'passed' }, machine: 'local-1', reason: 'package.json has a test script' },
-    steps: [{ name: 'test', role: 'step', argv: ['npm', 'test'], state: 'ended', startedAt: testNow - 390_000, endedAt: testNow - 310_000, exit: { kind: 'exited', code: 0 } }],
+    number: 1,
+    state: 'ended',
+    startedAt: testNow - 400_000,
+    endedAt: testNow - 300_000,
+    end: { kind: 'passed' },
+    machine: 'local-1',
+    reason: 'package.json has a test script',
+    steps: [
+      {
+        name: 'test',
+        role: 'step',
+        argv: ['npm', 'test'],
+        state: 'ended',
+        startedAt: testNow - 390_000,
+        endedAt: testNow - 310_000,
+        exit: { kind: 'exited', code: 0 },
+      },
+    ],
     log: { state: 'complete', bytes: 2048, url: `/builds/${testId}/attempts/1/log` },
     ...over,
   };

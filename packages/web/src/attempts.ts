@@ -25,7 +25,9 @@ export function createAttempts(clock: Clock, { limit = 10, windowMs = 5 * MINUTE
       const entry = current(from);
       if (!entry || entry.count < limit) return;
       const waitSeconds = Math.ceil((entry.since + windowMs - clock.monotonic()) / 1_000);
-      throw new CroftError('exhausted', `too many failed sign-ins from here; wait ${waitSeconds} s`, { fields: { retryAfterSeconds: waitSeconds } });
+      throw new CroftError('exhausted', `too many failed sign-ins from here; wait ${waitSeconds} s`, {
+        fields: { retryAfterSeconds: waitSeconds },
+      });
     },
     failed(from) {
       const entry = current(from) ?? { since: clock.monotonic(), count: 0 };

@@ -5,7 +5,12 @@ import { isCode, type ErrorCode } from '@croft/runtime/errors';
 import { bodyLimitBytes, readForm, readJson } from './body.ts';
 
 const post = (body: BodyInit | null, type = 'application/json'): Request =>
-  new Request('http://127.0.0.1/', { method: 'POST', body, headers: { 'content-type': type }, ...(body instanceof ReadableStream ? { duplex: 'half' } : {}) });
+  new Request('http://127.0.0.1/', {
+    method: 'POST',
+    body,
+    headers: { 'content-type': type },
+    ...(body instanceof ReadableStream ? { duplex: 'half' } : {}),
+  });
 const read = (request: Request): Promise<unknown> => readJson(request, cancelRequestSchema);
 const fails = (request: Request, code: ErrorCode, pattern: RegExp): Promise<void> =>
   assert.rejects(read(request), (error) => isCode(error, code) && pattern.test(error.message));

@@ -4,7 +4,9 @@ import { CroftError } from '@croft/runtime/errors';
 export const bodyLimitBytes = 65_536;
 
 export interface Schema<T> {
-  safeParse(value: unknown): { success: true; data: T } | { success: false; error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] } };
+  safeParse(
+    value: unknown,
+  ): { success: true; data: T } | { success: false; error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] } };
 }
 
 /** An absent body is an empty object. @throws CroftError `invalid`, `exhausted` */

@@ -18,7 +18,7 @@ function setUp(): { streaming: Streaming; clock: FakeClock; stop: AbortControlle
 
 /** Goes on until its signal says stop. */
 async function* silence({ signal }: Waits): AsyncGenerator<never> {
-  await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
+  yield await new Promise<never>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
 }
 
 describe('an event stream', () => {
@@ -93,7 +93,8 @@ describe('a long body', () => {
 });
 
 test('events are read the same whatever pieces they arrive in', async () => {
-  const stream = 'retry: 1000\n\nevent: chunk\nid: 7\ndata: {"a":"é"}\n\n: still here\n\ndata: one\ndata: two\n\nevent: end\r\ndata: {}\r\n\r\n';
+  const stream =
+    'retry: 1000\n\nevent: chunk\nid: 7\ndata: {"a":"é"}\n\n: still here\n\ndata: one\ndata: two\n\nevent: end\r\ndata: {}\r\n\r\n';
   const bytes = Buffer.from(stream);
   const want: ReadEvent[] = [
     { event: '', data: '', id: undefined },

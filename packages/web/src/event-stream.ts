@@ -53,7 +53,10 @@ export function eventStream(open: (waits: Waits) => AsyncIterable<ServerEvent>, 
 }
 
 /** A long body. Whatever breaks off its source cuts the connection. */
-export function bodyOf(open: (waits: Waits) => AsyncIterable<Uint8Array>, { request, connection, log }: Streaming): ReadableStream<Uint8Array> {
+export function bodyOf(
+  open: (waits: Waits) => AsyncIterable<Uint8Array>,
+  { request, connection, log }: Streaming,
+): ReadableStream<Uint8Array> {
   const gone = new AbortController();
   const signal = anySignal(gone.signal, request.signal, connection.stopping);
   const chunks = open({ signal })[Symbol.asyncIterator]();

@@ -8,7 +8,11 @@ const options: GuardOptions = { publicNames: ['farm.example'] };
 const own = 'http://127.0.0.1:8080';
 const link = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' };
 
-function passes(method: string, headers: Record<string, string>, { url = `${own}/builds`, ...over }: { url?: string } & Partial<GuardOptions> = {}): boolean {
+function passes(
+  method: string,
+  headers: Record<string, string>,
+  { url = `${own}/builds`, ...over }: { url?: string } & Partial<GuardOptions> = {},
+): boolean {
   try {
     guard(new Request(url, { method, headers }), fakeConnection(), { ...options, ...over });
     return true;
@@ -28,7 +32,11 @@ describe('what a page elsewhere makes a browser send', () => {
     ['a same-site page that hides its origin', 'DELETE', { 'sec-fetch-site': 'same-site' }],
     ['a preflight', 'OPTIONS', { origin: 'http://evil.example', 'access-control-request-method': 'DELETE' }],
     ['a link that posts', 'POST', { ...link, origin: 'http://evil.example' }],
-    ['an event source', 'GET', { origin: 'http://evil.example', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' }],
+    [
+      'an event source',
+      'GET',
+      { origin: 'http://evil.example', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty' },
+    ],
     ['an image', 'GET', { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image' }],
     ['a frame', 'GET', { ...link, 'sec-fetch-dest': 'iframe' }],
     ['an old browser’s form without an origin', 'POST', { 'content-type': 'text/plain' }],
@@ -40,7 +48,11 @@ describe('what is let through', () => {
   const allowed: [string, string, Record<string, string>][] = [
     ['following a link from another site', 'GET', link],
     ['a typed address', 'GET', { 'sec-fetch-site': 'none', 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document' }],
-    ['a form of our own page', 'POST', { origin: own, 'sec-fetch-site': 'same-origin', 'content-type': 'application/x-www-form-urlencoded' }],
+    [
+      'a form of our own page',
+      'POST',
+      { origin: own, 'sec-fetch-site': 'same-origin', 'content-type': 'application/x-www-form-urlencoded' },
+    ],
     ['our own script', 'GET', { 'sec-fetch-site': 'same-origin', 'sec-fetch-mode': 'cors' }],
     ['a program that sends JSON', 'POST', { 'content-type': 'application/json' }],
     ['a program that sends nothing', 'DELETE', {}],

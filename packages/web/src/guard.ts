@@ -32,12 +32,19 @@ export function guard(request: Request, connection: Connection, options: GuardOp
     });
   }
   if (writes && origin === null && site === null && isFormType(request)) {
-    throw new CroftError('forbidden', 'a form must come from a page of this farm and say so (Origin)', { hint: 'Programs send JSON to /api/v1 instead.' });
+    throw new CroftError('forbidden', 'a form must come from a page of this farm and say so (Origin)', {
+      hint: 'Programs send JSON to /api/v1 instead.',
+    });
   }
   return own;
 }
 
-function checkHost({ hostname, host }: URL, header: string | null, connection: Connection, { publicNames, publicOrigin }: GuardOptions): void {
+function checkHost(
+  { hostname, host }: URL,
+  header: string | null,
+  connection: Connection,
+  { publicNames, publicOrigin }: GuardOptions,
+): void {
   const literal = hostname.replace(/^\[|\]$/g, '');
   const ours =
     isLoopbackHost(hostname) ||

@@ -12,7 +12,12 @@ import { fakeConnection } from './testing.ts';
 const secret = 'croft_0123';
 const sessionKey = 'k'.repeat(64);
 
-function setUp(over: Partial<IdentityOptions> = {}): { identify: Identify; clock: FakeClock; token: { -readonly [Key in keyof KnownToken]: KnownToken[Key] }; used: number[] } {
+function setUp(over: Partial<IdentityOptions> = {}): {
+  identify: Identify;
+  clock: FakeClock;
+  token: { -readonly [Key in keyof KnownToken]: KnownToken[Key] };
+  used: number[];
+} {
   const clock = new FakeClock();
   const token = { id: 'T1', name: 'ci', role: 'developer' as const, repos: ['croft'], expiresAt: clock.now() + 30 * DAY };
   const used: number[] = [];
@@ -33,14 +38,23 @@ const bearer = (text: string): Request => request({ authorization: `Bearer ${tex
 describe('a bearer token', () => {
   test('gives its role and repositories', async () => {
     const { identify } = setUp();
-    assert.deepEqual(await identify(bearer(secret), fakeConnection()), { name: 'ci', role: 'developer', repos: ['croft'], via: 'token', tokenId: 'T1' });
+    assert.deepEqual(await identify(bearer(secret), fakeConnection()), {
+      name: 'ci',
+      role: 'developer',
+      repos: ['croft'],
+      via: 'token',
+      tokenId: 'T1',
+    });
   });
 
   test('counts no more once it is revoked or has expired, and is never repeated', async () => {
     for (const change of [{ revokedAt: 1 }, { expiresAt: 1 }]) {
       const { identify, token } = setUp();
       Object.assign(token, change);
-      await assert.rejects(identify(bearer(secret), fakeConnection()), (error) => isCode(error, 'unauthenticated') && !String(error).includes(secret));
+      await assert.rejects(
+        identify(bearer(secret), fakeConnection()),
+        (error) => isCode(error, 'unauthenticated') && !String(error).includes(secret),
+      );
     }
   });
 
@@ -59,19 +73,23 @@ describe('a bearer token', () => {
 
   test('after too many wrong ones from one place more are not even looked at kindly, and right ones still pass', async () => {
     const { identify, clock } = setUp();
-    const outcome = (): Promise<unknown> => identify(bearer('croft_guess'), fakeConnection()).catch((error: unknown) => (error as { code: string }).code);
+    const outcome = (): Promise<unknown> =>
+      identify(bearer('croft_guess'), fakeConnection()).catch((error: unknown) => (error as { code: string }).code);
     const codes = [];
     for (let tries = 0; tries < 12; tries += 1) codes.push(await outcome());
     assert.deepEqual(codes.slice(9), ['unauthenticated', 'exhausted', 'exhausted']);
     assert.equal((await identify(bearer(secret), fakeConnection())).name, 'ci');
-    await assert.rejects(identify(bearer('croft_guess'), fakeConnection({ remoteAddress: '192.0.2.1' })), (error) => isCode(error, 'unauthenticated'));
+    await assert.rejects(identify(bearer('croft_guess'), fakeConnection({ remoteAddress: '192.0.2.1' })), (error) =>
+      isCode(error, 'unauthenticated'),
+    );
     await clock.advance(5 * MINUTE);
     assert.equal(await outcome(), 'unauthenticated');
   });
 });
 
 describe('a session', () => {
-  const cookieFor = (clock: FakeClock, uid?: number, secure = false): string => newSessionCookie(secret, { sessionKey, clock, uid, secure }).split(';')[0] ?? '';
+  const cookieFor = (clock: FakeClock, uid?: number, secure = false): string =>
+    newSessionCookie(secret, { sessionKey, clock, uid, secure }).split(';')[0] ?? '';
 
   test('is its token, for a week', async () => {
     const { identify, clock } = setUp();
@@ -147,6 +165,12 @@ test('a role includes the lesser ones, and nobody has none', () => {
   requireRole(who('operator'), 'viewer');
   requireRole(who('operator'), 'operator');
   requireRole(who(undefined), 'anyone');
-  assert.throws(() => requireRole(who('operator'), 'admin'), (error) => isCode(error, 'forbidden'));
-  assert.throws(() => requireRole(who(undefined), 'viewer'), (error) => isCode(error, 'unauthenticated'));
+  assert.throws(
+    () => requireRole(who('operator'), 'admin'),
+    (error) => isCode(error, 'forbidden'),
+  );
+  assert.throws(
+    () => requireRole(who(undefined), 'viewer'),
+    (error) => isCode(error, 'unauthenticated'),
+  );
 });

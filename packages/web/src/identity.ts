@@ -61,12 +61,20 @@ export function createIdentify(options: IdentityOptions): Identify {
     const session = await openSession(cookieOf(request), { ...options, uid });
     if (session) return fromToken(session, 'session');
     if (uid !== undefined && (uid === options.ownUid || uid === 0)) return { name: 'local', role: 'admin', repos: [], via: 'local' };
-    return { name: uid === undefined ? 'anonymous' : `anonymous (local user ${uid})`, role: options.anonymous === 'viewer' ? 'viewer' : undefined, repos: [], via: 'nothing' };
+    return {
+      name: uid === undefined ? 'anonymous' : `anonymous (local user ${uid})`,
+      role: options.anonymous === 'viewer' ? 'viewer' : undefined,
+      repos: [],
+      via: 'nothing',
+    };
   };
 }
 
 /** @throws CroftError `unauthenticated`, or `exhausted` after too many wrong ones `from` one place. A right one always passes. */
-export async function checkToken(secret: string, { tokens, attempts, clock, from }: Pick<IdentityOptions, 'tokens' | 'attempts' | 'clock'> & { from: string }): Promise<KnownToken> {
+export async function checkToken(
+  secret: string,
+  { tokens, attempts, clock, from }: Pick<IdentityOptions, 'tokens' | 'attempts' | 'clock'> & { from: string },
+): Promise<KnownToken> {
   const token = await tokens.byHash(sha256Hex(secret));
   if (!token) {
     attempts.check(from);
@@ -74,7 +82,8 @@ export async function checkToken(secret: string, { tokens, attempts, clock, from
     throw new CroftError('unauthenticated', 'this token is not known here', { hint: askForToken });
   }
   const now = clock.now();
-  if (token.revokedAt !== undefined) throw new CroftError('unauthenticated', `the token "${token.name}" was revoked`, { hint: askForToken });
+  if (token.revokedAt !== undefined)
+    throw new CroftError('unauthenticated', `the token "${token.name}" was revoked`, { hint: askForToken });
   if (token.expiresAt <= now) throw new CroftError('unauthenticated', `the token "${token.name}" has expired`, { hint: askForToken });
   if (now - (token.lastUsedAt ?? 0) >= MINUTE) await tokens.used(token.id, now);
   return token;
@@ -96,7 +105,9 @@ export function requireRole(who: Identity, needed: RoleName | 'anyone'): void {
   if (needed === 'anyone') return;
   if (who.role !== undefined && roleNames.indexOf(who.role) >= roleNames.indexOf(needed)) return;
   if (who.role !== undefined) {
-    throw new CroftError('forbidden', `this needs the role ${needed}; ${who.name} is ${who.role}`, { hint: 'An admin of this farm can make a token with that role: croft token create.' });
+    throw new CroftError('forbidden', `this needs the role ${needed}; ${who.name} is ${who.role}`, {
+      hint: 'An admin of this farm can make a token with that role: croft token create.',
+    });
   }
   throw new CroftError('unauthenticated', 'this farm does not know who you are', {
     hint: 'Sign in with a token, or send it as "Authorization: Bearer …". On the farm’s own machine, only the user who started it is let in without one.',

@@ -29,16 +29,28 @@ test('a handler answers over HTTP and knows the connection', async () => {
 test('a port in use is named, with what to do', async () => {
   await using listener = await serve(() => new Response(), options);
   const again = serve(() => new Response(), { ...options, port: listener.port });
-  await assert.rejects(again, (error) => isCode(error, 'unavailable') && error.message.includes(`127.0.0.1:${listener.port}`) && /another port/.test(error.hint ?? ''));
+  await assert.rejects(
+    again,
+    (error) =>
+      isCode(error, 'unavailable') && error.message.includes(`127.0.0.1:${listener.port}`) && /another port/.test(error.hint ?? ''),
+  );
 });
 
 test('an address that this machine has not is said to be that', async () => {
-  await assert.rejects(serve(() => new Response(), { ...options, host: '192.0.2.1' }), (error) => isCode(error, 'unavailable') && /no such address/.test(error.hint ?? ''));
+  await assert.rejects(
+    serve(() => new Response(), { ...options, host: '192.0.2.1' }),
+    (error) => isCode(error, 'unavailable') && /no such address/.test(error.hint ?? ''),
+  );
 });
 
 test('a malformed request gets 400 and the server goes on', async () => {
   await using listener = await serve(() => new Response('fine'), options);
-  const bad = ['GET / HTTP/1.1\r\nHost:\r\n\r\n', 'GET / HTTP/1.1\r\nHost: a b\r\n\r\n', 'GET //[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n', 'nonsense\r\n\r\n'];
+  const bad = [
+    'GET / HTTP/1.1\r\nHost:\r\n\r\n',
+    'GET / HTTP/1.1\r\nHost: a b\r\n\r\n',
+    'GET //[ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+    'nonsense\r\n\r\n',
+  ];
   for (const head of bad) {
     const socket = connect(listener.port, '127.0.0.1');
     socket.end(head);
@@ -81,10 +93,12 @@ test('stopping ends event streams and waits for what is under way, but not for e
 test('a body that breaks off is cut, not ended', async () => {
   await using listener = await serve((request, connection) => {
     const streaming = { request, connection, clock: systemClock, log: silentLog };
-    return new Response(bodyOf(async function* chunks() {
-      yield Buffer.from('first half');
-      throw new Error('gone');
-    }, streaming));
+    return new Response(
+      bodyOf(async function* chunks() {
+        yield Buffer.from('first half');
+        throw new Error('gone');
+      }, streaming),
+    );
   }, options);
   const socket = connect(listener.port, '127.0.0.1').resume();
   socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
@@ -95,5 +109,5 @@ test('a body that breaks off is cut, not ended', async () => {
 });
 
 async function* silence({ signal }: { signal?: AbortSignal | undefined }): AsyncGenerator<never> {
-  await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
+  yield await new Promise<never>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
 }

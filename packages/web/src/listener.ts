@@ -82,7 +82,10 @@ async function listen(server: Server, { host, port }: ListenOptions): Promise<Ad
     server.listen({ host, port });
     await once(server, 'listening');
   } catch (error) {
-    throw new CroftError('unavailable', `cannot listen on ${host}:${port}: ${errorText(error)}`, { cause: error, hint: hintOf(systemCode(error), port) });
+    throw new CroftError('unavailable', `cannot listen on ${host}:${port}: ${errorText(error)}`, {
+      cause: error,
+      hint: hintOf(systemCode(error), port),
+    });
   }
   return server.address() as AddressInfo;
 }
@@ -92,7 +95,8 @@ function hintOf(code: string | undefined, port: number): string {
     return `Another program has this port (perhaps a Croft that is already running; on Linux "ss -ltnp sport = :${port}" shows it). End it, or choose another port; port 0 takes any free one.`;
   }
   if (code === 'EACCES') return 'Ports below 1024 need privileges: choose a higher one and put a proxy in front if it must be this one.';
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') return 'This machine has no such address: use 127.0.0.1, or one that "ip address" lists.';
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return 'This machine has no such address: use 127.0.0.1, or one that "ip address" lists.';
   return 'Choose another address or port.';
 }
 

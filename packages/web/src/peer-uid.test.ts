@@ -77,7 +77,11 @@ async function uidSeen(host: string, uid?: number): Promise<number | undefined> 
   );
   const url = host === '::' ? `http://127.0.0.1:${listener.port}/` : `${listener.url}/`;
   const script = `fetch(${JSON.stringify(url)}).then((answer) => answer.text()).then(console.log)`;
-  const child = spawn(process.execPath, ['-e', script], { cwd: '/', stdio: ['ignore', 'pipe', 'inherit'], ...(uid === undefined ? {} : { uid, gid: uid }) });
+  const child = spawn(process.execPath, ['-e', script], {
+    cwd: '/',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    ...(uid === undefined ? {} : { uid, gid: uid }),
+  });
   const [said] = await Promise.all([text(child.stdout), once(child, 'exit')]);
   assert.equal(said, 'thanks\n');
   return seen.promise;

@@ -15,7 +15,9 @@ const tables = ['/proc/net/tcp', '/proc/net/tcp6'] as const;
 
 /** Undefined where the system does not tell. */
 export function createPeerUid(): PeerUid | undefined {
-  return existsSync(tables[0]) ? peerUidFrom(async () => Promise.all(tables.map((path) => readFile(path, 'latin1').catch(() => '')))) : undefined;
+  return existsSync(tables[0])
+    ? peerUidFrom(async () => Promise.all(tables.map((path) => readFile(path, 'latin1').catch(() => ''))))
+    : undefined;
 }
 
 export function peerUidFrom(readTables: () => Promise<string[]>): PeerUid {
@@ -67,7 +69,11 @@ function ipv4(address: string): Buffer {
 
 function ipv6(address: string): Buffer {
   const [head = '', tail = ''] = address.split('::');
-  const groups = (text: string): number[] => text.split(':').filter(Boolean).map((group) => Number.parseInt(group, 16));
+  const groups = (text: string): number[] =>
+    text
+      .split(':')
+      .filter(Boolean)
+      .map((group) => Number.parseInt(group, 16));
   const words = [...groups(head), ...Array<number>(Math.max(0, 8 - groups(head).length - groups(tail).length)).fill(0), ...groups(tail)];
   return Buffer.from(words.flatMap((word) => [word >> 8, word & 255]));
 }

@@ -11,7 +11,10 @@ test('loopback needs nothing', () => {
 
 test('any other address needs both TLS and sign-in, and says which is missing', () => {
   for (const host of ['0.0.0.0', '::', '192.0.2.1', 'farm.example', '127.0.0.1.example']) {
-    assert.throws(() => assertSafeAddress({ ...bare, host }), (error) => isCode(error, 'invalid') && /TLS and sign-in are not/.test(error.message));
+    assert.throws(
+      () => assertSafeAddress({ ...bare, host }),
+      (error) => isCode(error, 'invalid') && /TLS and sign-in are not/.test(error.message),
+    );
     assert.throws(() => assertSafeAddress({ ...bare, host, tls: true }), /sign-in is not/);
     assert.throws(() => assertSafeAddress({ ...bare, host, signIn: true }), /TLS is not/);
     assertSafeAddress({ ...bare, host, tls: true, signIn: true });

@@ -39,7 +39,10 @@ export function cookieOf(request: Request): string | undefined {
 }
 
 /** The token behind a session; undefined when the session does not count any more. */
-export async function openSession(value: string | undefined, { tokens, sessionKey, clock, uid }: Signing & { tokens: TokenBook }): Promise<KnownToken | undefined> {
+export async function openSession(
+  value: string | undefined,
+  { tokens, sessionKey, clock, uid }: Signing & { tokens: TokenBook },
+): Promise<KnownToken | undefined> {
   const match = /^(([0-9a-f]{64})\.(\d{1,16})\.(any|\d+))\.([0-9a-f]{64})$/.exec(value ?? '');
   if (!match) return undefined;
   const [, content = '', hash = '', expiresAt, owner, mac = ''] = match;

@@ -22,7 +22,13 @@ interface Served extends AsyncDisposable {
 async function serveWith(handler: Handler): Promise<Served> {
   const listener = await serve(handler, { host: '127.0.0.1', port: 0, log: silentLog, graceMs: 100 });
   const retries: CroftError[] = [];
-  const client = createClient({ server: listener.url, token: 'croft_x', clock, random: seededRandom(1), onRetry: (error) => void retries.push(error) });
+  const client = createClient({
+    server: listener.url,
+    token: 'croft_x',
+    clock,
+    random: seededRandom(1),
+    onRetry: (error) => void retries.push(error),
+  });
   return { client, listener, retries, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() };
 }
 
@@ -54,17 +60,27 @@ describe('a call', () => {
   test('fills in path, query, body and token, and checks the answer', async () => {
     const seen: string[] = [];
     await using served = await serveWith(async (request) => {
-      seen.push(`${request.method} ${new URL(request.url).pathname}${new URL(request.url).search} ${request.headers.get('authorization')} ${await request.text()}`);
+      seen.push(
+        `${request.method} ${new URL(request.url).pathname}${new URL(request.url).search} ${request.headers.get('authorization')} ${await request.text()}`,
+      );
       return Response.json({ builds: [] });
     });
     assert.deepEqual(await served.client.call('builds.list', { query: { repo: 'a&b', limit: 5, builder: undefined } }), { builds: [] });
     await served.client.call('build.cancel', { params: { build: '../x' }, body: { why: 'y' } }).catch(() => {});
-    assert.deepEqual(seen, ['GET /api/v1/builds?repo=a%26b&limit=5 Bearer croft_x ', 'POST /api/v1/builds/..%2Fx/cancel Bearer croft_x {"why":"y"}']);
+    assert.deepEqual(seen, [
+      'GET /api/v1/builds?repo=a%26b&limit=5 Bearer croft_x ',
+      'POST /api/v1/builds/..%2Fx/cancel Bearer croft_x {"why":"y"}',
+    ]);
   });
 
   test('fails as the server says', async () => {
-    await using served = await serveWith(() => Response.json({ code: 'conflict', message: 'it has ended', hint: 'retry it' }, { status: 409 }));
-    await assert.rejects(served.client.call('farm.get'), (error) => isCode(error, 'conflict') && error.message === 'it has ended' && error.hint === 'retry it');
+    await using served = await serveWith(() =>
+      Response.json({ code: 'conflict', message: 'it has ended', hint: 'retry it' }, { status: 409 }),
+    );
+    await assert.rejects(
+      served.client.call('farm.get'),
+      (error) => isCode(error, 'conflict') && error.message === 'it has ended' && error.hint === 'retry it',
+    );
   });
 
   test('says when the other side is no farm, or one of another kind', async () => {
@@ -77,7 +93,10 @@ describe('a call', () => {
   test('says when nobody is there', async () => {
     const served = await serveWith(() => new Response());
     await served[Symbol.asyncDispose]();
-    await assert.rejects(served.client.call('farm.get'), (error) => isCode(error, 'unavailable') && /cannot be reached/.test(error.message));
+    await assert.rejects(
+      served.client.call('farm.get'),
+      (error) => isCode(error, 'unavailable') && /cannot be reached/.test(error.message),
+    );
   });
 
   test('does not wait for ever', async () => {
@@ -94,8 +113,14 @@ describe('a call', () => {
 
 test('a token is not sent in the clear past this machine', () => {
   const options = { token: 'croft_x', clock, random: seededRandom(1) };
-  assert.throws(() => createClient({ ...options, server: 'http://farm.example' }), (error) => isCode(error, 'invalid') && !error.message.includes('croft_x'));
-  assert.throws(() => createClient({ ...options, server: 'farm.example' }), (error) => isCode(error, 'invalid'));
+  assert.throws(
+    () => createClient({ ...options, server: 'http://farm.example' }),
+    (error) => isCode(error, 'invalid') && !error.message.includes('croft_x'),
+  );
+  assert.throws(
+    () => createClient({ ...options, server: 'farm.example' }),
+    (error) => isCode(error, 'invalid'),
+  );
   createClient({ ...options, server: 'https://farm.example' });
   createClient({ ...options, server: 'http://[::1]:80' });
 });
@@ -108,11 +133,14 @@ describe('a log', () => {
     await using served = await serveWith((request, connection) => {
       const from = Number(/bytes=(\d+)-/.exec(request.headers.get('range') ?? '')?.[1] ?? 0);
       const rest = Buffer.from(log.slice(from));
-      const body = bodyOf(async function* halves() {
-        yield rest.subarray(0, 10);
-        await receipt.has(from + Math.min(10, rest.length));
-        if (rest.length > 10) throw new Error('cut');
-      }, { request, connection, clock, log: silentLog });
+      const body = bodyOf(
+        async function* halves() {
+          yield rest.subarray(0, 10);
+          await receipt.has(from + Math.min(10, rest.length));
+          if (rest.length > 10) throw new Error('cut');
+        },
+        { request, connection, clock, log: silentLog },
+      );
       return new Response(body, { status: from > 0 ? 206 : 200, headers: { 'content-length': String(rest.length) } });
     });
     assert.equal(await collect(served.client.readLog(place), receipt.onBytes), log);
@@ -126,12 +154,15 @@ describe('a log', () => {
       times += 1;
       if (times === 2) return Response.json({ code: 'unavailable', message: 'starting' }, { status: 503 });
       const from = Number(new URL(request.url).searchParams.get('from'));
-      return eventStream(async function* events() {
-        yield { event: 'chunk', data: { from, b64: Buffer.from(log.slice(from, from + 15)).toString('base64') } };
-        await receipt.has(Math.min(from + 15, log.length));
-        if (times === 1) connection.cut();
-        if (from + 15 >= log.length) yield { event: 'end', data: { bytes: log.length } };
-      }, { request, connection, clock, log: silentLog });
+      return eventStream(
+        async function* events() {
+          yield { event: 'chunk', data: { from, b64: Buffer.from(log.slice(from, from + 15)).toString('base64') } };
+          await receipt.has(Math.min(from + 15, log.length));
+          if (times === 1) connection.cut();
+          if (from + 15 >= log.length) yield { event: 'end', data: { bytes: log.length } };
+        },
+        { request, connection, clock, log: silentLog },
+      );
     });
     assert.equal(await collect(served.client.followLog(place), receipt.onBytes), log);
     assert.equal(times, 4);
@@ -159,12 +190,17 @@ describe('a log', () => {
   test('is left when its reader wants no more', async () => {
     const abort = new AbortController();
     await using served = await serveWith((request, connection) =>
-      eventStream(async function* events({ signal }) {
-        yield { event: 'chunk', data: { from: 0, b64: 'YQ==' } };
-        await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
-      }, { request, connection, clock, log: silentLog }),
+      eventStream(
+        async function* events({ signal }) {
+          yield { event: 'chunk', data: { from: 0, b64: 'YQ==' } };
+          await new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)));
+        },
+        { request, connection, clock, log: silentLog },
+      ),
     );
-    const reading = collectUntil(served.client.followLog(place, { signal: abort.signal }), () => abort.abort(new CroftError('cancelled', 'enough')));
+    const reading = collectUntil(served.client.followLog(place, { signal: abort.signal }), () =>
+      abort.abort(new CroftError('cancelled', 'enough')),
+    );
     await assert.rejects(reading, (error) => isCode(error, 'cancelled'));
   });
 });

@@ -2,7 +2,15 @@
  * Speaks to a coordinator: operations by name with answers checked against their schemas, and logs that survive cut lines. The
  * token goes nowhere but to this server, and never in the clear past this machine.
  */
-import { logChunkSchema, operations, pathOf, type AnswerOf, type BodyInputOf, type JsonOperationName, type Operation } from '@croft/protocol/operations';
+import {
+  logChunkSchema,
+  operations,
+  pathOf,
+  type AnswerOf,
+  type BodyInputOf,
+  type JsonOperationName,
+  type Operation,
+} from '@croft/protocol/operations';
 import { errorBodySchema } from '@croft/protocol/runs';
 import { codeOfStatus } from '@croft/protocol/status-codes';
 import { MINUTE, SECOND, anySignal, type Clock, type Waits } from '@croft/runtime/clock';
@@ -70,14 +78,17 @@ export function createClient(options: ClientOptions): Client {
       return understand(operation.answer as Schema<AnswerOf<typeof name>>, await response.json().catch(() => undefined), name);
     },
     readLog: (place, waits = {}) => resumed(options, waits, place.from, (from) => readOnce(ask, { ...place, from }, waits)),
-    followLog: (place, waits = {}) => resumed(options, waits, place.from, (from) => followOnce(ask, { ...place, from }, waits, options.clock)),
+    followLog: (place, waits = {}) =>
+      resumed(options, waits, place.from, (from) => followOnce(ask, { ...place, from }, waits, options.clock)),
   };
 }
 
 function checkServer({ server, token }: ClientOptions): URL {
   const url = URL.parse(server);
   if (!url || !/^https?:$/.test(url.protocol)) {
-    throw new CroftError('invalid', `"${server}" is not the address of a farm`, { hint: 'Write it like https://farm.example or http://127.0.0.1:8119.' });
+    throw new CroftError('invalid', `"${server}" is not the address of a farm`, {
+      hint: 'Write it like https://farm.example or http://127.0.0.1:8119.',
+    });
   }
   if (token !== undefined && url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
     throw new CroftError('invalid', `a token is not sent to ${url.origin}, where anybody on the way could read it`, { hint: 'Use https.' });
@@ -85,7 +96,7 @@ function checkServer({ server, token }: ClientOptions): URL {
   return url;
 }
 
-type Ask = (path: string, init: RequestInit) => Promise<Response>;
+type Ask = (path: string, init: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> }) => Promise<Response>;
 
 function createAsk(base: URL, { token }: ClientOptions): Ask {
   return async (path, { headers, ...init }) => {
@@ -93,10 +104,17 @@ function createAsk(base: URL, { token }: ClientOptions): Ask {
     let response: Response;
     try {
       const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
-      response = await fetch(new URL(path, base), { redirect: 'error', ...init, headers: { accept: 'application/json', ...authorization, ...headers } });
+      response = await fetch(new URL(path, base), {
+        redirect: 'error',
+        ...init,
+        headers: { accept: 'application/json', ...authorization, ...headers },
+      });
     } catch (error) {
       if (init.signal?.aborted) throw asCroftError(init.signal.reason, 'cancelled', doing);
-      throw new CroftError('unavailable', `${doing}: it cannot be reached`, { cause: error, hint: 'Is the farm running, and is this its address?' });
+      throw new CroftError('unavailable', `${doing}: it cannot be reached`, {
+        cause: error,
+        hint: 'Is the farm running, and is this its address?',
+      });
     }
     if (!response.ok) throw await refusal(response, doing);
     return response;
@@ -106,7 +124,9 @@ function createAsk(base: URL, { token }: ClientOptions): Ask {
 async function refusal(response: Response, doing: string): Promise<CroftError> {
   const body = errorBodySchema.safeParse(await response.json().catch(() => undefined));
   if (body.success) return new CroftError(body.data.code, body.data.message, { hint: body.data.hint, fields: { status: response.status } });
-  return new CroftError(codeOfStatus(response.status), `${doing}: it answered ${response.status}`, { hint: 'Is this the address of a Croft farm?' });
+  return new CroftError(codeOfStatus(response.status), `${doing}: it answered ${response.status}`, {
+    hint: 'Is this the address of a Croft farm?',
+  });
 }
 
 function understand<T>(schema: Schema<T>, value: unknown, name: string): T {
@@ -149,7 +169,10 @@ async function* resumed(
 async function* readOnce(ask: Ask, { build, attempt, from }: LogPlace, { signal }: Waits): AsyncGenerator<Uint8Array> {
   const path = attempt === 0 ? pathOf('log.last', { build }) : pathOf('log.attempt', { build, attempt: String(attempt) });
   try {
-    const response = await ask(path, { ...(signal ? { signal } : {}), headers: { accept: 'text/plain', ...(from > 0 ? { range: `bytes=${from}-` } : {}) } });
+    const response = await ask(path, {
+      ...(signal ? { signal } : {}),
+      headers: { accept: 'text/plain', ...(from > 0 ? { range: `bytes=${from}-` } : {}) },
+    });
     yield* response.body ?? [];
   } catch (error) {
     // Nothing behind this offset (yet).

@@ -22,7 +22,10 @@ async function openWithBuild(): Promise<TestApp> {
 }
 
 interface Document {
-  readonly paths: Record<string, Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }>; 'x-role': string }>>;
+  readonly paths: Record<
+    string,
+    Record<string, { responses: Record<string, { content?: Record<string, { schema: object }> }>; 'x-role': string }>
+  >;
   readonly components: { readonly schemas: Record<string, object> };
 }
 
@@ -30,10 +33,13 @@ describe('the OpenAPI document', () => {
   test('names every operation, and each of them is really served as it says', async () => {
     await using app = await openWithBuild();
     const document = (await (await app.ask('/api/v1/openapi.json')).json()) as Document;
-    const described = Object.entries(document.paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`));
+    const described = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
+    );
     const all = Object.values(operations as Record<string, Operation>);
     assert.deepEqual(described.toSorted(), all.map(({ method, path }) => `${method} ${path}`).toSorted());
-    for (const [name, operation] of Object.entries(operations) as [OperationName, Operation][]) await checkAnswer(app, document, name, operation);
+    for (const [name, operation] of Object.entries(operations) as [OperationName, Operation][])
+      await checkAnswer(app, document, name, operation);
   });
 
   test('is understood as JSON Schema, references and all', async () => {
@@ -53,7 +59,10 @@ async function checkAnswer(app: TestApp, document: Document, name: OperationName
   assert.ok(described, `${name} answered ${response.status}, which is not described`);
   const [type = ''] = Object.keys(described.content ?? {});
   assert.ok(response.headers.get('content-type')?.startsWith(type.split(';')[0] ?? ''), `${name}: ${response.headers.get('content-type')}`);
-  if (type !== 'application/json') return void (await response.body?.cancel());
+  if (type !== 'application/json') {
+    await response.body?.cancel();
+    return;
+  }
   const outcome = schemaIn(document, path, method.toLowerCase(), String(response.status)).safeParse(await response.json());
   assert.ok(outcome.success, `${name}: ${outcome.error?.message}`);
 }
@@ -139,7 +148,11 @@ describe('changes', () => {
     await app.ask(`/api/v1/builds/${build}/cancel`, { method: 'POST', body: '{"why":"x"}', headers: json });
     await app.ask(`/api/v1/builds/${build}/cancel`, { method: 'POST', headers: await app.as('viewer') });
     assert.deepEqual(app.farm.asked, [`retry ${build} developer`, `cancel ${build} local: x`]);
-    assert.deepEqual(await app.audited(), [`developer: build.retry ${build}`, `local: build.cancel ${build}`, `viewer: build.cancel refused ${build}`]);
+    assert.deepEqual(await app.audited(), [
+      `developer: build.retry ${build}`,
+      `local: build.cancel ${build}`,
+      `viewer: build.cancel refused ${build}`,
+    ]);
   });
 
   test('by the pages’ forms need the same role and are recorded the same', async () => {
@@ -169,7 +182,8 @@ test('a token is made, listed without its secret, used, and revoked', async () =
   const headers = { authorization: `Bearer ${secret}` };
   assert.deepEqual(await (await app.ask('/api/v1/me', { headers })).json(), { name: 'ci', role: 'viewer' });
   assert.ok(!(await (await app.ask('/api/v1/tokens', { headers: admin })).text()).includes(secret));
-  for (let times = 0; times < 2; times += 1) assert.equal((await app.ask(`/api/v1/tokens/${id}`, { method: 'DELETE', headers: admin })).status, 200);
+  for (let times = 0; times < 2; times += 1)
+    assert.equal((await app.ask(`/api/v1/tokens/${id}`, { method: 'DELETE', headers: admin })).status, 200);
   assert.equal((await app.ask('/api/v1/me', { headers })).status, 401);
   assert.equal((await app.ask('/api/v1/tokens/T00', { method: 'DELETE', headers: admin })).status, 404);
 });
@@ -187,7 +201,10 @@ test('a token limited to repositories sees and does nothing elsewhere', async ()
   assert.equal(await status('/api/v1/grid?repo=croft'), 404);
   assert.equal(await status('/api/v1/tokens'), 403);
   const { builds } = (await (await app.ask('/api/v1/builds', { headers })).json()) as { builds: { repo: string }[] };
-  assert.deepEqual(builds.map(({ repo }) => repo), ['other']);
+  assert.deepEqual(
+    builds.map(({ repo }) => repo),
+    ['other'],
+  );
   assert.deepEqual(app.farm.asked, []);
 });
 

@@ -11,11 +11,23 @@ const committedAt = Date.UTC(2009, 10, 10, 23, 0, 1, 999);
 function grid(over: Partial<Grid> = {}): Grid {
   const cell = (id: string, state: Parameters<typeof testBuild>[0]): Grid['rows'][number]['cells'][number] => testBuild({ id, ...state });
   return {
-    ...{ repo: 'net', repos: ['net'], branch: 'master', branches: ['master'], page: 0, older: false },
+    repo: 'net',
+    repos: ['net'],
+    branch: 'master',
+    branches: ['master'],
+    page: 0,
+    older: false,
     builders: ['linux-amd64', 'plan9-arm', 'race', 'none'],
     rows: [
       {
-        commit: testCommit({ repo: 'net', revision: revision('a'), committedAt, authorName: 'Ee Yore', authorEmail: 'e@e.net', subject: 'net: a < b' }),
+        commit: testCommit({
+          repo: 'net',
+          revision: revision('a'),
+          committedAt,
+          authorName: 'Ee Yore',
+          authorEmail: 'e@e.net',
+          subject: 'net: a < b',
+        }),
         cells: [
           cell('B00', { end: { kind: 'passed' } }),
           cell('B01', { end: { kind: 'failed', step: 's', text: 't' }, attempts: 2 }),
@@ -25,7 +37,12 @@ function grid(over: Partial<Grid> = {}): Grid {
       },
       {
         commit: testCommit({ repo: 'net', revision: revision('b'), committedAt: committedAt - 1_000 }),
-        cells: [cell('B03', { state: 'running', end: undefined }), cell('B04', { end: { kind: 'timed-out', step: 's', text: 't' } }), null, null],
+        cells: [
+          cell('B03', { state: 'running', end: undefined }),
+          cell('B04', { end: { kind: 'timed-out', step: 's', text: 't' } }),
+          null,
+          null,
+        ],
       },
     ],
     ...over,
@@ -62,7 +79,12 @@ test('JSON-1: results stand parallel to the builders, in the originals’ form t
 \t\t},
 `;
   assert.equal(text.slice(0, expected.length), expected);
-  assert.deepEqual((JSON.parse(text) as { revisions: { results: string[] }[] }).revisions[1]?.results, ['', 'http://127.0.0.1:8080/builds/B04/attempts/1/log', '', '']);
+  assert.deepEqual((JSON.parse(text) as { revisions: { results: string[] }[] }).revisions[1]?.results, [
+    '',
+    'http://127.0.0.1:8080/builds/B04/attempts/1/log',
+    '',
+    '',
+  ]);
 });
 
 test('JSON-3: no commits are null', async () => {
@@ -122,9 +144,15 @@ describe('UI-1: parameters', () => {
       branch === 'release'
         ? grid({ branch, builders: ['only-here'], rows: [newer, { ...shared, cells: [null] }] })
         : grid({ branches: ['master', 'release'] });
-    const { builders, revisions } = (await (await app.ask('/?mode=json&branch=mixed')).json()) as { builders: string[]; revisions: { revision: string; results: string[] }[] };
+    const { builders, revisions } = (await (await app.ask('/?mode=json&branch=mixed')).json()) as {
+      builders: string[];
+      revisions: { revision: string; results: string[] }[];
+    };
     assert.deepEqual(builders, ['linux-amd64', 'plan9-arm', 'race', 'none', 'only-here']);
-    assert.deepEqual(revisions.map((row) => row.revision[0]), ['c', 'a', 'b']);
+    assert.deepEqual(
+      revisions.map((row) => row.revision[0]),
+      ['c', 'a', 'b'],
+    );
     assert.deepEqual(revisions[0]?.results, ['', '', '', '', 'ok']);
   });
 });

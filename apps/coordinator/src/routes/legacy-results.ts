@@ -21,7 +21,8 @@ export function mountLegacyResults(app: Hono<AppEnv>): void {
   app.get('/', async (c, next) => {
     const mode = c.req.query('mode') ?? '';
     if (mode === '') return next();
-    if (mode !== 'json' && mode !== 'failures') throw new CroftError('invalid', `unknown mode "${mode.slice(0, 40)}"`, { hint: 'There are json and failures.' });
+    if (mode !== 'json' && mode !== 'failures')
+      throw new CroftError('invalid', `unknown mode "${mode.slice(0, 40)}"`, { hint: 'There are json and failures.' });
     requireRole(c.var.who, 'viewer');
     const grid = await readGrid(c);
     if (mode === 'json') return c.body(legacyJson(grid, c.var.origin), 200, { 'content-type': 'text/json; charset=utf-8' });
@@ -30,7 +31,7 @@ export function mountLegacyResults(app: Hono<AppEnv>): void {
 }
 
 /** @throws CroftError `invalid` with the originals' words. */
-export function legacyPage(text: string | undefined): number {
+function legacyPage(text: string | undefined): number {
   if (text === undefined || text === '') return 0;
   if (!/^[+-]?\d{1,9}$/.test(text)) throw new CroftError('invalid', `invalid page value ${JSON.stringify(text.slice(0, 40))}`);
   const page = Number(text);
@@ -46,7 +47,8 @@ async function readGrid(c: AppContext): Promise<Grid> {
 
 /** All branches in one, newest commits first. */
 async function mixed(capabilities: Capabilities, repo: string | undefined, page: number): Promise<Grid> {
-  if (page > mixedPages) throw new CroftError('invalid', `all branches together have at most ${mixedPages + 1} pages`, { hint: 'Ask for one branch.' });
+  if (page > mixedPages)
+    throw new CroftError('invalid', `all branches together have at most ${mixedPages + 1} pages`, { hint: 'Ask for one branch.' });
   const query = { repo, page: 0, pageSize: (page + 1) * pageSize };
   const first = await capabilities.grid(query);
   const others = first.branches.filter((branch) => branch !== first.branch).slice(0, mixedBranches);
@@ -63,7 +65,7 @@ async function mixed(capabilities: Capabilities, repo: string | undefined, page:
   return { ...first, branch: 'mixed', page, builders, rows: sorted.slice(page * pageSize, (page + 1) * pageSize) };
 }
 
-export function legacyJson(grid: Grid, origin: string): string {
+function legacyJson(grid: Grid, origin: string): string {
   const revisions = grid.rows.map(({ commit, cells }) => ({
     repo: commit.repo,
     revision: commit.revision,

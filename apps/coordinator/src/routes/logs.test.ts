@@ -25,7 +25,9 @@ describe('a complete log', () => {
   test('is its bytes, as text that nothing can run', async () => {
     await using app = await open();
     for (const address of [path, `/builds/${build}/log`]) {
-      const { headers, ...answer } = await app.ask(address).then(async (response) => ({ headers: response.headers, status: response.status, text: await response.text() }));
+      const { headers, ...answer } = await app
+        .ask(address)
+        .then(async (response) => ({ headers: response.headers, status: response.status, text: await response.text() }));
       assert.deepEqual(answer, { status: 200, text: '<script>alert(1)</script>\u001b[31mred\n' });
       assert.equal(headers.get('content-type'), 'text/plain; charset=utf-8');
       assert.equal(headers.get('x-content-type-options'), 'nosniff');
@@ -67,12 +69,15 @@ describe('a complete log', () => {
     await using app = await openTestApp();
     const log = syntheticLog(2 ** 24);
     let read = 0;
-    app.farm.state.logs.set(`${build}.1`, { ...log, read: async function* counted(range) {
-      for await (const chunk of log.read(range)) {
-        read += chunk.length;
-        yield chunk;
-      }
-    } });
+    app.farm.state.logs.set(`${build}.1`, {
+      ...log,
+      read: async function* counted(range) {
+        for await (const chunk of log.read(range)) {
+          read += chunk.length;
+          yield chunk;
+        }
+      },
+    });
     const response = await app.ask(path);
     assert.equal(response.headers.get('content-length'), String(2 ** 30));
     const reader = response.body?.getReader();
@@ -91,7 +96,8 @@ describe('a complete log', () => {
     await using app = await open('found');
     app.farm.logByHash = async (sha1) => (sha1 === 'ab'.repeat(20) ? app.log : undefined);
     assert.equal(await (await app.ask(`/log/${'ab'.repeat(20)}`)).text(), 'found');
-    for (const hash of ['AB'.repeat(20), 'cd'.repeat(20), 'ab', '..%2fetc']) assert.equal((await app.ask(`/log/${hash}`)).status, 404, hash);
+    for (const hash of ['AB'.repeat(20), 'cd'.repeat(20), 'ab', '..%2fetc'])
+      assert.equal((await app.ask(`/log/${hash}`)).status, 404, hash);
   });
 });
 
@@ -134,7 +140,10 @@ describe('a live log', () => {
     const body = (await app.ask(`${path}/events`)).body;
     assert.ok(body);
     const chunks = (await take(readEvents(body), 5)).filter(({ event }) => event === 'chunk');
-    assert.deepEqual(chunks.map(({ id }) => id), ['65536', '131072', '196608', '200000']);
+    assert.deepEqual(
+      chunks.map(({ id }) => id),
+      ['65536', '131072', '196608', '200000'],
+    );
   });
 
   test('has nothing behind its end', async () => {
@@ -146,7 +155,8 @@ describe('a live log', () => {
 
 test('a log that is not there is not found', async () => {
   await using app = await openTestApp();
-  for (const address of [path, `${path}/events`, `/builds/${build}/attempts/0/log`, '/builds/x/log']) assert.equal((await app.ask(address)).status, 404, address);
+  for (const address of [path, `${path}/events`, `/builds/${build}/attempts/0/log`, '/builds/x/log'])
+    assert.equal((await app.ask(address)).status, 404, address);
 });
 
 /** The next events that have data. */

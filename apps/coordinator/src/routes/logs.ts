@@ -35,7 +35,11 @@ export function mountLogs(app: Hono<AppEnv>, deps: { clock: Clock; log: Log }): 
   });
   mount('log.follow', async (c, { build = '', attempt = '' }) => {
     const log = await c.var.capabilities.log(build as BuildId, Number(attempt));
-    const { from } = parseInput(operations['log.follow'].query, { from: c.req.header('last-event-id') ?? c.req.query('from') }, 'the query');
+    const { from } = parseInput(
+      operations['log.follow'].query,
+      { from: c.req.header('last-event-id') ?? c.req.query('from') },
+      'the query',
+    );
     if (from > log.length) throw new CroftError('invalid', `the log has ${log.length} bytes; ${from} is behind its end`);
     if (c.req.method === 'HEAD') return new Response(null, { headers: { 'content-type': 'text/event-stream' } });
     return eventStream(({ signal }) => events(log, from, signal), streaming(c));

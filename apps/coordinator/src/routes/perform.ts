@@ -4,7 +4,15 @@
  */
 import type { Hono } from 'hono';
 import type { BuildId } from '@croft/domain/names';
-import { operations, pathParameters, type AnswerOf, type BodyOf, type JsonOperationName, type Operation, type QueryOf } from '@croft/protocol/operations';
+import {
+  operations,
+  pathParameters,
+  type AnswerOf,
+  type BodyOf,
+  type JsonOperationName,
+  type Operation,
+  type QueryOf,
+} from '@croft/protocol/operations';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { parseInput, readJson } from '@croft/web/body';
 import { requireRole, type Identity } from '@croft/web/identity';
@@ -47,7 +55,8 @@ export function createOperator(handlers: Handlers, audit: Audit): Operator {
     try {
       requireRole(who, operation.role);
       // A role that reaches past repositories is not for tokens that are limited to some.
-      if (operation.role === 'admin' && who.repos.length > 0) throw new CroftError('forbidden', 'a token limited to some repositories cannot do this');
+      if (operation.role === 'admin' && who.repos.length > 0)
+        throw new CroftError('forbidden', 'a token limited to some repositories cannot do this');
     } catch (error) {
       if (changes) await audit.refused(entry, errorText(error));
       throw error;
@@ -89,7 +98,8 @@ export function routePath(path: string): string {
 export function checkParams(params: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   for (const [key, value] of Object.entries(params)) {
     const { pattern, description } = pathParameters[key as keyof typeof pathParameters];
-    if (!new RegExp(pattern).test(value)) throw new CroftError('not-found', `${JSON.stringify(value.slice(0, 120))} is not the ${description}`);
+    if (!new RegExp(pattern).test(value))
+      throw new CroftError('not-found', `${JSON.stringify(value.slice(0, 120))} is not the ${description}`);
   }
   return params;
 }

@@ -57,7 +57,14 @@ test('a wrong token is not repeated, is recorded, and after ten of them one has 
 test('signing in leads nowhere but to this farm', async () => {
   await using app = await openTestApp(stranger);
   const { secret } = await aToken(app);
-  for (const to of ['https://evil.example/', '//evil.example', '/\\evil.example', 'javascript:alert(1)', '/a\r\nset-cookie: x=y', '/\t/evil.example']) {
+  for (const to of [
+    'https://evil.example/',
+    '//evil.example',
+    '/\\evil.example',
+    'javascript:alert(1)',
+    '/a\r\nset-cookie: x=y',
+    '/\t/evil.example',
+  ]) {
     assert.equal((await signIn(app, secret, to)).headers.get('location'), '/', to);
   }
 });
@@ -65,7 +72,11 @@ test('signing in leads nowhere but to this farm', async () => {
 test('a page of another site can neither sign somebody in nor out', async () => {
   await using app = await openTestApp();
   for (const address of ['/signin', '/signout']) {
-    const answer = await app.ask(address, { method: 'POST', headers: { ...form, origin: 'http://evil.example', 'sec-fetch-site': 'cross-site' }, body: 'token=x' });
+    const answer = await app.ask(address, {
+      method: 'POST',
+      headers: { ...form, origin: 'http://evil.example', 'sec-fetch-site': 'cross-site' },
+      body: 'token=x',
+    });
     assert.equal(answer.status, 403);
     assert.equal(answer.headers.get('set-cookie'), null);
   }
@@ -88,7 +99,9 @@ test('behind TLS the cookie is bound to the host', async () => {
   await using app = await openTestApp(stranger);
   const { secret } = await aToken(app);
   const answer = await app.ask(`https://127.0.0.1:8080/signin`, {
-    ...{ method: 'POST', body: new URLSearchParams({ token: secret }).toString(), connection: fakeConnection({ encrypted: true }) },
+    method: 'POST',
+    body: new URLSearchParams({ token: secret }).toString(),
+    connection: fakeConnection({ encrypted: true }),
     headers: { ...form, origin: 'https://127.0.0.1:8080' },
   });
   assert.match(answer.headers.get('set-cookie') ?? '', /^__Host-croft_session=.*Secure$/);

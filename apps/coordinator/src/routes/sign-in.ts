@@ -44,7 +44,9 @@ export function mountSignIn(app: Hono<AppEnv>, { auth, pages }: SignInDeps): voi
  */
 export function wayToSignIn(c: AppContext): Response {
   if (c.req.header('sec-fetch-site') === 'cross-site') {
-    return c.body('<!doctype html><meta http-equiv="refresh" content="0"><title>Croft</title>', 200, { 'content-type': 'text/html; charset=utf-8' });
+    return c.body('<!doctype html><meta http-equiv="refresh" content="0"><title>Croft</title>', 200, {
+      'content-type': 'text/html; charset=utf-8',
+    });
   }
   const { pathname, search } = new URL(c.req.url);
   return c.redirect(`/signin?to=${encodeURIComponent(pathname + search)}`, 303);
@@ -65,5 +67,7 @@ export function wantsPage(c: AppContext): boolean {
 }
 
 export function notFound(c: AppContext): never {
-  throw new CroftError('not-found', `there is nothing at ${c.req.method} ${c.req.path.slice(0, 200)}`, { hint: 'The addresses are listed at /api/v1/openapi.json.' });
+  throw new CroftError('not-found', `there is nothing at ${c.req.method} ${c.req.path.slice(0, 200)}`, {
+    hint: 'The addresses are listed at /api/v1/openapi.json.',
+  });
 }

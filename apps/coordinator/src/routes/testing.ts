@@ -39,12 +39,22 @@ export async function openTestApp(over: Partial<AppDeps & AuthOptions> = {}): Pr
   const auth = await openAuth({ database, dataDir, trustLocalUser: true, anonymous: 'none', ...base, peerUid });
   const farm = fakeFarm();
   const pages = createPages({ clock: systemClock });
-  const app = createApp({ capabilities: farm, auth, pages, metrics: createMetrics(), version: '0.1.0', behindProxy: false, publicNames: [], ...base });
+  const app = createApp({
+    capabilities: farm,
+    auth,
+    pages,
+    metrics: createMetrics(),
+    version: '0.1.0',
+    behindProxy: false,
+    publicNames: [],
+    ...base,
+  });
   const owned = stack.move();
   return {
     farm,
     auth,
-    ask: async (path, { connection = fakeConnection(), ...init } = {}) => app.fetch(new Request(new URL(path, testOrigin), init), { connection }),
+    ask: async (path, { connection = fakeConnection(), ...init } = {}) =>
+      app.fetch(new Request(new URL(path, testOrigin), init), { connection }),
     async as(role, repos = []) {
       const { secret } = await auth.tokens.create({ name: role, role, repos, expiresInMs: DAY });
       return { authorization: `Bearer ${secret}` };
@@ -53,7 +63,8 @@ export async function openTestApp(over: Partial<AppDeps & AuthOptions> = {}): Pr
       const { entries } = await auth.audit.list({ limit: 100 });
       return entries.map(({ who, what, target }) => `${who.replace(/ \(T\w+\)$/, '')}: ${what} ${target}`.trim()).toReversed();
     },
-    listen: () => serve((request, connection) => app.fetch(request, { connection }), { host: '127.0.0.1', port: 0, log: silentLog, graceMs: 200 }),
+    listen: () =>
+      serve((request, connection) => app.fetch(request, { connection }), { host: '127.0.0.1', port: 0, log: silentLog, graceMs: 200 }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -30,6 +30,11 @@ async function listBuilds({ repo, builder, state, limit, before, ...given }: Bui
   const list = await client.call('builds.list', { query: { repo, builder, state, limit, before } });
   if (given.json) return cli.stdout.write(`${JSON.stringify(list)}\n`);
   if (list.builds.length === 0) return cli.stderr.write('no builds\n');
-  await cli.stdout.write(table(list.builds.map((build) => buildRow(build, cli.clock.now())), cli.stdout));
+  await cli.stdout.write(
+    table(
+      list.builds.map((build) => buildRow(build, cli.clock.now())),
+      cli.stdout,
+    ),
+  );
   if (list.next !== undefined) await cli.stderr.write(`more: croft builds --before ${list.next}\n`);
 }

@@ -16,5 +16,7 @@ export function addCancel(program: Command, cli: Cli, run: Run): void {
 async function cancelBuilds(ids: readonly string[], { why, ...given }: GlobalOptions & { why: string }, cli: Cli): Promise<number> {
   const builds = ids.map(parseBuildId);
   const client = await connect(given, cli);
-  return forEachBuild(builds, { ...cli, json: given.json, done: 'cancelled' }, (build) => client.call('build.cancel', { params: { build }, body: { why } }));
+  return forEachBuild(builds, { ...cli, json: given.json, done: 'cancelled' }, (build) =>
+    client.call('build.cancel', { params: { build }, body: { why } }),
+  );
 }

@@ -33,7 +33,9 @@ async function showLog(id: string, { follow, attempt, from, exitStatus, ...given
   const start = { attempt: attempt === undefined ? undefined : whole(attempt, '--attempt', 1), from: whole(from, '--from', 0) };
   const client = await connect(given, cli);
   const toSink = given.json ? jsonLines : verbatim;
-  const ended = follow ? await followBuild(client, build, { ...start, cli, toSink }) : await printLog(client, build, { ...start, sink: toSink((data) => cli.stdout.write(data)) });
+  const ended = follow
+    ? await followBuild(client, build, { ...start, cli, toSink })
+    : await printLog(client, build, { ...start, sink: toSink((data) => cli.stdout.write(data)) });
   return exitStatus && !ended ? exitCodes.failed : exitCodes.ok;
 }
 
@@ -67,6 +69,7 @@ function jsonLines(write: Write): LogSink {
 }
 
 function whole(text: string, option: string, least: number): number {
-  if (!/^\d{1,15}$/.test(text) || Number(text) < least) throw new CroftError('invalid', `${option} ${JSON.stringify(text)} is not a whole number from ${least} on`);
+  if (!/^\d{1,15}$/.test(text) || Number(text) < least)
+    throw new CroftError('invalid', `${option} ${JSON.stringify(text)} is not a whole number from ${least} on`);
   return Number(text);
 }

@@ -15,5 +15,7 @@ export function addRetry(program: Command, cli: Cli, run: Run): void {
 async function retryBuilds(ids: readonly string[], given: GlobalOptions, cli: Cli): Promise<number> {
   const builds = ids.map(parseBuildId);
   const client = await connect(given, cli);
-  return forEachBuild(builds, { ...cli, json: given.json, done: 'queued again' }, (build) => client.call('build.retry', { params: { build } }));
+  return forEachBuild(builds, { ...cli, json: given.json, done: 'queued again' }, (build) =>
+    client.call('build.retry', { params: { build } }),
+  );
 }

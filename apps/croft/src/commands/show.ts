@@ -33,7 +33,8 @@ function headText(build: BuildDetail, { paint }: Output, now: number): string {
     `${style ? paint(style, word) : word}  ${printable(build.builder)}  ${printable(build.repo)}@${build.revision.slice(0, 12)}  ${timeText(build, now)}`,
     build.commit && `${printable(build.commit.subject)} (${printable(build.commit.authorName)})`,
     build.end && build.end.kind !== 'passed' && printable(endText(build.end)),
-    build.wait && `waits: ${printable(build.wait.text)}${build.wait.expectedAt === undefined ? '' : `, expected to start ${formatRelative(build.wait.expectedAt, now)}`}`,
+    build.wait &&
+      `waits: ${printable(build.wait.text)}${build.wait.expectedAt === undefined ? '' : `, expected to start ${formatRelative(build.wait.expectedAt, now)}`}`,
     build.state !== 'ended' && build.expectedEndAt !== undefined && `expected to end ${formatRelative(build.expectedEndAt, now)}`,
   ];
   return `${lines.filter(Boolean).join('\n')}\n`;
@@ -45,12 +46,24 @@ function attemptText(attempt: AttemptView, output: Output, now: number): string 
   const ended = end ? printable(endText(end)) : 'running';
   const head = `\n${title} on ${printable(machine)}: ${ended}, ${formatDuration((endedAt ?? now) - startedAt)}, log ${formatBytes(log.bytes)} ${log.state}\n`;
   const why = reason === undefined ? '' : `  ${printable(reason)}\n`;
-  return head + why + table(attempt.steps.map((step) => stepRow(step, now)), output);
+  return (
+    head +
+    why +
+    table(
+      attempt.steps.map((step) => stepRow(step, now)),
+      output,
+    )
+  );
 }
 
 function stepRow({ name, state, startedAt, endedAt, exit, argv }: StepView, now: number): Cell[] {
   const spent = startedAt === undefined ? '' : formatDuration((endedAt ?? now) - startedAt);
   const good = exit?.kind === 'exited' && exit.code === 0;
   const said = exit === undefined ? state : exit.kind === 'exited' ? `exit ${exit.code}` : exit.kind;
-  return [{ text: `  ${printable(name)}` }, { text: said, style: exit === undefined ? 'gray' : good ? 'green' : 'red' }, { text: spent }, { text: printable(argv.join(' ')), style: 'gray' }];
+  return [
+    { text: `  ${printable(name)}` },
+    { text: said, style: exit === undefined ? 'gray' : good ? 'green' : 'red' },
+    { text: spent },
+    { text: printable(argv.join(' ')), style: 'gray' },
+  ];
 }

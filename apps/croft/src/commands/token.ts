@@ -49,7 +49,12 @@ async function listTokens(given: GlobalOptions, cli: Cli): Promise<void> {
   const list = await client.call('token.list');
   if (given.json) return cli.stdout.write(`${JSON.stringify(list)}\n`);
   if (list.tokens.length === 0) return cli.stderr.write('no tokens\n');
-  await cli.stdout.write(table(list.tokens.map((token) => tokenRow(token, cli.clock.now())), cli.stdout));
+  await cli.stdout.write(
+    table(
+      list.tokens.map((token) => tokenRow(token, cli.clock.now())),
+      cli.stdout,
+    ),
+  );
 }
 
 async function revokeToken(id: string, given: GlobalOptions, cli: Cli): Promise<void> {
@@ -74,6 +79,7 @@ function tokenRow({ id, name, role, repos, expiresAt, lastUsedAt, revokedAt }: T
 export function parseTime(text: string): number {
   const [, count, unit] = /^(\d{1,4})([hd])$/.exec(text) ?? [];
   const ms = Number(count) * (unit === 'h' ? HOUR : DAY);
-  if (count === undefined || ms <= 0 || ms > 366 * DAY) throw new CroftError('invalid', `--expires ${JSON.stringify(text)} is not a time like 12h or 90d, up to 366d`);
+  if (count === undefined || ms <= 0 || ms > 366 * DAY)
+    throw new CroftError('invalid', `--expires ${JSON.stringify(text)} is not a time like 12h or 90d, up to 366d`);
   return ms;
 }
