@@ -49,12 +49,14 @@ test(
       repos: [{ name: 'app', url: repo.dir, depth: wanted, pollMs: 1_000 }],
       builders: [{ name: 'ci', repo: 'app' }],
       pools: [{ kind: 'local' as const, size: 2 }],
-      ...{ logLevel: 'warn' as const, lowWaterBytes: 0 },
+      logLevel: 'warn' as const,
+      lowWaterBytes: 0,
     };
-    let dataDir = '';
+    await using place = await mkdtempDisposable(join(tmpdir(), 'croft-faults-'));
+    const dataDir = place.path;
+    for (let n = 0; n < 6; n += 1) await killFirstStart({ config, dataDir }, random);
     {
-      await using farm = await startFarm({ config });
-      dataDir = farm.dataDir;
+      await using farm = await startFarm({ config, dataDir });
       const kills = await underFire(farm, random);
       t.diagnostic(`killed: coordinator ${kills.coordinator} times (${kills.starting} while starting), buildlets ${kills.buildlet} times`);
       const builds = await Promise.all((await allBuilds(farm)).map((id) => getBuild(farm, id)));

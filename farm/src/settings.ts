@@ -68,7 +68,10 @@ function addressOf(repo: string): string {
 
 function repoName(url: string): string {
   const last = basename(url.replace(/[/\\]+$/, '').replace(/\.git$/, ''));
-  const name = last.replaceAll(/[^A-Za-z0-9._-]/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 60);
+  const name = last
+    .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 60);
   return name === '' ? 'repository' : name;
 }
 
@@ -78,7 +81,12 @@ function wholeNumber(option: string, text: string): number {
 }
 
 function ownBuilders(repo: string): NonNullable<ConfigInput['builders']> {
-  const install = { name: 'install', role: 'setup' as const, argv: ['npm', 'ci', '--prefer-offline', '--no-audit', '--no-fund'], limitMs: 10 * MINUTE };
+  const install = {
+    name: 'install',
+    role: 'setup' as const,
+    argv: ['npm', 'ci', '--prefer-offline', '--no-audit', '--no-fund'],
+    limitMs: 10 * MINUTE,
+  };
   return [
     { name: 'checks', repo, steps: [install, { name: 'check', role: 'run-tests', argv: ['npm', 'run', 'check'], limitMs: 15 * MINUTE }] },
     { name: 'unit', repo, steps: [install, { name: 'unit', role: 'run-tests', argv: ['npm', 'run', 'unit'], limitMs: 20 * MINUTE }] },

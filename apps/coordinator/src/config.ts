@@ -52,7 +52,9 @@ const builderSchema = z.strictObject({
   retention: z
     .strictObject({ logAgeMs: ms.default(90 * DAY), logBytes: z.number().int().positive().default(20e9) })
     .default({ logAgeMs: 90 * DAY, logBytes: 20e9 }),
-  source: z.strictObject({ submodules: z.boolean().default(false), lfs: z.boolean().default(false) }).default({ submodules: false, lfs: false }),
+  source: z
+    .strictObject({ submodules: z.boolean().default(false), lfs: z.boolean().default(false) })
+    .default({ submodules: false, lfs: false }),
 });
 
 const repoSchema = z.strictObject({
@@ -68,7 +70,10 @@ const repoSchema = z.strictObject({
 
 const localPoolSchema = z.strictObject({
   kind: z.literal('local'),
-  name: z.string().regex(/^[a-z][a-z0-9]{0,19}$/).default('local'),
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9]{0,19}$/)
+    .default('local'),
   /** How many buildlets: how many builds at once. */
   size: z.number().int().nonnegative().max(1000).default(1),
   hostType: z.string().default(`host-${process.platform}-${process.arch}`),
@@ -99,7 +104,11 @@ export const configSchema = z
     /** Below this much free disk no build starts, bytes. */
     lowWaterBytes: z.number().int().nonnegative().default(2e9),
     /** A command that writes more is killed, bytes. */
-    outputLimitBytes: z.number().int().positive().default(4 * 2 ** 30),
+    outputLimitBytes: z
+      .number()
+      .int()
+      .positive()
+      .default(4 * 2 ** 30),
     repos: z.array(repoSchema).default([]),
     builders: z.array(builderSchema).default([]),
     pools: z.array(localPoolSchema).default([]),

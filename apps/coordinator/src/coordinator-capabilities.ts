@@ -26,7 +26,7 @@ export interface CapabilityDeps {
   readonly logs: AttemptLogs;
   readonly changes: Changes;
   readonly schedule: ScheduleDeps;
-  readonly facts: () => Promise<FarmFacts>;
+  readonly facts: () => FarmFacts;
   readonly ready: Capabilities['ready'];
   /** Work may be waiting: look at the queue. */
   wake(): void;
@@ -55,8 +55,8 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
       return db.read((sql) => readBuild(sql, id, view));
     },
     async farm() {
-      const [view, facts] = await Promise.all([outlook(), deps.facts()]);
-      return db.read((sql) => readFarm(sql, facts, view));
+      const view = await outlook();
+      return db.read((sql) => readFarm(sql, deps.facts(), view));
     },
     log: (id, number) => openLog(deps, id, number),
     async logByHash(sha1) {
@@ -82,7 +82,9 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
 }
 
 async function openLog(deps: CapabilityDeps, id: BuildId, number: number): Promise<LogReader> {
-  const attempt = await deps.db.read(async (sql) => (number === 0 ? (await attemptsOf(sql, id)).at(-1) : getAttempt(sql, { build: id, number })));
+  const attempt = await deps.db.read(async (sql) =>
+    number === 0 ? (await attemptsOf(sql, id)).at(-1) : getAttempt(sql, { build: id, number }),
+  );
   if (attempt) return readerOf(deps, attempt);
   const build = await deps.db.read((sql) => getBuild(sql, id));
   if (!build) throw new CroftError('not-found', `there is no build ${id}`);

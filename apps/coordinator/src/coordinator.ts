@@ -36,13 +36,18 @@ export interface Coordinator extends AsyncDisposable {
 
 const version = '0.1.0';
 
-export async function createCoordinator(config: Config, { env, clock = systemClock, random = systemRandom }: CoordinatorDeps): Promise<Coordinator> {
+export async function createCoordinator(
+  config: Config,
+  { env, clock = systemClock, random = systemRandom }: CoordinatorDeps,
+): Promise<Coordinator> {
   await using stack = new AsyncDisposableStack();
   const log = createLog({ level: config.logLevel, file: config.logFile, service: 'coordinator' });
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  stack.use(await lockDataDirectory(config.dataDir));
+  stack.use(lockDataDirectory(config.dataDir));
   const metrics = createMetrics();
-  const database = stack.use(await openDatabase({ url: databaseUrl(config), durability: config.durability, lockName: 'croft', log, clock, random }));
+  const database = stack.use(
+    await openDatabase({ url: databaseUrl(config), durability: config.durability, lockName: 'croft', log, clock, random }),
+  );
   const db = countWrites(database, metrics, clock);
   const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
   const pools: Pool[] = [];

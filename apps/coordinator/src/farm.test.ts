@@ -24,7 +24,9 @@ function onePool({ address }: TestBuildlet): Pool {
   const buildlet = createBuildlet(address, { clock: systemClock });
   return {
     name: 'test',
-    reconcile: async (waits) => [{ id: machine, hostType: 'test', labels: [], state: 'up', boot: (await buildlet.status(waits)).Croft?.boot }],
+    reconcile: async (waits) => [
+      { id: machine, hostType: 'test', labels: [], state: 'up', boot: (await buildlet.status(waits)).Croft?.boot },
+    ],
     connect: () => buildlet,
     replace: async () => assert.fail('the machine was never lost'),
     async endAll() {},
@@ -34,12 +36,23 @@ function onePool({ address }: TestBuildlet): Pool {
 
 async function openFarm(bench: Bench, pool: Pool): Promise<Farm & AsyncDisposable> {
   const config = readConfig({
-    ...{ dataDir: bench.dir, lowWaterBytes: 0, logLevel: 'silent' },
+    dataDir: bench.dir,
+    lowWaterBytes: 0,
+    logLevel: 'silent',
     repos: [{ name: repo, url: join(bench.dir, 'nowhere') }],
     builders: [{ name: bench.builder.name, repo, steps: [{ name: 'any', argv: ['true'] }] }],
   });
   const sources = await openSources(config.repos, { dir: join(bench.dir, 'repos'), clock: bench.clock });
-  const parts = { db: bench.db, sources, pools: [pool], metrics: createMetrics(), version: 'test', clock: bench.clock, random: systemRandom, log: silentLog };
+  const parts = {
+    db: bench.db,
+    sources,
+    pools: [pool],
+    metrics: createMetrics(),
+    version: 'test',
+    clock: bench.clock,
+    random: systemRandom,
+    log: silentLog,
+  };
   return createFarm(config, parts);
 }
 
@@ -53,7 +66,9 @@ async function ended({ db }: Bench, build: BuildId): Promise<void> {
 
 test('a build whose coordinator was down for ten minutes passes with a complete log and exactly one attempt', async () => {
   const clock = new FakeClock();
-  await using bench = await openBench([step('slow', 'echo before; until [ -e "$WORKDIR/../go" ]; do sleep 0.05; done; echo after')], { clock });
+  await using bench = await openBench([step('slow', 'echo before; until [ -e "$WORKDIR/../go" ]; do sleep 0.05; done; echo after')], {
+    clock,
+  });
   const build = await queueBuild(bench, 'long down');
   const dying = incarnate(bench, { dieOn: 'output' });
   const work = await dying.records.assign(build, machine);

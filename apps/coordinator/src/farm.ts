@@ -3,7 +3,7 @@
  * capabilities that pages and programs call.
  */
 import { join } from 'node:path';
-import { SECOND, type Clock, type Waits } from '@croft/runtime/clock';
+import { SECOND, type Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { createBell, createTaskGroup } from '@croft/runtime/tasks';
@@ -11,22 +11,26 @@ import type { Pool } from '@croft/fleet/pool';
 import type { Database } from '@croft/store/database';
 import { markMachine, upsertMachine } from '@croft/store/machines';
 import { countQueuedByBand } from '@croft/store/build-lists';
-import { createAdoption } from './builds/adopt-builds.ts';
-import { createDrivers } from './builds/drive-builds.ts';
-import { createFinder } from './builds/find-loop.ts';
+import type { BuildId, MachineId } from '@croft/domain/names';
+import type { Plan } from '@croft/domain/schedule';
+import { createAdoption, type Adoption } from './builds/adopt-builds.ts';
+import { createDrivers, type Drivers } from './builds/drive-builds.ts';
+import { createFinder, type Finder } from './builds/find-loop.ts';
 import { createWorkRecords } from './builds/record-found.ts';
-import { createRecords } from './builds/records.ts';
+import { createRecords, type Records } from './builds/records.ts';
 import { keepScheduling, type ScheduleDeps } from './builds/schedule.ts';
 import type { Sources } from './builds/source.ts';
-import { createChanges } from './changes.ts';
+import type { FarmDeps, Work } from './builds/work.ts';
+import { createChanges, type Changes } from './changes.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Config } from './config.ts';
-import type { Metrics } from './events.ts';
+import type { Metrics, Observed } from './events.ts';
 import { createCapabilities } from './coordinator-capabilities.ts';
-import { holdText, readDisk } from './disk.ts';
-import { createAttemptLogs } from './logs/attempt-logs.ts';
+import { openDisk, type Disk } from './disk.ts';
+import { createAttemptLogs, type AttemptLogs } from './logs/attempt-logs.ts';
 import { keepRetainingLogs } from './logs/retain-logs.ts';
-import { watchMachines } from './machines/watch-machines.ts';
+import { watchMachines, type Machines } from './machines/watch-machines.ts';
+import type { FarmFacts } from './queries/read-farm.ts';
 
 export interface FarmParts {
   readonly db: Database;
@@ -47,91 +51,44 @@ export interface Farm extends AsyncDisposable {
   endOnDispose(): void;
 }
 
-const diskMs = 5 * SECOND;
 const endMs = 15 * SECOND;
 
-export async function createFarm(config: Config, { db, sources, pools, metrics, version, clock, random, log }: FarmParts): Promise<Farm> {
-  const { builders } = config;
-  const startedAt = clock.now();
+export async function createFarm(config: Config, parts: FarmParts): Promise<Farm> {
+  const { db, metrics, clock, log } = parts;
   const changes = createChanges();
   const scheduleBell = createBell();
-  const logs = createAttemptLogs(join(config.dataDir, 'logs'), { clock, onStored: metrics.logStored });
-  let disk = await readDisk(config.dataDir, config.lowWaterBytes);
+  const disk = await openDisk({ path: config.dataDir, lowWaterBytes: config.lowWaterBytes }, clock);
   let adopted = false;
   let ending = false;
-
-  const hold = (): string | undefined => (disk.ok ? undefined : holdText(disk));
   const wake = (): void => {
     scheduleBell.ring();
     changes.tell({ kind: 'farm' });
   };
-  const records = createRecords(db, {
-    ...{ builders, clock, random, metrics },
-    onMove(id) {
-      changes.tell({ kind: 'build', id });
-      wake();
-    },
-  });
-  const machines = watchMachines(
-    pools,
-    {
-      onUp: (pool, { id, hostType, labels, boot }) =>
-        db.write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
-      onAway: ({ id, state, evidence = state }) => db.write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
-      onLost: (id, evidence) => adoption.giveUpMachine(id, evidence),
-      onChange: wake,
-    },
-    { clock, log },
-  );
-  const drivers = createDrivers({
-    farm: {
-      ...{ records, logs, clock, random, log },
-      source: sources.forBuilds,
-      connect: (machine) => machines.connect(machine),
-      onUnreachable: () => machines.look(),
-      outputLimitBytes: config.outputLimitBytes,
-    },
-    ...{ clock, random, log },
-    onEnd: wake,
-  });
-  const adoption = createAdoption({ db, records, logs, drivers, builders, machines, clock, log });
-  const finder = createFinder({
-    ...{ sources, builders, clock, log },
-    records: createWorkRecords(db, clock),
-    onQueued(repo, queued) {
-      if (queued.length === 0) return;
-      log.info('builds queued', { repo, builds: queued.length });
-      changes.tell({ kind: 'commits', repo });
-      wake();
-    },
-  });
-  const schedule: ScheduleDeps = { db, hold, clock, machines: machines.list, builders: new Set(builders.map((builder) => builder.name)) };
+  const works = createWorks(config, parts, { changes, wake });
+  const { records, machines, drivers, adoption, finder, logs } = works;
+  const { builders } = config;
+  const names = new Set(builders.map((builder) => builder.name));
+  const schedule: ScheduleDeps = { db, clock, hold: disk.hold, machines: machines.list, builders: names };
   const capabilities = createCapabilities({
-    ...{ db, builders, records, drivers, finder, logs, changes, schedule, wake },
+    ...works,
+    db,
+    builders,
+    changes,
+    schedule,
+    wake,
     repos: config.repos.map((repo) => repo.name),
-    facts: async () => ({ version, startedAt, hold: hold(), disk, watched: machines.list() }),
+    facts: factsOf(parts, { disk, machines }),
     ready() {
-      const reasons = [hold(), adopted ? undefined : 'still taking over what ran before'].filter((reason) => reason !== undefined);
+      const reasons = [disk.hold(), adopted ? undefined : 'still taking over what ran before'].filter((reason) => reason !== undefined);
       return { ready: reasons.length === 0, reasons };
     },
   });
-  const watchDisk = async (waits: Waits): Promise<void> => {
-    for (;;) {
-      const before = disk.ok;
-      disk = await readDisk(config.dataDir, config.lowWaterBytes);
-      if (disk.ok !== before) wake();
-      await clock.sleep(diskMs, waits);
-    }
-  };
-  metrics.observe(async () => ({
-    queue: await db.read(countQueuedByBand),
-    machines: Object.fromEntries(Map.groupBy((await capabilities.farm()).machines, (machine) => machine.state).entries().map(([state, all]) => [state, all.length])),
-  }));
+  metrics.observe(() => observe(db, capabilities));
   const tasks = createTaskGroup((name, error) => log.error('background work stopped', { task: name, error }));
   return {
     capabilities,
     start() {
-      tasks.start('disk', watchDisk);
+      tasks.start('disk', (waits) => disk.watch(waits, wake));
       tasks.start('find', (waits) => finder.run(waits));
       tasks.start('retention', (waits) => keepRetainingLogs({ db, logs, builders, clock, log }, waits));
       tasks.start('work', async (waits) => {
@@ -140,7 +97,8 @@ export async function createFarm(config: Config, { db, sources, pools, metrics, 
         adopted = true;
         tasks.start('machines', (inner) => machines.run(inner));
         tasks.start('leases', (inner) => adoption.keepSweeping(inner));
-        await keepScheduling(schedule, { bell: scheduleBell, assign: ({ build, machine }) => records.assign(build, machine), drivers, log }, waits);
+        const assign = ({ build, machine }: Plan['assign'][number]): Promise<Work | undefined> => records.assign(build, machine);
+        await keepScheduling(schedule, { bell: scheduleBell, assign, drivers, log }, waits);
       });
     },
     endOnDispose() {
@@ -148,12 +106,90 @@ export async function createFarm(config: Config, { db, sources, pools, metrics, 
     },
     async [Symbol.asyncDispose]() {
       await tasks[Symbol.asyncDispose]();
-      if (ending) {
-        await adoption.giveUpAll();
-        const signal = clock.deadline(endMs);
-        await Promise.all(pools.map((pool) => pool.endAll({ signal })));
-      }
+      if (ending) await endAll(works, parts);
       await drivers[Symbol.asyncDispose]();
     },
+  };
+}
+
+/** Attempts first: once their ends are stored, nobody waits for the machines any more. */
+async function endAll({ adoption }: Works, { pools, clock }: FarmParts): Promise<void> {
+  await adoption.giveUpAll();
+  await Promise.all(pools.map((pool) => pool.endAll({ signal: clock.deadline(endMs) })));
+}
+
+interface Works {
+  readonly records: Records;
+  readonly machines: Machines;
+  readonly drivers: Drivers;
+  readonly adoption: Adoption;
+  readonly finder: Finder;
+  readonly logs: AttemptLogs;
+}
+
+/** The parts that do the work, each told of the others. */
+function createWorks(config: Config, parts: FarmParts, { changes, wake }: { changes: Changes; wake: () => void }): Works {
+  const { db, sources, clock, random, log, metrics } = parts;
+  const { builders } = config;
+  const logs = createAttemptLogs(join(config.dataDir, 'logs'), { clock, onStored: metrics.logStored });
+  const onMove = (id: BuildId): void => {
+    changes.tell({ kind: 'build', id });
+    wake();
+  };
+  const records = createRecords(db, { builders, clock, random, metrics, onMove });
+  const machines = createMachines(parts, { wake, onLost: (id, evidence) => adoption.giveUpMachine(id, evidence) });
+  const farm: FarmDeps = {
+    records,
+    logs,
+    clock,
+    random,
+    log,
+    source: sources.forBuilds,
+    connect: (machine) => machines.connect(machine),
+    onUnreachable: () => machines.look(),
+    outputLimitBytes: config.outputLimitBytes,
+  };
+  const drivers = createDrivers({ farm, clock, random, log, onEnd: wake });
+  const adoption = createAdoption({ db, records, logs, drivers, builders, machines, clock, log });
+  const onQueued = (repo: string, queued: readonly string[]): void => {
+    if (queued.length === 0) return;
+    log.info('builds queued', { repo, builds: queued.length });
+    changes.tell({ kind: 'commits', repo });
+    wake();
+  };
+  const finder = createFinder({ sources, builders, clock, log, records: createWorkRecords(db, clock), onQueued });
+  return { records, machines, drivers, adoption, finder, logs };
+}
+
+interface MachineHandlers {
+  wake(): void;
+  onLost(machine: MachineId, evidence: string): Promise<void>;
+}
+
+function createMachines({ db, pools, clock, log }: FarmParts, { wake, onLost }: MachineHandlers): Machines {
+  return watchMachines(
+    pools,
+    {
+      onUp: (pool, { id, hostType, labels, boot }) =>
+        db.write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
+      onAway: ({ id, state, evidence = state }) => db.write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
+      onLost,
+      onChange: wake,
+    },
+    { clock, log },
+  );
+}
+
+function factsOf({ version, clock }: FarmParts, { disk, machines }: { disk: Disk; machines: Machines }): () => FarmFacts {
+  const startedAt = clock.now();
+  return () => ({ version, startedAt, hold: disk.hold(), disk: disk.state(), watched: machines.list() });
+}
+
+async function observe(db: Database, capabilities: Capabilities): Promise<Observed> {
+  const { machines } = await capabilities.farm();
+  const counts = Map.groupBy(machines, (machine) => machine.state).entries();
+  return {
+    queue: await db.read(countQueuedByBand),
+    machines: Object.fromEntries(counts.map(([state, all]) => [state, all.length])),
   };
 }

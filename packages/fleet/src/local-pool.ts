@@ -142,7 +142,13 @@ class LocalPool implements Pool {
       const young = slot.startedAt !== undefined && this.#deps.clock.monotonic() - slot.startedAt < startMs;
       if (running) return { id, hostType, labels, state: young ? 'starting' : 'silent', evidence };
       const nobody = ['ECONNREFUSED', 'ENOENT', 'ECONNRESET'].includes(systemCode(error) ?? '');
-      return { id, hostType, labels, state: nobody || mark ? 'down' : 'silent', evidence: `${evidence}; ${mark ? `process ${mark.pid} is gone` : 'no process'}` };
+      return {
+        id,
+        hostType,
+        labels,
+        state: nobody || mark ? 'down' : 'silent',
+        evidence: `${evidence}; ${mark ? `process ${mark.pid} is gone` : 'no process'}`,
+      };
     }
   }
 
@@ -187,7 +193,11 @@ class LocalPool implements Pool {
         cwd: dir,
         detached: true,
         stdio: ['ignore', output.fd, output.fd],
-        env: { ...passedOn(this.#options.env), META_password: `@${join(dir, 'password')}` },
+        env: {
+          ...passedOn(this.#options.env),
+          META_password: `@${join(dir, 'password')}`,
+          NODE_COMPILE_CACHE: join(this.#options.dir, 'compile-cache'),
+        },
       });
       const spawned = Promise.withResolvers<void>();
       child.once('spawn', () => spawned.resolve());
@@ -253,7 +263,8 @@ class LocalPool implements Pool {
   }
 }
 
-const passed = /^(?:PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TERM|TMPDIR|SSL_CERT_(?:FILE|DIR)|(?:https?|no)_proxy|(?:HTTPS?|NO)_PROXY)$/;
+const passed =
+  /^(?:PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TERM|TMPDIR|SSL_CERT_(?:FILE|DIR)|(?:https?|no)_proxy|(?:HTTPS?|NO)_PROXY)$/;
 
 function passedOn(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const entries = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && passed.test(entry[0]));

@@ -16,8 +16,5 @@ export function planFleet(declared: readonly MachineId[], existing: readonly Exi
   const found = new Map(existing.map((machine) => [machine.id, machine]));
   const starts = declared.filter((id) => (found.get(id)?.state ?? 'down') === 'down');
   const removals = existing.filter((machine) => !declared.includes(machine.id));
-  return [
-    ...removals.map(({ id }): FleetAction => ({ kind: 'remove', id })),
-    ...starts.map((id): FleetAction => ({ kind: 'start', id })),
-  ];
+  return [...removals.map(({ id }): FleetAction => ({ kind: 'remove', id })), ...starts.map((id): FleetAction => ({ kind: 'start', id }))];
 }

@@ -40,8 +40,11 @@ test('Go, Rust and make are found by their files', async () => {
   assert.deepEqual(await commands({ Makefile: 'test := 1\nall:\n' }), ['make']);
 });
 
-test('an unreadable package.json is the commit\'s mistake and is named', async () => {
-  await assert.rejects(detectSteps(tree({ 'package.json': '{' })), (error: unknown) => error instanceof CroftError && error.code === 'invalid');
+test("an unreadable package.json is the commit's mistake and is named", async () => {
+  await assert.rejects(
+    detectSteps(tree({ 'package.json': '{' })),
+    (error: unknown) => error instanceof CroftError && error.code === 'invalid',
+  );
 });
 
 test('nothing to run is an answer, not a failure', async () => {

@@ -44,7 +44,10 @@ async function nodePackage(tree: Tree): Promise<StepPlan | undefined> {
     return { steps: [install, step('test', 'run-tests', ['npm', 'test'])], reason: `package.json ${lockReason} has the script "test"` };
   }
   if (scripts.has('build')) {
-    return { steps: [install, step('build', 'build', ['npm', 'run', 'build'])], reason: `package.json ${lockReason} has the script "build" and no "test"` };
+    return {
+      steps: [install, step('build', 'build', ['npm', 'run', 'build'])],
+      reason: `package.json ${lockReason} has the script "build" and no "test"`,
+    };
   }
   return undefined;
 }
@@ -69,7 +72,10 @@ async function goModule(tree: Tree): Promise<StepPlan | undefined> {
 async function cargoPackage(tree: Tree): Promise<StepPlan | undefined> {
   if (tree.mode('Cargo.toml') === undefined) return undefined;
   const locked = tree.mode('Cargo.lock') === undefined ? [] : ['--locked'];
-  const steps = [step('build', 'build', ['cargo', 'build', '--all-targets', ...locked]), step('test', 'run-tests', ['cargo', 'test', ...locked])];
+  const steps = [
+    step('build', 'build', ['cargo', 'build', '--all-targets', ...locked]),
+    step('test', 'run-tests', ['cargo', 'test', ...locked]),
+  ];
   return { steps, reason: `the tree has Cargo.toml${locked.length > 0 ? ' and Cargo.lock' : ''}` };
 }
 

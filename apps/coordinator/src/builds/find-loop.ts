@@ -54,7 +54,10 @@ export function createFinder(deps: FindDeps): Finder {
     if (!repo) return Promise.reject(new CroftError('not-found', `no repository is called "${name}"`));
     const work = (): Promise<string[]> => findIn(repo, deps, waits);
     const mine = (turns.get(name) ?? Promise.resolve()).then(work, work);
-    turns.set(name, mine.catch(() => undefined));
+    turns.set(
+      name,
+      mine.catch(() => undefined),
+    );
     return mine;
   };
   return {

@@ -5,7 +5,10 @@ import type { Builder } from '@croft/domain/job';
 import { missingBuilds } from './find-work.ts';
 
 const repo = parseRepoName('app');
-const [newest, older] = ['a', 'b'].map((digit) => parseRevision(digit.repeat(40))) as [ReturnType<typeof parseRevision>, ReturnType<typeof parseRevision>];
+const [newest, older] = ['a', 'b'].map((digit) => parseRevision(digit.repeat(40))) as [
+  ReturnType<typeof parseRevision>,
+  ReturnType<typeof parseRevision>,
+];
 
 function builder(name: string, of = repo): Builder {
   return {
@@ -23,7 +26,11 @@ function builder(name: string, of = repo): Builder {
 }
 
 test('every builder of the repository gets every commit, the newest first and in a better band', () => {
-  const found = missingBuilds({ repo, branch: 'main', revisions: [newest, older] }, [builder('x'), builder('y'), builder('z', parseRepoName('other'))], new Set());
+  const found = missingBuilds(
+    { repo, branch: 'main', revisions: [newest, older] },
+    [builder('x'), builder('y'), builder('z', parseRepoName('other'))],
+    new Set(),
+  );
   assert.deepEqual(
     found.map((build) => [build.builder, build.revisions[0]?.revision[0], build.band]),
     [

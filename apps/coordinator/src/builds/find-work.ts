@@ -22,7 +22,11 @@ export function missingBuilds(head: BranchHead, builders: readonly Builder[], ex
   return head.revisions.flatMap((revision, age) =>
     mine
       .map((builder): NewBuild => {
-        const key = { builder: builder.name, revisions: [{ repo: head.repo, revision }], trigger: { kind: 'branch', ref: head.branch } } as const;
+        const key = {
+          builder: builder.name,
+          revisions: [{ repo: head.repo, revision }],
+          trigger: { kind: 'branch', ref: head.branch },
+        } as const;
         return { ...key, id: buildId(key), band: age === 0 ? 'post-submit' : 'back-fill', needs: builder.needs };
       })
       .filter((build) => !existing.has(build.id)),

@@ -3,7 +3,7 @@
  * `@croft/domain` decide, and writes. Whatever a driver writes is fenced by the epoch of its lease in the same transaction.
  */
 import { advance, type BuildEvent, type BuildState } from '@croft/domain/build';
-import type { Builder } from '@croft/domain/job';
+import type { Builder, Job } from '@croft/domain/job';
 import { parseLeaseId, runId, type BuildId, type MachineId } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
 import type { Clock } from '@croft/runtime/clock';
@@ -51,7 +51,11 @@ export function createRecords(db: Database, { builders, clock, random, metrics, 
     return result;
   };
   const fenced = <T>(work: Work, write: (sql: Sql) => Promise<T>): Promise<T> => told(work.build, writeAsHolder(db, holdOf(work), write));
-  const moveBuild = (build: BuildId, event: BuildEvent): Promise<StoredBuild> => told(build, db.write((sql) => move(sql, build, event)));
+  const moveBuild = (build: BuildId, event: BuildEvent): Promise<StoredBuild> =>
+    told(
+      build,
+      db.write((sql) => move(sql, build, event)),
+    );
 
   const count = (end: AttemptEnd, state: BuildState): void => {
     metrics.attemptEnded(end.kind);
@@ -60,16 +64,9 @@ export function createRecords(db: Database, { builders, clock, random, metrics, 
 
   return {
     load: (work) => db.read((sql) => loadAttempt(sql, work, builders)),
-    plan: (work, job, reason) =>
-      fenced(work, async (sql) => {
-        await planAttempt(sql, refOf(work), { job, reason });
-        const source = { name: 'source', role: 'setup' } as const;
-        const steps = [source, ...job.steps].map(({ name, role }) => ({ name, role, run: runId(work.build, work.attempt, name) }));
-        await insertSteps(sql, refOf(work), steps);
-      }),
+    plan: (work, job, reason) => fenced(work, (sql) => planWork(sql, work, { job, reason })),
     saveStep: (work, index, state) => fenced(work, (sql) => saveStepState(sql, { ...refOf(work), index }, state)),
-    saveLogLength: (work, { bytes, lines }) =>
-      writeAsHolder(db, holdOf(work), (sql) => setLogLength(sql, refOf(work), { bytes, lines })),
+    saveLogLength: (work, { bytes, lines }) => writeAsHolder(db, holdOf(work), (sql) => setLogLength(sql, refOf(work), { bytes, lines })),
     async finish(work, end, log) {
       const at = clock.now();
       const state = await fenced(work, async (sql) => {
@@ -142,6 +139,13 @@ async function loadAttempt(sql: Sql, work: Work, builders: readonly Builder[]): 
 
 function cancelOf(state: BuildState): { by: string; why: string } | undefined {
   return state.kind === 'cancelling' ? { by: state.by, why: state.why } : undefined;
+}
+
+async function planWork(sql: Sql, work: Work, plan: { job: Job; reason: string }): Promise<void> {
+  await planAttempt(sql, refOf(work), plan);
+  const source = { name: 'source', role: 'setup' } as const;
+  const steps = [source, ...plan.job.steps].map(({ name, role }) => ({ name, role, run: runId(work.build, work.attempt, name) }));
+  await insertSteps(sql, refOf(work), steps);
 }
 
 async function assignBuild(

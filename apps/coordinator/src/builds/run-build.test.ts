@@ -28,7 +28,9 @@ async function readLog({ dir, clock }: Bench, build: BuildId, attempt: number): 
 
 async function assertPassedOnce(bench: Bench, build: BuildId, ran: string[]): Promise<void> {
   const { db } = bench;
-  const [stored, attempts, held] = await db.read(async (sql) => [await getBuild(sql, build), await attemptsOf(sql, build), await heldLeases(sql)] as const);
+  const [stored, attempts, held] = await db.read(
+    async (sql) => [await getBuild(sql, build), await attemptsOf(sql, build), await heldLeases(sql)] as const,
+  );
   assert.deepEqual(stored?.state.kind === 'ended' && stored.state.end, { kind: 'passed' });
   assert.equal(attempts.length, 1);
   assert.equal(attempts[0]?.state.kind, 'ended');
@@ -38,7 +40,14 @@ async function assertPassedOnce(bench: Bench, build: BuildId, ran: string[]): Pr
   assert.equal(await readLog(bench, build, 1), written);
   assert.equal(held.length, 0);
   const states = await db.read((sql) => stepsOf(sql, { build, number: 1 }));
-  assert.deepEqual(states.map(({ name, state }) => [name, state.kind]), [['source', 'ended'], ['first', 'ended'], ['second', 'ended']]);
+  assert.deepEqual(
+    states.map(({ name, state }) => [name, state.kind]),
+    [
+      ['source', 'ended'],
+      ['first', 'ended'],
+      ['second', 'ended'],
+    ],
+  );
   assert.deepEqual(ran, ['first', 'second']);
 }
 
@@ -114,7 +123,9 @@ test('an old holder that wakes up is refused by the store and by the buildlet, a
 
   const { epoch } = newer.lease;
   await buildlet.ack(`${build}.1.only` as Parameters<typeof buildlet.ack>[0], 0, epoch, {});
-  await assert.rejects(buildlet.cancel(`${build}.1.only` as Parameters<typeof buildlet.ack>[0], 'old', work.lease.epoch, {}), (error) => isCode(error, 'stale'));
+  await assert.rejects(buildlet.cancel(`${build}.1.only` as Parameters<typeof buildlet.ack>[0], 'old', work.lease.epoch, {}), (error) =>
+    isCode(error, 'stale'),
+  );
   await assert.rejects(buildlet.removeAll(['.'], work.lease.epoch, {}), (error) => isCode(error, 'stale'));
   const [run] = await buildlet.runs({});
   assert.equal(run?.state, 'running');

@@ -75,7 +75,13 @@ async function ensurePlanned({ work, record, farm, waits }: Drive): Promise<{ jo
     owner: { kind: 'builder', name },
     configHash: configHash(record.builder),
     steps: plan.steps,
-    ...{ revisions, trigger, env, needs, isolation, trust, outputs },
+    revisions,
+    trigger,
+    env,
+    needs,
+    isolation,
+    trust,
+    outputs,
   };
   await farm.records.plan(work, job, plan.reason);
   return { job, states: ['source', ...plan.steps].map(() => ({ kind: 'pending' })) };

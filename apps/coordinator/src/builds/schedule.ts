@@ -61,7 +61,7 @@ async function restOrBell(bell: Bell, clock: Clock, signal: AbortSignal): Promis
   await Promise.race([bell.wait(waits), clock.sleep(SECOND, waits)]).finally(() => rest.abort());
 }
 
-export async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {
+async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {
   const waiting = (await queuedBuilds(sql, { limit: headLength })).filter((build) => builders.has(build.builder));
   const leased = new Set((await heldLeases(sql)).map((lease) => lease.machine));
   const ends = await expectedEnds(sql);
@@ -76,7 +76,10 @@ export async function readWorld(sql: Sql, { machines, builders, hold, clock }: S
 /** When each leased machine should be free: the start of its attempt and the builder's median. */
 async function expectedEnds(sql: Sql): Promise<Map<MachineId, number>> {
   const running = await runningBuilds(sql);
-  const attempts = await lastAttempts(sql, running.map((build) => build.id));
+  const attempts = await lastAttempts(
+    sql,
+    running.map((build) => build.id),
+  );
   const ends = new Map<MachineId, number>();
   for (const { machine, builder, state } of attempts.values()) {
     const median = await medianDurationMs(sql, builder);
@@ -84,4 +87,3 @@ async function expectedEnds(sql: Sql): Promise<Map<MachineId, number>> {
   }
   return ends;
 }
-

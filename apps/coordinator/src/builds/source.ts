@@ -29,7 +29,8 @@ export async function openSources(repos: readonly RepoConfig[], options: { dir: 
   }
   const mirror = (repo: string): Mirror => {
     const found = mirrors.get(repo);
-    if (!found) throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${[...mirrors.keys()].join(', ') || 'none'}`);
+    if (!found)
+      throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${[...mirrors.keys()].join(', ') || 'none'}`);
     return found;
   };
   const owned = stack.move();
@@ -63,6 +64,7 @@ async function planSteps(
   const modes = new Map((await mirror(repo).tree(revision, waits)).map((entry) => [entry.path.toString('latin1'), entry.mode]));
   return detectSteps({
     mode: (path) => modes.get(path),
-    read: async (path) => (modes.has(path) ? (await mirror(repo).readFile(revision, path, waits, detectBytes))?.toString('utf8') : undefined),
+    read: async (path) =>
+      modes.has(path) ? (await mirror(repo).readFile(revision, path, waits, detectBytes))?.toString('utf8') : undefined,
   });
 }

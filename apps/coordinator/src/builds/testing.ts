@@ -40,9 +40,16 @@ export function step(name: string, script: string, limitMs = 60_000): Step {
   return { name, role: 'step', argv: ['sh', '-c', script], env: {}, dir: '.', limitMs };
 }
 
-export function testBuilder(steps: readonly Step[]): Builder {
+function testBuilder(steps: readonly Step[]): Builder {
   return {
-    ...{ name: parseBuilderName('test'), repo, steps, env: {}, needs: { labels: [] }, isolation: 'none', trust: 'trusted', outputs: [] },
+    name: parseBuilderName('test'),
+    repo,
+    steps,
+    env: {},
+    needs: { labels: [] },
+    isolation: 'none',
+    trust: 'trusted',
+    outputs: [],
     retention: { logAgeMs: 1e9, logBytes: 1e9 },
     source: { submodules: false, lfs: false },
   };
@@ -88,18 +95,22 @@ export interface Death {
   readonly dieOn?: string;
 }
 
-export function incarnate({ dir, db, buildlet, builder, clock, left }: Bench, { dieAt = Infinity, after = false, dieOn }: Death = {}): Incarnation {
+export function incarnate(
+  { dir, db, buildlet, builder, clock, left }: Bench,
+  { dieAt = Infinity, after = false, dieOn }: Death = {},
+): Incarnation {
   let uses = 0;
+  let last = dieAt;
   const death = Promise.withResolvers<void>();
   const never = new Promise<never>(() => undefined);
   const use: Use = async (effect, name) => {
     uses += 1;
-    if (name !== undefined && name === dieOn) dieAt = uses;
-    if (uses < dieAt) {
+    if (name !== undefined && name === dieOn) last = uses;
+    if (uses < last) {
       const result = await effect();
-      return uses >= dieAt ? never : result;
+      return uses >= last ? never : result;
     }
-    if (uses === dieAt && after) await effect();
+    if (uses === last && after) await effect();
     death.resolve();
     return never;
   };
@@ -121,7 +132,10 @@ export function incarnate({ dir, db, buildlet, builder, clock, left }: Bench, { 
     },
     connect: () => mortal(createBuildlet(buildlet.address, { clock: systemClock }), use),
     onUnreachable() {},
-    ...{ clock, random: systemRandom, log: silentLog, outputLimitBytes: 1e9 },
+    clock,
+    random: systemRandom,
+    log: silentLog,
+    outputLimitBytes: 1e9,
   };
   const signal = new AbortController().signal;
   return {

@@ -9,7 +9,14 @@ import type { BuildId } from '@croft/domain/names';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 import type { LogSegment } from '@croft/store/logs';
-import { createLineCounter, decodeLineIndex, encodeLineIndex, lineBlockBytes, placeOfLine, type LineIndex } from '@croft/streams/line-index';
+import {
+  createLineCounter,
+  decodeLineIndex,
+  encodeLineIndex,
+  lineBlockBytes,
+  placeOfLine,
+  type LineIndex,
+} from '@croft/streams/line-index';
 import { openSegmentLog, type SegmentLog } from '@croft/streams/segment-log';
 import type { AttemptLog, Work } from '../builds/work.ts';
 import type { LogReader } from '../capabilities.ts';

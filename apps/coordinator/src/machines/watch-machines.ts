@@ -50,69 +50,23 @@ interface Known {
   reported: string;
 }
 
-export function watchMachines(pools: readonly Pool[], events: MachineEvents, deps: { clock: Clock; log: Log }): Machines {
-  const { clock, log } = deps;
-  const known = new Map<MachineId, Known>();
+export function watchMachines(pools: readonly Pool[], events: MachineEvents, { clock, log }: { clock: Clock; log: Log }): Machines {
+  const watch: Watch = { pools, events, clock, log, known: new Map() };
+  const { known } = watch;
   const bell = createBell();
-
-  const note = async (pool: Pool, observed: Observed): Promise<void> => {
-    const before = known.get(observed.id);
-    const up = observed.state === 'up';
-    const entry: Known = {
-      pool,
-      observed,
-      seenAt: up ? clock.now() : (before?.seenAt ?? clock.now()),
-      askingSince: before?.askingSince ?? clock.monotonic(),
-      heardAt: up ? clock.monotonic() : before?.heardAt,
-      reported: `${observed.state} ${observed.boot ?? ''}`,
-    };
-    known.set(observed.id, entry);
-    if (entry.reported !== before?.reported) {
-      await (up ? events.onUp(pool.name, observed) : events.onAway(observed));
-      events.onChange();
-    }
-  };
-
-  const giveUp = async (id: MachineId, entry: Known, waits: Waits): Promise<void> => {
-    if (entry.observed.state === 'up' || !isLost({ lastAt: entry.heardAt, askingSince: entry.askingSince }, clock.monotonic())) return;
-    const evidence = entry.observed.evidence ?? 'it did not answer';
-    log.warn('machine lost', { machine: id, evidence });
-    await events.onLost(id, evidence);
-    await entry.pool.replace(id, evidence, waits);
-    entry.heardAt = clock.monotonic();
-    events.onChange();
-  };
-
-  const checkPool = async (pool: Pool, waits: Waits): Promise<void> => {
-    const observed = await pool.reconcile(waits);
-    for (const one of observed) await note(pool, one);
-    for (const [id, entry] of known) {
-      if (entry.pool === pool && !observed.some((one) => one.id === id)) known.delete(id);
-    }
-    for (const [id, entry] of known) if (entry.pool === pool) await giveUp(id, entry, waits);
-  };
-
   const check = async (waits: Waits): Promise<void> => {
-    const results = await Promise.allSettled(pools.map((pool) => checkPool(pool, waits)));
+    const results = await Promise.allSettled(pools.map((pool) => checkPool(watch, pool, waits)));
     waits.signal?.throwIfAborted();
     for (const result of results) if (result.status === 'rejected') log.error('pool not reconciled', { error: result.reason });
   };
-
   /** Soon again while something is starting or down, so that work begins the moment a machine is there. */
-  const pause = (): number => ([...known.values()].every((entry) => entry.observed.state === 'up') && known.size > 0 ? liveness.pingMs : 100);
-
+  const pause = (): number => {
+    const all = [...known.values()];
+    return all.length > 0 && all.every((entry) => entry.observed.state === 'up') ? liveness.pingMs : soonMs;
+  };
   return {
     list: () => [...known.values()].map(({ observed, pool, seenAt }) => ({ observed, pool: pool.name, seenAt })),
-    connect(id) {
-      for (const pool of pools) {
-        try {
-          return pool.connect(id);
-        } catch (error) {
-          if (!isCode(error, 'not-found')) throw error;
-        }
-      }
-      throw new CroftError('unavailable', `machine ${id} belongs to no pool`);
-    },
+    connect: (id) => connect(pools, id),
     look: () => bell.ring(),
     check,
     async run({ signal }) {
@@ -124,4 +78,63 @@ export function watchMachines(pools: readonly Pool[], events: MachineEvents, dep
       }
     },
   };
+}
+
+const soonMs = 100;
+
+interface Watch {
+  readonly pools: readonly Pool[];
+  readonly events: MachineEvents;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly known: Map<MachineId, Known>;
+}
+
+async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> {
+  const { known } = watch;
+  const observed = await pool.reconcile(waits);
+  for (const one of observed) await note(watch, pool, one);
+  for (const [id, entry] of known) {
+    if (entry.pool === pool && !observed.some((one) => one.id === id)) known.delete(id);
+  }
+  for (const [id, entry] of known) if (entry.pool === pool) await giveUp(watch, id, entry, waits);
+}
+
+async function note({ known, clock, events }: Watch, pool: Pool, observed: Observed): Promise<void> {
+  const before = known.get(observed.id);
+  const up = observed.state === 'up';
+  const entry: Known = {
+    pool,
+    observed,
+    seenAt: up ? clock.now() : (before?.seenAt ?? clock.now()),
+    askingSince: before?.askingSince ?? clock.monotonic(),
+    heardAt: up ? clock.monotonic() : before?.heardAt,
+    reported: `${observed.state} ${observed.boot ?? ''}`,
+  };
+  known.set(observed.id, entry);
+  if (entry.reported === before?.reported) return;
+  await (up ? events.onUp(pool.name, observed) : events.onAway(observed));
+  events.onChange();
+}
+
+async function giveUp({ clock, log, events }: Watch, id: MachineId, entry: Known, waits: Waits): Promise<void> {
+  const { observed, heardAt, askingSince, pool } = entry;
+  if (observed.state === 'up' || !isLost({ lastAt: heardAt, askingSince }, clock.monotonic())) return;
+  const evidence = observed.evidence ?? 'it did not answer';
+  log.warn('machine lost', { machine: id, evidence });
+  await events.onLost(id, evidence);
+  await pool.replace(id, evidence, waits);
+  entry.heardAt = clock.monotonic();
+  events.onChange();
+}
+
+function connect(pools: readonly Pool[], id: MachineId): Buildlet {
+  for (const pool of pools) {
+    try {
+      return pool.connect(id);
+    } catch (error) {
+      if (!isCode(error, 'not-found')) throw error;
+    }
+  }
+  throw new CroftError('unavailable', `machine ${id} belongs to no pool`);
 }

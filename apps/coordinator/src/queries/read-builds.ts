@@ -21,7 +21,10 @@ export interface Outlook {
 }
 
 export async function summarize(sql: Sql, builds: readonly StoredBuild[], outlook: Outlook): Promise<BuildSummary[]> {
-  const attempts = await lastAttempts(sql, builds.map((build) => build.id));
+  const attempts = await lastAttempts(
+    sql,
+    builds.map((build) => build.id),
+  );
   const medians = new Map<BuilderName, number | undefined>();
   for (const { builder, state } of builds) {
     if (state.kind !== 'ended' && !medians.has(builder)) medians.set(builder, await medianDurationMs(sql, builder));
@@ -46,10 +49,18 @@ async function waitOf(sql: Sql, build: StoredBuild, { plan, builders }: Outlook)
   return { code: 'behind', text: `${position} ahead`, position };
 }
 
-export async function readBuilds(sql: Sql, { repo, builder, revision, state, limit, before }: BuildFilter, outlook: Outlook): Promise<BuildList> {
+export async function readBuilds(
+  sql: Sql,
+  { repo, builder, revision, state, limit, before }: BuildFilter,
+  outlook: Outlook,
+): Promise<BuildList> {
   const seq = before === undefined ? undefined : Number(before);
   if (seq !== undefined && !Number.isSafeInteger(seq)) throw new CroftError('invalid', `"${before}" does not continue a list`);
-  const filter = { repo: repo as RepoName | undefined, builder: builder as BuilderName | undefined, revision: revision as Revision | undefined };
+  const filter = {
+    repo: repo as RepoName | undefined,
+    builder: builder as BuilderName | undefined,
+    revision: revision as Revision | undefined,
+  };
   const builds = await listBuilds(sql, { ...filter, state, limit: limit + 1, before: seq });
   const page = builds.slice(0, limit);
   const last = builds.length > limit ? page.at(-1) : undefined;
@@ -78,26 +89,40 @@ export interface GridQuery {
 const defaultPageSize = 30;
 
 /** @throws CroftError `not-found` for a repository or branch that is not known. */
-export async function readGrid(sql: Sql, query: GridQuery, { repos, outlook }: { repos: readonly RepoName[]; outlook: Outlook }): Promise<Grid> {
+export async function readGrid(
+  sql: Sql,
+  query: GridQuery,
+  { repos, outlook }: { repos: readonly RepoName[]; outlook: Outlook },
+): Promise<Grid> {
   const known = [...new Set([...repos, ...(await listRepos(sql)).map((repo) => repo.name)])];
   const repo = query.repo === undefined ? known[0] : parseRepoName(query.repo);
   if (repo === undefined) return emptyGrid(query.page);
   if (!known.includes(repo)) throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${known.join(', ')}`);
-  const names = (await branches(sql, repo)).map((branch) => branch.branch);
+  const tips = await branches(sql, repo);
+  const names = tips.map((tip) => tip.branch);
   const builders = outlook.builders.filter((builder) => builder.repo === repo).map((builder) => builder.name);
   const branch = query.branch ?? (await preferredBranch(sql, repo, names));
   if (branch === undefined) return { ...emptyGrid(query.page), repo, repos: known, builders };
-  if (!names.includes(branch)) throw new CroftError('not-found', `${repo} has no branch "${branch}"; there are: ${names.join(', ') || 'none'}`);
+  const tip = tips.find((candidate) => candidate.branch === branch);
+  if (!tip) throw new CroftError('not-found', `${repo} has no branch "${branch}"; there are: ${names.join(', ') || 'none'}`);
   const pageSize = query.pageSize ?? defaultPageSize;
-  const tip = (await branches(sql, repo)).find((candidate) => candidate.branch === branch)?.position ?? 0;
-  const commits = await branchCommits(sql, repo, { branch, limit: pageSize + 1, before: tip + 1 - query.page * pageSize });
+  const before = tip.position + 1 - query.page * pageSize;
+  const commits = await branchCommits(sql, repo, { branch, limit: pageSize + 1, before });
   const shown = commits.slice(0, pageSize);
-  const builds = (await buildsOfCommits(sql, repo, shown.map((commit) => commit.revision))).filter((build) => build.trigger.kind === 'branch');
-  const summaries = await summarize(sql, builds, outlook);
+  const revisions = shown.map((commit) => commit.revision);
+  const builds = await buildsOfCommits(sql, repo, revisions);
+  const onBranch = builds.filter((build) => build.trigger.kind === 'branch');
+  const summaries = await summarize(sql, onBranch, outlook);
   const columns = [...new Set([...builders, ...summaries.map((summary) => summary.builder)])];
   const cells = new Map(summaries.map((summary) => [`${summary.revision} ${summary.builder}`, summary]));
   return {
-    ...{ repo, repos: known, branch, branches: names, page: query.page, older: commits.length > pageSize, builders: columns },
+    repo,
+    repos: known,
+    branch,
+    branches: names,
+    page: query.page,
+    older: commits.length > pageSize,
+    builders: columns,
     rows: shown.map((commit) => ({
       commit: toCommitView(repo, commit),
       cells: columns.map((builder) => cells.get(`${commit.revision} ${builder}`) ?? null),

@@ -37,7 +37,8 @@ export async function readFarm(sql: Sql, { version, startedAt, hold, disk, watch
     queue: await summarize(sql, (await queuedBuilds(sql, { limit: shownQueue })).slice(0, shownQueue), outlook),
     queueLength: counts.queued,
     repos: (await listRepos(sql)).map(({ name, url, defaultBranch, lastFetchAt, lastError }) => ({
-      ...{ name, url },
+      name,
+      url,
       ...(defaultBranch === undefined ? {} : { defaultBranch }),
       ...(lastFetchAt === undefined ? {} : { lastFetchAt }),
       ...(lastError === undefined ? {} : { error: lastError }),
@@ -52,7 +53,13 @@ function toMachineView(machine: Machine, lease: Lease | undefined, now: WatchedM
   const evidence = up ? undefined : (now?.observed.evidence ?? machine.evidence ?? 'no pool has this machine');
   const freeBytes = now?.observed.freeBytes;
   return {
-    ...{ id, pool, hostType, labels: [...labels], state, createdAt, epoch },
+    id,
+    pool,
+    hostType,
+    labels: [...labels],
+    state,
+    createdAt,
+    epoch,
     seenAt: now?.seenAt ?? machine.seenAt,
     ...(freeBytes === undefined ? {} : { freeBytes }),
     ...(lease ? { lease: toLeaseView(lease) } : {}),

@@ -13,11 +13,11 @@ export interface SummaryParts {
   readonly medianMs?: number | undefined;
 }
 
-export function buildUrl(id: string): string {
+function buildUrl(id: string): string {
   return `/builds/${id}`;
 }
 
-export function logUrl(id: string, attempt: number): string {
+function logUrl(id: string, attempt: number): string {
   return `/builds/${id}/attempts/${attempt}/log`;
 }
 
@@ -57,7 +57,13 @@ export function toAttemptView({ state, build, number, machine, planReason, job, 
     ...(planReason === undefined ? {} : { reason: planReason }),
     ...(job === undefined ? {} : { configHash: job.configHash }),
     steps: steps.map((step) => toStepView(step, job?.steps[step.index - 1]?.argv ?? [])),
-    log: { state: log.state, bytes: log.bytes, lines: log.lines, ...(log.sha1 === undefined ? {} : { sha1: log.sha1 }), url: logUrl(build, number) },
+    log: {
+      state: log.state,
+      bytes: log.bytes,
+      lines: log.lines,
+      ...(log.sha1 === undefined ? {} : { sha1: log.sha1 }),
+      url: logUrl(build, number),
+    },
   };
 }
 
