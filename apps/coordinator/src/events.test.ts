@@ -12,7 +12,7 @@ test('every log message is listed with its meaning, and nothing else is', () => 
   const found = files.flatMap((path) =>
     [...readFileSync(`${root}/${path}`, 'utf8').matchAll(/\blog\.(?:debug|info|warn|error)\(\s*'([^']+)'/g)].map(([, message]) => message),
   );
-  assert.deepEqual([...new Set(found)].toSorted(), Object.keys(logMessages).toSorted());
+  assert.deepEqual(new Set(found), new Set(Object.keys(logMessages)));
 });
 
 test('metrics count what they are told, under labels of few values', async () => {
