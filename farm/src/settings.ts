@@ -81,12 +81,7 @@ function wholeNumber(option: string, text: string): number {
 }
 
 function ownBuilders(repo: string): NonNullable<ConfigInput['builders']> {
-  const install = {
-    name: 'install',
-    role: 'setup' as const,
-    argv: ['npm', 'ci', '--prefer-offline', '--no-audit', '--no-fund'],
-    limitMs: 10 * MINUTE,
-  };
+  const install = { name: 'install', role: 'setup' as const, argv: ['node', 'tools/bootstrap.mjs'], limitMs: 10 * MINUTE };
   return [
     { name: 'checks', repo, steps: [install, { name: 'check', role: 'run-tests', argv: ['npm', 'run', 'check'], limitMs: 15 * MINUTE }] },
     { name: 'unit', repo, steps: [install, { name: 'unit', role: 'run-tests', argv: ['npm', 'run', 'unit'], limitMs: 20 * MINUTE }] },
