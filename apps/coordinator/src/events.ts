@@ -108,6 +108,7 @@ export const logMessages = {
   'driver lost its lease': 'another coordinator has taken over; this one stops writing',
   'driver stopped': 'the task of a driver ended by an error that it did not handle',
   'event stream failed': 'a page or program lost its live line and comes back',
+  'last output left to the next driver': 'a driver let go and could not note what it had brought in last; it is brought in again',
   'listener failed': 'the HTTP listener met a system error and goes on',
   'lock connection lost': 'PostgreSQL dropped the lock; another coordinator may start',
   'log storage full, waiting': 'output stays on the workers until there is room',

@@ -78,12 +78,17 @@ function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher
   let failed: unknown;
   let turn: Promise<void> = Promise.resolve();
   let later: Promise<void> | undefined;
-  const flushNow = async (): Promise<void> => {
+  /** True when there was more to store. */
+  const store = async (): Promise<boolean> => {
     const length = await log.sync();
-    if (length.bytes === stored) return;
+    if (length.bytes === stored) return false;
     await farm.records.saveLogLength(work, length);
     stored = length.bytes;
-    await run.buildlet.ack(run.id, length.bytes - run.logFrom, work.lease.epoch, { signal: waits.signal }).catch((error: unknown) => {
+    return true;
+  };
+  const flushNow = async (): Promise<void> => {
+    if (!(await store())) return;
+    await run.buildlet.ack(run.id, stored - run.logFrom, work.lease.epoch, { signal: waits.signal }).catch((error: unknown) => {
       if (!isCode(error, 'unavailable') && !isCode(error, 'not-found') && !isCode(error, 'timeout')) throw error;
     });
   };
@@ -116,6 +121,9 @@ function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher
       closing.abort(new CroftError('stopped', 'the run has ended'));
       await later;
       await turn;
+      if (log.length === stored) return;
+      // What was shown stays, also when nobody will drive on. After a lost lease this is refused, and the next driver brings it again.
+      await store().catch((error: unknown) => farm.log.debug('last output left to the next driver', { build: work.build, error }));
     },
   };
 }
