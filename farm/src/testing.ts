@@ -13,6 +13,8 @@ import { killAll, processesOf } from './testing-processes.ts';
 export interface FarmOptions {
   /** Path of the repository that `npm start -- --repo` farms. */
   readonly repo?: string | undefined;
+  /** Starts it through npm, as people do. */
+  readonly npm?: boolean | undefined;
   /** Further options of that program. */
   readonly args?: readonly string[] | undefined;
   /** Starts the coordinator with this configuration instead; the data directory and a free port are filled in. */
@@ -41,6 +43,8 @@ export interface TestFarm extends AsyncDisposable {
   kill9(): Promise<void>;
   /** Sends the signal and waits until the program is gone; its exit code, or the signal that killed it. */
   stop(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+  /** What a terminal does on Ctrl-C: SIGINT to everything in the foreground. */
+  ctrlC(): Promise<number | NodeJS.Signals>;
   /** The same program over the same data and port, once more. */
   restart(): Promise<void>;
   /** What every program started so far has written, both streams. */
@@ -48,6 +52,7 @@ export interface TestFarm extends AsyncDisposable {
 }
 
 const farmMain = fileURLToPath(new URL('./main.ts', import.meta.url));
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const coordinatorMain = fileURLToPath(new URL('../../apps/coordinator/src/main.ts', import.meta.url));
 const startMs = 30 * SECOND;
 const endMs = 30 * SECOND;
@@ -64,7 +69,7 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
   process.once('exit', guard);
   const end = async (): Promise<void> => {
     const ran = program.running();
-    if (ran) await program.stop('SIGINT').catch(() => undefined);
+    if (ran) await program.ctrlC().catch(() => undefined);
     const left = processesOf(dataDir);
     killAll(left);
     process.removeListener('exit', guard);
@@ -91,6 +96,7 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
       await program.stop('SIGKILL');
     },
     stop: program.stop,
+    ctrlC: program.ctrlC,
     restart: program.start,
     output: program.output,
     [Symbol.asyncDispose]: end,
@@ -100,6 +106,7 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
 interface Program {
   start(): Promise<void>;
   stop(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+  ctrlC(): Promise<number | NodeJS.Signals>;
   running(): boolean;
   url(): string;
   pid(): number;
@@ -131,6 +138,10 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
       must().kill(signal);
       return exitOf(must(), endMs);
     },
+    async ctrlC() {
+      process.kill(-(must().pid ?? fail('the farm has no process')), 'SIGINT');
+      return exitOf(must(), endMs);
+    },
     running: () => child !== undefined && !isGone(child),
     url: () => url,
     pid: () => must().pid ?? 0,
@@ -138,17 +149,19 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
   };
 }
 
-async function launch({ repo, args = [], config, env }: FarmOptions, dataDir: string, url: string): Promise<ChildProcess> {
+async function launch({ repo, npm, args = [], config, env }: FarmOptions, dataDir: string, url: string): Promise<ChildProcess> {
   const port = url === '' ? 0 : Number(new URL(url).port);
   const own = repo === undefined ? [] : ['--repo', repo];
-  let command = [farmMain, ...own, '--data-dir', dataDir, '--port', String(port), ...args];
+  const flags = [...own, '--data-dir', dataDir, '--port', String(port), ...args];
+  let command = npm ? ['npm', 'start', '--', ...flags] : [process.execPath, farmMain, ...flags];
   if (config) {
     const file = join(dataDir, 'config.json');
     await writeFile(file, JSON.stringify({ dataDir, port, ...config }));
-    command = [coordinatorMain, '--config', file];
+    command = [process.execPath, coordinatorMain, '--config', file];
   }
   const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
-  return spawn(process.execPath, command, { env: { ...inherited, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [program = '', ...rest] = command;
+  return spawn(program, rest, { cwd: root, env: { ...inherited, ...env }, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
 async function askJson<T>(method: string, url: URL, body: unknown): Promise<T> {

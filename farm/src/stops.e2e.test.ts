@@ -1,0 +1,84 @@
+import { test } from 'node:test';
+import assert from 'node:assert/strict';
+import type { ConfigInput } from '@croft-apps/coordinator/config';
+import { buildThat, endedBuild, getBuild, logOf, onlyBuild } from './testing-builds.ts';
+import { findProcess, kernelGroupsOf, processesOf } from './testing-processes.ts';
+import { makeRepo, type TestRepo } from './testing-repo.ts';
+import { makeStage } from './testing-stage.ts';
+import { startFarm } from './testing.ts';
+
+/** What `npm start -- --repo` makes of it, for the coordinator as a program of its own. */
+function configOf(repo: TestRepo): Partial<ConfigInput> {
+  return {
+    repos: [{ name: 'repo', url: repo.dir }],
+    builders: [{ name: 'ci', repo: 'repo', steps: 'detect' }],
+    pools: [{ kind: 'local' }],
+  };
+}
+
+test('Ctrl-C on npm start ends everything it started; what was cut short runs again and that does not count, however often', async () => {
+  await using stage = await makeStage();
+  await using repo = await makeRepo(stage.script('say begun; linger; wait_at end; say done'));
+  await using farm = await startFarm({ repo: repo.dir, npm: true });
+  const { id } = await onlyBuild(farm);
+  for (const attempt of [1, 2, 3]) {
+    const lingers = await farm.waitFor(`attempt ${attempt}`, () => stage.markedPid(`${id}.${attempt}.ci`, 'lingers'));
+    await farm.ctrlC();
+    await farm.waitFor('every process gone', () => processesOf(farm.dataDir).length === 0);
+    assert.equal(findProcess(lingers), undefined);
+    assert.deepEqual(kernelGroupsOf(id), []);
+    await farm.restart();
+  }
+  await stage.open('end');
+  const build = await endedBuild(farm, id);
+  assert.deepEqual(build.end, { kind: 'passed' });
+  const ends = build.attemptList.map(({ end }) => (end?.kind === 'infra' ? end.cause : end?.kind));
+  assert.deepEqual(ends, ['farm-stopped', 'farm-stopped', 'farm-stopped', 'passed']);
+  assert.equal((await logOf(farm, id, 1)).toString(), 'begun\n');
+  assert.equal((await logOf(farm, id, 4)).toString(), 'begun\ndone\n');
+});
+
+test('SIGTERM to the coordinator detaches and its command goes on to the end meanwhile; SIGINT ends it', async () => {
+  await using stage = await makeStage();
+  await using repo = await makeRepo(stage.script('say begun; linger; wait_at end; say done; mark over x; wait_at over'));
+  await using farm = await startFarm({ config: configOf(repo) });
+  const { id } = await onlyBuild(farm);
+  const run = `${id}.1.ci`;
+  const lingers = await farm.waitFor('the command', () => stage.markedPid(run, 'lingers'));
+  assert.equal(await farm.stop('SIGTERM'), 0, farm.output());
+  assert.ok(findProcess(lingers), 'what runs goes on');
+  await stage.open('end');
+  await farm.waitFor('its end without a coordinator', () => stage.marked(run, 'over'));
+
+  await farm.restart();
+  assert.equal((await getBuild(farm, id)).attempts, 1);
+  await farm.waitFor('the log brought in', async () => (await logOf(farm, id)).includes('done'));
+  assert.equal(await farm.stop('SIGINT'), 0, farm.output());
+  assert.equal(findProcess(lingers), undefined);
+  assert.deepEqual(processesOf(farm.dataDir), []);
+
+  await farm.restart();
+  await stage.open('over');
+  const build = await buildThat(farm, id, { what: 'passes', is: ({ end }) => end?.kind === 'passed' });
+  assert.deepEqual(
+    build.attemptList.map(({ end }) => end?.kind),
+    ['infra', 'passed'],
+  );
+  assert.equal((await logOf(farm, id, 1)).toString(), 'begun\ndone\n');
+});
+
+test('a build that ends while no coordinator runs is collected by the next one', async () => {
+  await using stage = await makeStage();
+  await using repo = await makeRepo(stage.script('say begun; wait_at end; say done'));
+  await using farm = await startFarm({ config: configOf(repo) });
+  const { id } = await onlyBuild(farm);
+  const pid = await farm.waitFor('the command', () => stage.markedPid(`${id}.1.ci`));
+  await farm.stop('SIGTERM');
+  await stage.open('end');
+  await farm.waitFor('the command gone', () => findProcess(pid) === undefined);
+  await farm.restart();
+  const build = await endedBuild(farm, id);
+  assert.deepEqual(build.end, { kind: 'passed' });
+  assert.equal(build.attempts, 1);
+  assert.equal((await logOf(farm, id)).toString(), 'begun\ndone\n');
+});
