@@ -216,6 +216,20 @@ describe('which farm and which token', () => {
       assert.deepEqual(server.seen, [null, 'Bearer croft_admin']);
     }));
 
+  test('come from below .croft, where "npm start" keeps a directory for each repository; of two farms one has to be named', () =>
+    inFarm(async (root, dataDir) => {
+      await using server = await whoAsks();
+      await mkdir(join(dataDir, 'one'));
+      await mkdir(join(dataDir, 'two'));
+      await writeFile(join(dataDir, 'one', 'address.json'), JSON.stringify({ url: server.url }));
+      assert.equal((await runWith(['builds'], { cwd: root })).status, 0);
+      await writeFile(join(dataDir, 'two', 'address.json'), JSON.stringify({ url: server.url }));
+      const ran = await runWith(['builds'], { cwd: root });
+      assert.equal(ran.status, 2);
+      assert.match(ran.stderr, /more than one farm.*one, .*two\nName the one that is meant: --server URL/);
+      assert.equal((await runWith(['builds', '--server', server.url], { cwd: root })).status, 0);
+    }));
+
   test('are the given ones before those of the environment; another farm never gets this one’s token', () =>
     inFarm(async (_, dataDir) => {
       await using server = await whoAsks();

@@ -20,11 +20,10 @@ export async function connect(given: ServerOptions, { env, cwd, clock, random, s
       hint: 'Start one with "npm start", run this below its directory, or name one: --server URL or CROFT_SERVER.',
     });
   }
-  const ownFarm = given.server === undefined && env['CROFT_SERVER'] === undefined;
   const token =
     given.token ??
     env['CROFT_TOKEN'] ??
-    (await readTokenFile(ownFarm ? dataDir && join(dataDir, 'admin-token') : undefined)) ??
+    (await readTokenFile(dataDir && join(dataDir, 'admin-token'))) ??
     (await readTokenFile(userTokenFile(env)));
   let told = false;
   return createClient({
@@ -42,12 +41,13 @@ export async function connect(given: ServerOptions, { env, cwd, clock, random, s
 /** The directory of the farm that runs below the nearest `.croft` with one, from here upwards. @throws CroftError `invalid` for several */
 async function findDataDir(cwd: string): Promise<string | undefined> {
   for (let at = cwd; ; at = dirname(at)) {
-    const [found, another] = await runningBelow(join(at, '.croft'));
-    if (another)
-      throw new CroftError('invalid', `more than one farm runs below ${at}`, {
+    const found = await runningBelow(join(at, '.croft'));
+    if (found.length > 1) {
+      throw new CroftError('invalid', `more than one farm has left its address: ${found.join(', ')}`, {
         hint: 'Name the one that is meant: --server URL or CROFT_SERVER.',
       });
-    if (found || dirname(at) === at) return found;
+    }
+    if (found.length > 0 || dirname(at) === at) return found[0];
   }
 }
 
