@@ -11,7 +11,7 @@ export function buildRow(build: BuildSummary, now: number): Cell[] {
     { text: printable(build.builder) },
     { text: `${printable(build.repo)}@${build.revision.slice(0, 8)}` },
     { text: timeText(build, now) },
-    { text: detailOf(build), style: 'gray' },
+    { text: detailOf(build, now), style: 'gray' },
   ];
 }
 
@@ -36,8 +36,8 @@ export function timeText({ state, since, startedAt, endedAt }: BuildSummary, now
   return formatDuration(now - (startedAt ?? since));
 }
 
-function detailOf({ state, end, wait, attempts, expectedEndAt }: BuildSummary): string {
+function detailOf({ state, end, wait, attempts, expectedEndAt }: BuildSummary, now: number): string {
   if (state === 'ended') return end && end.kind !== 'passed' ? printable(endText(end)) : '';
   if (state === 'queued') return printable(wait?.text ?? '');
-  return `attempt ${attempts}${expectedEndAt === undefined ? '' : ', end expected'}`;
+  return `attempt ${attempts}${expectedEndAt === undefined ? '' : `, end expected ${formatRelative(expectedEndAt, now)}`}`;
 }

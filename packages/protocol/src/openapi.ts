@@ -70,8 +70,9 @@ function pathParametersOf({ path }: Operation): unknown[] {
 }
 
 function queryParametersOf({ query }: Operation): unknown[] {
-  const properties = query ? ((jsonSchema(query)['properties'] ?? {}) as Record<string, unknown>) : {};
-  return Object.entries(properties).map(([key, schema]) => ({ name: key, in: 'query', required: false, schema }));
+  if (!query) return [];
+  const { properties = {}, required = [] } = jsonSchema(query) as { properties?: Record<string, unknown>; required?: string[] };
+  return Object.entries(properties).map(([key, schema]) => ({ name: key, in: 'query', required: required.includes(key), schema }));
 }
 
 function success({ answer }: Operation): unknown {

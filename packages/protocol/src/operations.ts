@@ -198,6 +198,15 @@ export const operations = {
     answer: 'text/plain; charset=utf-8',
     errors: ['not-found'],
   },
+  'results.originals': {
+    method: 'GET',
+    path: '/',
+    does: 'The grid as Go’s dashboard gives it: JSON, or a line for each failure. Without a mode it is the page.',
+    role: 'viewer',
+    query: z.object({ mode: z.enum(['json', 'failures']), repo: z.string().optional(), branch: z.string().optional(), page }),
+    answer: 'text/json; charset=utf-8',
+    errors: ['not-found'],
+  },
   'health.live': {
     method: 'GET',
     path: '/healthz',
