@@ -2,7 +2,10 @@
 import { fileURLToPath } from 'node:url';
 import { readConfig } from '@croft-apps/coordinator/config';
 import { createCoordinator } from '@croft-apps/coordinator/coordinator';
+import { errorText } from '@croft/runtime/errors';
 import { runMain, type Main } from '@croft/runtime/run-main';
+import { createTaskGroup } from '@croft/runtime/tasks';
+import { printBuilds } from './print-builds.ts';
 import { readSettings, usage } from './settings.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -24,9 +27,15 @@ await runMain(async (): Promise<Main> => {
     `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network: there is no isolation on this machine.`,
     '  Ctrl-C ends everything that was started.',
   ];
-  process.stdout.write(`${lines.join('\n')}\n`);
+  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  print(lines.join('\n'));
+  const printing = createTaskGroup((_, error) => print(`  nothing more is printed here: ${errorText(error)}`));
+  printing.start('print builds', ({ signal }) => printBuilds(coordinator.capabilities, print, { url: coordinator.url, signal }));
   return {
     onSignal: () => coordinator.endOnDispose(),
-    [Symbol.asyncDispose]: () => coordinator[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await printing[Symbol.asyncDispose]();
+      await coordinator[Symbol.asyncDispose]();
+    },
   };
 });

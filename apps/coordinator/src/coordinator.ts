@@ -12,6 +12,7 @@ import { createLog, type Log } from '@croft/runtime/log';
 import { systemRandom, type Random } from '@croft/runtime/random';
 import { lockDataDirectory } from '@croft/store/data-lock';
 import { openDatabase } from '@croft/store/database';
+import type { Capabilities } from './capabilities.ts';
 import type { Config } from './config.ts';
 import { countWrites, createMetrics } from './events.ts';
 import { openSources } from './builds/source.ts';
@@ -30,6 +31,8 @@ export interface Coordinator extends AsyncDisposable {
   readonly url: string;
   /** Where the admin's token lies; undefined where the local user is known without one. */
   readonly tokenFile: string | undefined;
+  /** For spectators in this process. */
+  readonly capabilities: Pick<Capabilities, 'build' | 'changes'>;
   /** From now on disposal ends the machines and what runs on them; otherwise it detaches and they go on. */
   endOnDispose(): void;
 }
@@ -59,6 +62,7 @@ export async function createCoordinator(
   return {
     url: server.url,
     tokenFile: server.tokenFile,
+    capabilities: farm.capabilities,
     endOnDispose: () => farm.endOnDispose(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
