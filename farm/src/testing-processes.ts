@@ -22,13 +22,6 @@ export function processesOf(dataDir: string): FoundProcess[] {
   return all.filter(({ pid, group, session }) => named.has(pid) || named.has(group) || named.has(session));
 }
 
-/** The process, its parent, and so on up to init. */
-export function ancestorsOf(pid: number): number[] {
-  const line: number[] = [];
-  for (let at: number | undefined = pid; at !== undefined && at > 0; at = findProcess(at)?.parent) line.push(at);
-  return line;
-}
-
 /** Undefined when it is gone; a killed process that nobody has asked for yet is gone. */
 export function findProcess(pid: number): FoundProcess | undefined {
   const stat = read(`/proc/${pid}/stat`);
