@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { parseBuilderName, parseRepoName, parseStepName } from '@croft/domain/names';
 import { roles } from '@croft/domain/job';
 import { liveness } from '@croft/domain/lease';
+import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import { DAY, MINUTE, SECOND } from '@croft/runtime/clock';
 import { parseConfig, secretSchema } from '@croft/runtime/config';
 import { CroftError, errorText } from '@croft/runtime/errors';
@@ -60,7 +61,10 @@ const builderSchema = z.strictObject({
 const repoSchema = z.strictObject({
   name: parsed(parseRepoName),
   /** A path or an address that git can fetch from. */
-  url: z.string().min(1),
+  url: parsed((text) => {
+    parseRepositoryUrl(text);
+    return text;
+  }),
   /** Empty: the branch its HEAD is on. */
   branches: z.array(z.string()).default([]),
   /** How many of the newest commits of each branch are built. */

@@ -32,7 +32,7 @@ export interface Coordinator extends AsyncDisposable {
   /** Where the admin's token lies; undefined where the local user is known without one. */
   readonly tokenFile: string | undefined;
   /** For spectators in this process. */
-  readonly capabilities: Pick<Capabilities, 'build' | 'changes'>;
+  readonly capabilities: Pick<Capabilities, 'build' | 'changes' | 'farm'>;
   /** From now on disposal ends the machines and what runs on them; otherwise it detaches and they go on. */
   endOnDispose(): void;
 }

@@ -157,7 +157,8 @@ function createWorks(config: Config, parts: FarmParts, { changes, wake }: { chan
     changes.tell({ kind: 'commits', repo });
     wake();
   };
-  const finder = createFinder({ sources, builders, clock, log, records: createWorkRecords(db, clock), onQueued });
+  const onUnreadable = (repo: string): void => changes.tell({ kind: 'commits', repo });
+  const finder = createFinder({ sources, builders, clock, log, records: createWorkRecords(db, clock), onQueued, onUnreadable });
   return { records, machines, drivers, adoption, finder, logs };
 }
 

@@ -2,6 +2,7 @@
 import type { RepoName, Revision } from '@croft/domain/names';
 import type { Builder } from '@croft/domain/job';
 import type { Commit } from '@croft/forge/git';
+import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
@@ -17,6 +18,7 @@ export interface FoundBranch extends BranchHead {
 
 export interface Found {
   readonly repo: RepoName;
+  /** For people: without credentials. */
   readonly url: string;
   readonly defaultBranch: string | undefined;
   /** Every branch that exists. */
@@ -39,6 +41,8 @@ export interface FindDeps {
   readonly clock: Clock;
   readonly log: Log;
   onQueued(repo: string, builds: readonly string[]): void;
+  /** The repository cannot be read at present; the reason is stored. */
+  onUnreadable(repo: string): void;
 }
 
 export interface Finder {
@@ -86,6 +90,7 @@ async function poll(
 
 async function findIn(repo: RepoConfig, deps: FindDeps, waits: Waits): Promise<string[]> {
   const { sources, builders, records } = deps;
+  const { shown: url } = parseRepositoryUrl(repo.url);
   try {
     const mirror = sources.mirror(repo.name);
     await mirror.fetch(waits);
@@ -101,12 +106,13 @@ async function findIn(repo: RepoConfig, deps: FindDeps, waits: Waits): Promise<s
         }),
     );
     const builds = branches.flatMap((head) => missingBuilds(head, builders, new Set()));
-    const queued = await records.recordFound({ repo: repo.name, url: repo.url, defaultBranch, heads, branches, builds });
+    const queued = await records.recordFound({ repo: repo.name, url, defaultBranch, heads, branches, builds });
     deps.onQueued(repo.name, queued);
     return queued;
   } catch (error) {
     waits.signal?.throwIfAborted();
-    await records.recordFetchError(repo.name, repo.url, errorText(error));
+    await records.recordFetchError(repo.name, url, errorText(error));
+    deps.onUnreadable(repo.name);
     throw error;
   }
 }
