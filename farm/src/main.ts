@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { readConfig } from '@croft-apps/coordinator/config';
 import { createCoordinator } from '@croft-apps/coordinator/coordinator';
+import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import { errorText } from '@croft/runtime/errors';
 import { runMain, type Main } from '@croft/runtime/run-main';
 import { createTaskGroup } from '@croft/runtime/tasks';
@@ -20,7 +21,7 @@ await runMain(async (): Promise<Main> => {
   const coordinator = await createCoordinator(config, { env: process.env });
   const [repo] = config.repos;
   const lines = [
-    `Croft farms ${repo?.url}`,
+    `Croft farms ${repo && parseRepositoryUrl(repo.url).shown}`,
     `  ${coordinator.url}/        commits and builds`,
     `  ${coordinator.url}/farm    machines and queue`,
     `  builders: ${config.builders.map((builder) => builder.name).join(', ')}; ${config.pools.map((pool) => pool.size).join('+')} at once; data in ${config.dataDir}`,

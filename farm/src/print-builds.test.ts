@@ -1,6 +1,6 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import type { AttemptView, BuildDetail, Change } from '@croft/protocol/api';
+import type { AttemptView, BuildDetail, Change, Farm } from '@croft/protocol/api';
 import { printBuilds } from './print-builds.ts';
 
 const step = { role: 'run-tests', state: 'running' } as const;
@@ -42,7 +42,9 @@ async function printed(...states: (BuildDetail | undefined)[]): Promise<string[]
     for (const _ of states) yield { kind: 'build', id: 'B0000000000000001' };
     yield { kind: 'farm' };
   }
-  await printBuilds({ changes, build: async () => left.shift() }, (line) => lines.push(line), { url: 'http://farm' });
+  await printBuilds({ changes, build: async () => left.shift(), farm: async () => ({ repos: [] }) }, (line) => lines.push(line), {
+    url: 'http://farm',
+  });
   return lines;
 }
 
@@ -66,5 +68,23 @@ test('what comes from outside commands no terminal, and a build that is gone is 
   const end = { kind: 'skipped', why: 'odd\u001b]0;name\u0007\r\n\u009b31m' } as const;
   assert.deepEqual(await printed(undefined, build(attempt({ endedAt: 1_500, end }))), [
     'ci at 0123456 skipped: odd ]0;name 31m (0.5 s) http://farm/builds/B0000000000000001',
+  ]);
+});
+
+test('a repository that cannot be read is told once for each reason', async () => {
+  const errors = ['no such directory', 'no such directory', undefined, 'refused'];
+  const lines: string[] = [];
+  const left = [...errors];
+  async function* changes(): AsyncGenerator<Change> {
+    for (const _ of errors) yield { kind: 'commits', repo: 'repo' };
+  }
+  const farm = async (): Promise<Pick<Farm, 'repos'>> => {
+    const error = left.shift();
+    return { repos: [{ name: 'repo', url: '/repo', ...(error === undefined ? {} : { error }) }] };
+  };
+  await printBuilds({ changes, build: async () => undefined, farm }, (line) => lines.push(line), { url: 'http://farm' });
+  assert.deepEqual(lines, [
+    'repo cannot be read, and is tried again: no such directory',
+    'repo cannot be read, and is tried again: refused',
   ]);
 });

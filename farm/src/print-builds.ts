@@ -1,16 +1,20 @@
-/** Tells on the terminal what each attempt runs and why, and how it ended. A spectator: what it misses stands on the pages. */
+/**
+ * Tells on the terminal what each attempt runs and why, how it ended, and which repository cannot be read. A spectator: what it
+ * misses stands on the pages.
+ */
 import { endText } from '@croft/domain/outcome';
 import type { BuildId } from '@croft/domain/names';
-import type { BuildDetail, Change } from '@croft/protocol/api';
+import type { BuildDetail, Change, Farm } from '@croft/protocol/api';
 import type { Waits } from '@croft/runtime/clock';
 import { formatDuration } from '@croft/web/html/format';
 
 export interface Watched {
   changes(waits: Waits): AsyncIterable<Change>;
   build(id: BuildId): Promise<BuildDetail | undefined>;
+  farm(): Promise<Pick<Farm, 'repos'>>;
 }
 
-/** Builds whose last line is remembered, so that no line comes twice. */
+/** Builds and repositories whose last line is remembered, so that no line comes twice. */
 const remembered = 1_000;
 
 export interface Printing extends Waits {
@@ -22,13 +26,31 @@ export interface Printing extends Waits {
 export async function printBuilds(watched: Watched, print: (line: string) => void, { url, ...waits }: Printing): Promise<void> {
   const told = new Map<string, string>();
   for await (const change of watched.changes(waits)) {
-    const build = change.kind === 'build' ? await watched.build(change.id as BuildId) : undefined;
-    const line = build && lineOf(build, url);
-    if (!build || line === undefined || told.get(build.id) === line) continue;
-    told.delete(build.id);
-    told.set(build.id, line);
+    const line = await lineAbout(change, watched, url);
+    if (change.kind === 'farm' || line === undefined) continue;
+    const about = change.kind === 'build' ? change.id : `repository ${change.repo}`;
+    if (told.get(about) === line) continue;
+    told.delete(about);
+    told.set(about, line);
     if (told.size > remembered) told.delete(told.keys().next().value ?? '');
     print(line);
+  }
+}
+
+async function lineAbout(change: Change, watched: Watched, url: string): Promise<string | undefined> {
+  switch (change.kind) {
+    case 'build': {
+      const build = await watched.build(change.id as BuildId);
+      return build && lineOf(build, url);
+    }
+    case 'commits': {
+      const error = (await watched.farm()).repos.find(({ name }) => name === change.repo)?.error;
+      return error === undefined ? undefined : plain(`${change.repo} cannot be read, and is tried again: ${error}`);
+    }
+    case 'farm':
+      return undefined;
+    default:
+      return change satisfies never;
   }
 }
 

@@ -1,8 +1,9 @@
 /** What `npm start` farms: this repository, or the one named with `--repo`. Defaults that fit a laptop of two cores. */
 import { existsSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ConfigInput } from '@croft-apps/coordinator/config';
+import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import { MINUTE, SECOND } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 
@@ -37,7 +38,7 @@ export function readSettings(args: readonly string[], root: string): FarmSetting
   const values = parse(args);
   if (values.help) return undefined;
   const url = values.repo === undefined ? root : addressOf(values.repo);
-  const name = repoName(url);
+  const name = repoName(parseRepositoryUrl(url).shown);
   const foreign = values.repo !== undefined;
   return {
     foreign,
@@ -61,9 +62,14 @@ function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: 
   }
 }
 
-/** A path becomes absolute; anything else is left to git. */
+/** @throws CroftError `invalid` for an address that git is never given, and for a path where nothing is. */
 function addressOf(repo: string): string {
-  return existsSync(repo) ? resolve(repo) : repo;
+  const url = parseRepositoryUrl(repo);
+  if (url.kind === 'remote') return repo;
+  if (existsSync(url.text)) return url.text;
+  throw new CroftError('invalid', `--repo ${repo}: there is nothing at ${url.text}`, {
+    hint: 'Give the path of a git repository, or an address that git can fetch from.',
+  });
 }
 
 function repoName(url: string): string {
