@@ -1,5 +1,6 @@
 /** One build: how it stands and why, its attempts, the steps of one of them, and the log. */
 import { html } from 'hono/html';
+import { operations } from '@croft/protocol/operations';
 import type { AttemptView, BuildDetail, RoleName } from '@croft/protocol/api';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
 import { badge, lookOfAttempt, lookOfBuild, word } from '@croft/web/html/state';
@@ -85,12 +86,12 @@ function waiting(wait: NonNullable<BuildDetail['wait']>, since: number, now: num
  * Both ask before they act, without a script too. Kept as they are while the page renews itself, so that nothing typed is lost.
  */
 function actions({ build, who }: BuildPageView): Html {
-  if (!who.may('developer')) return html``;
+  const possible = build.state === 'ended' ? 'retry' : 'cancel';
+  if (build.state === 'cancelling' || !who.may(operations[`build.${possible}`].role)) return html``;
   const form = (action: 'cancel' | 'retry', text: string, fields: Html): Html =>
     html`<details class="act" id="act-${action}" data-keep><summary data-key="${action[0]}" data-key-text="${text}">${text}…</summary>
 <form method="post" action="${build.url}/${action}" hx-post="${build.url}/${action}" hx-target="#build" hx-swap="morph">${fields}<p class="dim">Recorded as done by ${bdi(who.name)}.</p></form></details>`;
-  if (build.state === 'cancelling') return html``;
-  if (build.state === 'ended') {
+  if (possible === 'retry') {
     return form(
       'retry',
       'Retry',

@@ -1,6 +1,7 @@
 /** The pages' addresses. A request from htmx gets the part that renews itself, everybody else the whole page. */
 import { Hono } from 'hono';
 import { roleNames, cancelRequestSchema, type AttemptView, type BuildDetail, type RoleName } from '@croft/protocol/api';
+import { operations } from '@croft/protocol/operations';
 import { parseBuildId } from '@croft/domain/names';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Clock } from '@croft/runtime/clock';
@@ -68,13 +69,13 @@ function routes(assets: Assets, clock: Clock): Hono<AppEnv> {
   });
 
   app.post('/builds/:build/cancel', async (c) => {
-    requireRole(c.var.who, 'developer');
+    requireRole(c.var.who, operations['build.cancel'].role);
     const { why } = parseInput(cancelRequestSchema, Object.fromEntries(await readForm(c.req.raw)), 'the form');
     return act(c, clock, (id) => c.var.capabilities.cancel(id, c.var.who.name, why));
   });
 
   app.post('/builds/:build/retry', async (c) => {
-    requireRole(c.var.who, 'developer');
+    requireRole(c.var.who, operations['build.retry'].role);
     return act(c, clock, (id) => c.var.capabilities.retry(id, c.var.who.name));
   });
   return app;
