@@ -41,7 +41,19 @@ export async function serveFarm(config: Config, { capabilities }: { capabilities
   const auth = await openAuth({ database: db, dataDir, trustLocalUser, anonymous, clock, random, log });
   const pages = createPages({ clock });
   const publicOrigin = behindProxy && publicHosts[0] ? `https://${publicHosts[0]}` : undefined;
-  const app = createApp({ capabilities, auth, pages, metrics, version, behindProxy, publicNames: publicHosts, publicOrigin, clock, random, log });
+  const app = createApp({
+    capabilities,
+    auth,
+    pages,
+    metrics,
+    version,
+    behindProxy,
+    publicNames: publicHosts,
+    publicOrigin,
+    clock,
+    random,
+    log,
+  });
   const listener = stack.use(await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, log, clock }));
   stack.use(await leaveAddress(join(dataDir, 'address.json'), listener));
   const owned = stack.move();

@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
 import { parseMachineId, type MachineId } from '@croft/domain/names';
 import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
@@ -196,7 +196,7 @@ class LocalPool implements Pool {
         env: {
           ...passedOn(this.#options.env),
           META_password: `@${join(dir, 'password')}`,
-          NODE_COMPILE_CACHE: join(this.#options.dir, 'compile-cache'),
+          NODE_COMPILE_CACHE: join(dirname(this.#options.dir), 'compile-cache'),
         },
       });
       const spawned = Promise.withResolvers<void>();
