@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { ConfigInput } from '@croft-apps/coordinator/config';
 import { MINUTE, SECOND, systemClock } from '@croft/runtime/clock';
@@ -103,6 +104,25 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
   };
 }
 
+/** Starts a farm that is refused, or that only answers, and waits for its end. Without `dataDir` it must have started nothing else. */
+export async function endOfFarm(options: FarmOptions): Promise<{ exit: number | NodeJS.Signals; output: string }> {
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'croft-farm-')));
+  const child = await launch(options, dataDir, '');
+  try {
+    const streams = [child.stdout, child.stderr].map((stream) => (stream ? text(stream) : ''));
+    const [exit, ...pieces] = await Promise.all([exitOf(child, startMs), ...streams]);
+    const output = pieces.join('');
+    if (options.dataDir === undefined && processesOf(dataDir).length > 0) fail(`it left processes: ${output}`);
+    return { exit, output };
+  } finally {
+    child.kill('SIGKILL');
+    if (options.dataDir === undefined) {
+      killAll(processesOf(dataDir));
+      await rm(dataDir, { recursive: true, force: true });
+    }
+  }
+}
+
 interface Program {
   start(): Promise<void>;
   stop(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
@@ -123,8 +143,8 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
       const started = (child = await launch(options, dataDir, url));
       const from = output.length;
       const { promise: serving, resolve } = Promise.withResolvers<string>();
-      const onText = (text: string): void => {
-        output += text;
+      const onText = (piece: string): void => {
+        output += piece;
         const [, address] = /^ *(https?:\/\/[^\s/]+:\d+)\/?(?: |$)/m.exec(output.slice(from)) ?? [];
         if (address !== undefined) resolve(address);
       };
