@@ -24,6 +24,7 @@ import { createDisk } from './state/disk.ts';
 import { openFence } from './state/fence.ts';
 import { watchLiveness } from './state/liveness.ts';
 import { lockStateDir } from './state/lock.ts';
+import { spreadTrees } from './state/spread.ts';
 import { createTrees } from './tree/trees.ts';
 
 /** After `/halt` was answered: long enough for the answer to arrive. */
@@ -48,8 +49,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   await using stack = new AsyncDisposableStack();
   const { stateDir } = config;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
-  await mkdir(config.workDir, { recursive: true });
-  const workDir = await realpath(config.workDir);
+  const workDir = await openWorkDir(config.workDir);
   stack.use(lockStateDir(stateDir));
   const tasks = stack.use(createTaskGroup((name, error) => log.error(messages.taskFailed, { task: name, error: errorText(error) })));
   const records = await openRecords(stateDir);
@@ -81,7 +81,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const boot = random.hex(8);
   const routes = {
     ...machineRoutes({ workDir, boot, fence, runs, disk, halt }),
-    ...fileRoutes({ workDir, fence, trash, disk, lowWaterBytes: config.lowWaterBytes, clock }),
+    ...fileRoutes({ workDir, fence, trash, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
   };
   const router = createRouter({
     password: config.password?.reveal(),
@@ -103,6 +103,12 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   log.info(messages.ready, { address, pid: process.pid, workDir, stateDir, runs: runs.list().length, tree: trees.way });
   const owned = stack.move();
   return { finished: finished.promise, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function openWorkDir(dir: string): Promise<string> {
+  await mkdir(dir, { recursive: true });
+  await spreadTrees(dir);
+  return realpath(dir);
 }
 
 /** The port is known only now when any free one was asked for. */

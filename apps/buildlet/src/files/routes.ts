@@ -1,14 +1,16 @@
 /** Go's endpoints for files: `/writetgz` and `/removeall`. buildlet.md 1.7 and 1.9. */
 import { lstat, mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { anySignal, type Clock } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
+import type { Random } from '@croft/runtime/random';
 import { unpackTarGz } from '@croft/streams/tar-unpack';
 import { text, textError, type Answer } from '../http/answer.ts';
 import { formValues, requestEpoch } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
 import type { Disk } from '../state/disk.ts';
 import type { Fence } from '../state/fence.ts';
+import { makeTree } from '../state/spread.ts';
 import { fetchBody } from './fetch-body.ts';
 import { insideOf } from './paths.ts';
 import { removeAll } from './remove-all.ts';
@@ -24,6 +26,7 @@ export interface FileDeps {
   readonly disk: Disk;
   readonly lowWaterBytes: number;
   readonly clock: Clock;
+  readonly random: Random;
 }
 
 export function fileRoutes(deps: FileDeps): Record<string, Route> {
@@ -51,7 +54,7 @@ async function writeTarGz({ request, method, query, signal: gone }: Call, deps: 
   if (method === 'POST' && dir === 'go1.4' && (await isDirectory(join(workDir, dir)))) return text('SKIP');
   const [url] = method === 'POST' ? await formValues(request, new URLSearchParams(), 'url') : [];
   if (method === 'POST' && !url) return textError(400, 'missing url POST param');
-  const root = await madeDirectory(workDir, dir);
+  const root = await madeDirectory(dir, deps);
   const limits = await archiveLimits(deps);
   const source = url ? await fetchBody(url, { signal }) : request;
   try {
@@ -69,12 +72,13 @@ async function archiveLimits({ disk, lowWaterBytes }: FileDeps): Promise<typeof 
   throw new CroftError('exhausted', 'unpack an archive: the disk is below its low-water mark', { hint: 'Free disk space on the worker.' });
 }
 
-async function madeDirectory(workDir: string, dir: string): Promise<string> {
+async function madeDirectory(dir: string, { workDir, random }: FileDeps): Promise<string> {
   await mkdir(workDir, { recursive: true });
   const root = await insideOf(workDir, dir || '.').catch((error: unknown) => {
     throw error instanceof CroftError ? new CroftError('invalid', `invalid 'dir' parameter: ${errorText(error)}`, { cause: error }) : error;
   });
   try {
+    if (dirname(root) === workDir) await makeTree(root, random);
     await mkdir(root, { recursive: true });
   } catch (error) {
     throw new CroftError('internal', `mkdir of base: ${errorText(error)}`, { cause: error });

@@ -9,6 +9,7 @@ import { exitSchema, runSpecSchema } from '@croft/protocol/runs';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 import { z } from 'zod';
 import { readIfThere, writeDurably, writeFailure } from '../state/durable.ts';
+import { spreadTrees } from '../state/spread.ts';
 import type { ProcessMark } from '../tree/processes.ts';
 import { treeMarkSchema } from '../tree/trees.ts';
 
@@ -46,6 +47,7 @@ export async function openRecords(stateDir: string): Promise<Records> {
   const runsDir = join(stateDir, 'runs');
   const collectedDir = join(stateDir, 'collected');
   await mkdir(runsDir, { recursive: true, mode: 0o700 });
+  await spreadTrees(runsDir);
   await mkdir(collectedDir, { recursive: true, mode: 0o700 });
   const file = (id: string, name: string): string => join(runsDir, id, name);
   const discard = (id: string): Promise<void> => rm(join(runsDir, id), { recursive: true, force: true });
