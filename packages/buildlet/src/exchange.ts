@@ -2,7 +2,6 @@
  * One request to a buildlet and its answer, over kept-alive connections. A buildlet is not trusted: answers are capped, and
  * whatever goes wrong comes out as a `CroftError` that tells the machine's address and never its password.
  */
-import { once } from 'node:events';
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { epochHeader, errorBodySchema } from '@croft/protocol/runs';
 import { codeOfStatus } from '@croft/protocol/status-codes';
@@ -12,6 +11,9 @@ import { shownAddress, type BuildletAddress } from './address.ts';
 
 const maxErrorBytes = 64 * 1024;
 const maxSockets = 64;
+/** Of what a buildlet says about a failure; it may end up in a build's evidence. */
+const saidChars = 4_000;
+
 export interface Question {
   /** For messages: `start run X`. */
   readonly doing: string;
@@ -98,7 +100,10 @@ export function refused(doing: string, { status, text }: Reply): CroftError {
   const body = errorBodySchema.safeParse(parseJson(text));
   if (!body.success) return new CroftError(codeOfStatus(status), `${doing}: the buildlet answered ${status} ${text.trim().slice(0, 500)}`);
   const { code, message, hint, epoch } = body.data;
-  return new CroftError(code, `${doing}: ${message}`, { hint, fields: epoch === undefined ? { status } : { status, epoch } });
+  return new CroftError(code, `${doing}: ${message.slice(0, saidChars)}`, {
+    hint: hint?.slice(0, saidChars),
+    fields: epoch === undefined ? { status } : { status, epoch },
+  });
 }
 
 export function parseJson(text: string): unknown {
@@ -113,28 +118,48 @@ function limited({ deadlineMs }: Question, clock: Clock, { signal }: Waits): Abo
   return anySignal(signal, deadlineMs === undefined ? undefined : clock.deadline(deadlineMs));
 }
 
-async function answerOf(request: ClientRequest): Promise<IncomingMessage> {
-  const [response] = (await once(request, 'response')) as [IncomingMessage];
-  return response;
+/**
+ * Settles however the request ends: a connection that closes without an answer, or is taken over by the other side, is a failure.
+ * The listener for errors stays, since an upload may break after it was answered.
+ */
+function answerOf(request: ClientRequest): Promise<IncomingMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  const closed = (): void => reject(new Error('the connection was closed without an answer'));
+  request.once('response', resolve).on('error', reject).once('close', closed);
+  request.once('upgrade', (_, socket) => {
+    socket.destroy();
+    closed();
+  });
+  promise.catch(() => undefined); // while an upload is under way nobody waits for it
+  return promise;
 }
 
-/** Uploads until done, or until the answer comes early, which then tells why. */
+/** Uploads until done, or until the answer or a failure comes early, which then tells why. */
 async function send(content: AsyncIterable<Uint8Array>, request: ClientRequest, answered: Promise<IncomingMessage>): Promise<void> {
-  let early = false;
-  const answer = answered.then(
-    () => void (early = true),
-    () => void (early = true),
+  const over = answered.then(
+    () => undefined,
+    () => undefined,
   );
+  const pieces = content[Symbol.asyncIterator]();
   try {
-    for await (const piece of content) {
-      if (!early && !request.write(piece)) await Promise.race([once(request, 'drain').catch(() => {}), answer]);
-      if (early) return;
+    for (;;) {
+      const next = await Promise.race([pieces.next().catch(unreadable), over]);
+      if (!next) break;
+      if (next.done) return void request.end();
+      if (!request.write(next.value)) await Promise.race([new Promise((drained) => request.once('drain', drained)), over]);
     }
-    request.end();
   } catch (error) {
     request.destroy();
     throw error;
   }
+  // What is not needed any more may hang as well: it is told to end and not waited for.
+  pieces.return?.().catch(() => undefined);
+}
+
+/** What is to be sent cannot be read: never the machine's doing, and so never a reason to ask it again. */
+function unreadable(error: unknown): never {
+  if (error instanceof CroftError && error.code !== 'unavailable' && error.code !== 'timeout') throw error;
+  throw new CroftError('internal', 'what is to be sent cannot be read', { cause: error });
 }
 
 async function readCapped(response: IncomingMessage, maxBytes: number, doing: string): Promise<string> {

@@ -49,7 +49,7 @@ export const buildletStatusSchema = z.object({
   Version: z.number().int(),
   Croft: z
     .object({
-      boot: z.string(),
+      boot: z.string().max(100),
       epoch: z.number().int(),
       runs: z.number().int(),
       freeBytes: z.number(),
