@@ -343,6 +343,21 @@ test('the grid renews itself at most once a second and keeps focus and scroll po
   });
 });
 
+test('what changed between the rendering of a page and its listening is shown', { skip }, async () => {
+  const id = runningBuild(growingLog('working\n'));
+  await withPage(`/builds/${id}`, {}, async (page) => {
+    const { promise: changed, resolve: listen } = Promise.withResolvers<void>();
+    await page.route('**/api/v1/events', async (route) => {
+      await changed;
+      await route.continue();
+    });
+    await page.reload();
+    farm.state.builds.set(id, { ...(farm.state.builds.get(id) as BuildDetail), state: 'ended', end: { kind: 'passed' } });
+    listen();
+    await page.locator('h1', { hasText: 'passed' }).waitFor();
+  });
+});
+
 test('a retry by somebody else brings the new attempt’s log', { skip }, async () => {
   const id = addBuild(growingLog('old log\n'));
   await withPage(`/builds/${id}`, {}, async (page) => {

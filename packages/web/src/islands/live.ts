@@ -49,7 +49,7 @@ function concerns({ live, build, repo }: DOMStringMap, change: Change): boolean 
 }
 
 interface Ears {
-  /** Connected, for the first time or again: changes may have been missed. */
+  /** Connected, for the first time since the page was rendered, or again: changes may have been missed. */
   onOpen(): void;
   onChange(change: Change): void;
 }
@@ -57,7 +57,6 @@ interface Ears {
 /** Connected while the page is visible; says so in the header when the line is down. */
 function keepConnected(url: string, { onOpen, onChange }: Ears): void {
   let source: EventSource | undefined;
-  let opened = 0;
   const line = document.querySelector<HTMLElement>('#line');
   const connect = (): void => {
     source?.close();
@@ -67,8 +66,7 @@ function keepConnected(url: string, { onOpen, onChange }: Ears): void {
     source = mine;
     mine.addEventListener('open', () => {
       if (line) line.hidden = true;
-      opened += 1;
-      if (opened > 1) onOpen();
+      onOpen();
     });
     mine.addEventListener('error', () => {
       if (line) line.hidden = false;
