@@ -6,7 +6,7 @@ import type { Buildlet } from '@croft/buildlet/client';
 import type { MachineId } from '@croft/domain/names';
 import { isLost, liveness } from '@croft/domain/lease';
 import type { Observed, Pool } from '@croft/fleet/pool';
-import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
+import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { createBell } from '@croft/runtime/tasks';
@@ -19,7 +19,7 @@ export interface WatchedMachine {
 }
 
 export interface MachineEvents {
-  /** The machine answers, for the first time or after its buildlet was started anew. */
+  /** The machine answers, for the first time or after its buildlet was started anew. Only then is it in the list. */
   onUp(pool: string, observed: Observed): Promise<void>;
   onAway(observed: Observed): Promise<void>;
   /** Ends what it was leased for. */
@@ -30,42 +30,59 @@ export interface MachineEvents {
 
 export interface Machines {
   list(): readonly WatchedMachine[];
+  /** True once each pool has told its machines: what is not in the list then does not exist. */
+  surveyed(): boolean;
   /** @throws CroftError `unavailable` for a machine of no pool. */
   connect(id: MachineId): Buildlet;
   /** Look at the machines now instead of at the next ping. */
   look(): void;
-  /** One look at all of them. */
+  /** One look at all of them. A pool that cannot be looked at is reported and does not keep the others. */
   check(waits: Waits): Promise<void>;
   run(waits: { signal: AbortSignal }): Promise<void>;
 }
 
 interface Known {
-  pool: Pool;
-  observed: Observed;
-  seenAt: number;
+  readonly pool: Pool;
+  readonly observed: Observed;
+  readonly seenAt: number;
   /** Monotonic ms at which this process first asked for it. */
-  askingSince: number;
-  /** Monotonic ms; undefined when it has not answered since then. */
-  heardAt: number | undefined;
-  reported: string;
+  readonly askingSince: number;
+  /** Monotonic ms of the last look. */
+  readonly lookedAt: number;
+  /** How long it has been silent, ms, as far as this process was there to hear. */
+  readonly silentMs: number;
+  readonly reported: string;
 }
 
 export function watchMachines(pools: readonly Pool[], events: MachineEvents, { clock, log }: { clock: Clock; log: Log }): Machines {
-  const watch: Watch = { pools, events, clock, log, known: new Map() };
+  const watch: Watch = { events, clock, log, known: new Map() };
   const { known } = watch;
+  const told = new Set<Pool>();
+  let failed = false;
   const bell = createBell();
   const check = async (waits: Waits): Promise<void> => {
-    const results = await Promise.allSettled(pools.map((pool) => checkPool(watch, pool, waits)));
+    failed = false;
+    const look = async (pool: Pool): Promise<void> => {
+      try {
+        await checkPool(watch, pool, waits);
+        told.add(pool);
+      } catch (error) {
+        if (waits.signal?.aborted) return;
+        failed = true;
+        log.error('pool not reconciled', { pool: pool.name, error });
+      }
+    };
+    await Promise.all(pools.map(look));
     waits.signal?.throwIfAborted();
-    for (const result of results) if (result.status === 'rejected') log.error('pool not reconciled', { error: result.reason });
   };
-  /** Soon again while something is starting or down, so that work begins the moment a machine is there. */
   const pause = (): number => {
+    if (failed) return SECOND;
     const all = [...known.values()];
     return all.length > 0 && all.every((entry) => entry.observed.state === 'up') ? liveness.pingMs : soonMs;
   };
   return {
     list: () => [...known.values()].map(({ observed, pool, seenAt }) => ({ observed, pool: pool.name, seenAt })),
+    surveyed: () => told.size === pools.length,
     connect: (id) => connect(pools, id),
     look: () => bell.ring(),
     check,
@@ -80,10 +97,10 @@ export function watchMachines(pools: readonly Pool[], events: MachineEvents, { c
   };
 }
 
+/** Until the next look while something is starting or down, so that work begins the moment a machine is there, ms. */
 const soonMs = 100;
 
 interface Watch {
-  readonly pools: readonly Pool[];
   readonly events: MachineEvents;
   readonly clock: Clock;
   readonly log: Log;
@@ -100,31 +117,42 @@ async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> 
   for (const [id, entry] of known) if (entry.pool === pool) await giveUp(watch, id, entry, waits);
 }
 
+/** It is known only once that is stored: a machine without a row cannot be leased. */
 async function note({ known, clock, events }: Watch, pool: Pool, observed: Observed): Promise<void> {
   const before = known.get(observed.id);
   const up = observed.state === 'up';
-  const entry: Known = {
+  const reported = `${observed.state} ${observed.boot ?? ''}`;
+  if (reported !== before?.reported) await (up ? events.onUp(pool.name, observed) : events.onAway(observed));
+  const lookedAt = clock.monotonic();
+  known.set(observed.id, {
     pool,
     observed,
     seenAt: up ? clock.now() : (before?.seenAt ?? clock.now()),
-    askingSince: before?.askingSince ?? clock.monotonic(),
-    heardAt: up ? clock.monotonic() : before?.heardAt,
-    reported: `${observed.state} ${observed.boot ?? ''}`,
-  };
-  known.set(observed.id, entry);
-  if (entry.reported === before?.reported) return;
-  await (up ? events.onUp(pool.name, observed) : events.onAway(observed));
-  events.onChange();
+    askingSince: before?.askingSince ?? lookedAt,
+    lookedAt,
+    silentMs: up || !before ? 0 : before.silentMs + heardOut(lookedAt - before.lookedAt),
+    reported,
+  });
+  if (reported !== before?.reported) events.onChange();
 }
 
-async function giveUp({ clock, log, events }: Watch, id: MachineId, entry: Known, waits: Waits): Promise<void> {
-  const { observed, heardAt, askingSince, pool } = entry;
-  if (observed.state === 'up' || !isLost({ lastAt: heardAt, askingSince }, clock.monotonic())) return;
+/** A process that stood still (stopped, swapped out, its computer asleep) has heard nobody, and nobody is lost by that. */
+function heardOut(sinceLastLookMs: number): number {
+  return Math.min(sinceLastLookMs, longestLookMs);
+}
+
+/** From one look to the next: the ping, and as much again for an answer that does not come, ms. */
+const longestLookMs = 2 * liveness.pingMs;
+
+async function giveUp({ known, clock, log, events }: Watch, id: MachineId, entry: Known, waits: Waits): Promise<void> {
+  const { observed, silentMs, askingSince, pool } = entry;
+  const now = clock.monotonic();
+  if (observed.state === 'up' || !isLost({ lastAt: now - silentMs, askingSince }, now)) return;
   const evidence = observed.evidence ?? 'it did not answer';
   log.warn('machine lost', { machine: id, evidence });
   await events.onLost(id, evidence);
   await pool.replace(id, evidence, waits);
-  entry.heardAt = clock.monotonic();
+  known.set(id, { ...entry, silentMs: 0, lookedAt: clock.monotonic() });
   events.onChange();
 }
 

@@ -1,0 +1,198 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Buildlet } from '@croft/buildlet/client';
+import type { MachineId } from '@croft/domain/names';
+import { liveness } from '@croft/domain/lease';
+import type { Observed, Pool } from '@croft/fleet/pool';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import { silentLog } from '@croft/runtime/log';
+import { createTaskGroup } from '@croft/runtime/tasks';
+import { FakeClock } from '@croft/runtime/testing';
+import { watchMachines, type MachineEvents, type Machines } from './watch-machines.ts';
+
+const one = 'local-1' as MachineId;
+
+interface Stage extends AsyncDisposable {
+  readonly clock: FakeClock;
+  readonly machines: Machines;
+  /** What was told, in order. */
+  readonly told: string[];
+  /** How each machine looks from now on. */
+  show(...observed: Pick<Observed, 'id' | 'state' | 'boot' | 'evidence'>[]): void;
+  /** Makes the next calls of the event fail. */
+  fail: keyof MachineEvents | 'reconcile' | undefined;
+  start(): void;
+}
+
+function openStage(): Stage {
+  const clock = new FakeClock();
+  const told: string[] = [];
+  let shown: readonly Observed[] = [];
+  const stage = { fail: undefined as Stage['fail'] };
+  const event = async (name: NonNullable<Stage['fail']>, text: string): Promise<void> => {
+    if (stage.fail === name) throw new CroftError('unavailable', 'the database is gone');
+    told.push(`${name} ${text}`);
+  };
+  const pool: Pool = {
+    name: 'local',
+    async reconcile() {
+      if (stage.fail === 'reconcile') throw new CroftError('unavailable', 'no provider');
+      return shown;
+    },
+    connect(id) {
+      if (id !== one) throw new CroftError('not-found', 'no such machine');
+      return {} as Buildlet;
+    },
+    async replace(id) {
+      told.push(`replaced ${id}`);
+    },
+    async endAll() {},
+    async [Symbol.asyncDispose]() {},
+  };
+  const events: MachineEvents = {
+    onUp: (_, { id, boot }) => event('onUp', `${id} ${boot}`),
+    onAway: ({ id, state }) => event('onAway', `${id} ${state}`),
+    onLost: (id, evidence) => event('onLost', `${id} ${evidence}`),
+    onChange() {},
+  };
+  const machines = watchMachines([pool], events, { clock, log: silentLog });
+  const tasks = createTaskGroup((_, error) => assert.fail(String(error)));
+  return Object.assign(stage, {
+    clock,
+    machines,
+    told,
+    show(...observed: Parameters<Stage['show']>) {
+      shown = observed.map((machine) => ({ hostType: 'host', labels: [], ...machine }));
+    },
+    start: () => tasks.start('watch', (waits) => machines.run(waits)),
+    [Symbol.asyncDispose]: () => tasks[Symbol.asyncDispose](),
+  });
+}
+
+const up = { id: one, state: 'up', boot: 'a' } as const;
+const silent = { id: one, state: 'silent', evidence: 'no answer' } as const;
+
+test('a machine is told once when it comes up, again when its buildlet was started anew, and when it goes', async () => {
+  await using stage = openStage();
+  const { clock, told } = stage;
+  stage.show(up);
+  stage.start();
+  await clock.advance(20_000);
+  assert.deepEqual(told, ['onUp local-1 a']);
+  stage.show({ ...up, boot: 'b' });
+  await clock.advance(liveness.pingMs);
+  stage.show(silent);
+  await clock.advance(liveness.pingMs);
+  assert.deepEqual(told.slice(1), ['onUp local-1 b', 'onAway local-1 silent']);
+});
+
+test('what could not be stored is told again, and until then the machine is not there to be leased', async () => {
+  await using stage = openStage();
+  stage.fail = 'onUp';
+  stage.show(up);
+  stage.start();
+  await stage.clock.advance(2_000);
+  assert.deepEqual(stage.machines.list(), []);
+  assert.equal(stage.machines.surveyed(), false);
+  stage.fail = undefined;
+  await stage.clock.advance(2_000);
+  assert.deepEqual(stage.told, ['onUp local-1 a']);
+  assert.equal(stage.machines.list().length, 1);
+  assert.equal(stage.machines.surveyed(), true);
+});
+
+test('nothing is lost in the first 30 s; after that 15 s of silence lose a machine, which is then replaced', async () => {
+  await using stage = openStage();
+  const { clock, told } = stage;
+  stage.show(silent);
+  stage.start();
+  await clock.advance(liveness.graceMs - 200);
+  assert.deepEqual(told, ['onAway local-1 silent']);
+  await clock.advance(400);
+  assert.deepEqual(told.slice(1), ['onLost local-1 no answer', 'replaced local-1']);
+
+  stage.show(up);
+  await clock.advance(60_000);
+  stage.show(silent);
+  await clock.advance(liveness.lostMs - liveness.pingMs - 200);
+  assert.equal(told.filter((text) => text.startsWith('onLost')).length, 1);
+  await clock.advance(liveness.pingMs + 600);
+  assert.equal(told.filter((text) => text.startsWith('onLost')).length, 2);
+});
+
+test('a machine comes back from silence as if nothing had been', async () => {
+  await using stage = openStage();
+  const { clock, told } = stage;
+  stage.show(up);
+  stage.start();
+  await clock.advance(60_000);
+  for (let round = 0; round < 5; round += 1) {
+    stage.show(silent);
+    await clock.advance(9_000);
+    stage.show(up);
+    await clock.advance(liveness.pingMs);
+  }
+  assert.equal(told.filter((text) => /onLost|replaced/.test(text)).length, 0);
+});
+
+test('time in which this process stood still loses nobody', async () => {
+  await using stage = openStage();
+  const { clock, machines, told } = stage;
+  stage.show(up);
+  await machines.check({});
+  await clock.advance(10 * 60_000); // nobody looks meanwhile
+  stage.show(silent);
+  await machines.check({});
+  assert.deepEqual(told.slice(1), ['onAway local-1 silent']);
+  await clock.advance(2_000);
+  stage.show(up);
+  await machines.check({});
+  assert.equal(told.filter((text) => text.startsWith('onLost')).length, 0);
+});
+
+test('a loss that could not be stored is told again, and only then is the machine replaced', async () => {
+  await using stage = openStage();
+  const { clock, told } = stage;
+  stage.fail = 'onLost';
+  stage.show(silent);
+  stage.start();
+  await clock.advance(40_000);
+  assert.deepEqual(told, ['onAway local-1 silent']);
+  stage.fail = undefined;
+  await clock.advance(1_000);
+  assert.deepEqual(told.slice(1), ['onLost local-1 no answer', 'replaced local-1']);
+});
+
+test('a pool that cannot be looked at loses no machine and is looked at again', async () => {
+  await using stage = openStage();
+  stage.show(up);
+  stage.start();
+  await stage.clock.advance(1_000);
+  stage.fail = 'reconcile';
+  await stage.clock.advance(120_000);
+  assert.equal(stage.machines.list()[0]?.observed.state, 'up');
+  stage.fail = undefined;
+  stage.show();
+  await stage.clock.advance(liveness.pingMs);
+  assert.deepEqual(stage.machines.list(), []);
+  assert.deepEqual(stage.told, ['onUp local-1 a']);
+});
+
+test('somebody who asks is looked for at once', async () => {
+  await using stage = openStage();
+  stage.show(up);
+  stage.start();
+  await stage.clock.advance(100);
+  stage.show({ ...up, boot: 'b' });
+  stage.machines.look();
+  await stage.clock.advance(0);
+  assert.deepEqual(stage.told, ['onUp local-1 a', 'onUp local-1 b']);
+});
+
+test('a machine of no pool cannot be reached', async () => {
+  await using stage = openStage();
+  assert.throws(
+    () => stage.machines.connect('other-1' as MachineId),
+    (error) => isCode(error, 'unavailable'),
+  );
+});
