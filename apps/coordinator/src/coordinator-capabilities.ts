@@ -91,9 +91,16 @@ async function openLog(deps: CapabilityDeps, id: BuildId, number: number): Promi
   throw new CroftError('not-found', number === 0 ? `build ${id} has not started yet` : `build ${id} has no attempt ${number}`);
 }
 
-function readerOf({ logs, db }: CapabilityDeps, attempt: Attempt): Promise<LogReader> | LogReader {
+function readerOf(deps: CapabilityDeps, attempt: Attempt): Promise<LogReader> | LogReader {
+  const { logs, db } = deps;
   const { build, number, log } = attempt;
   if (log.state === 'expired') throw new CroftError('not-found', `the log of build ${build}, attempt ${number}, was removed by retention`);
-  if (log.state === 'live') return logs.follower(build, number);
-  return logs.reader(build, number, () => db.read((sql) => segmentsOf(sql, attempt)));
+  if (log.state === 'complete') return logs.reader(build, number, () => db.read((sql) => segmentsOf(sql, attempt)));
+  return logs.follower(build, number, {
+    durableBytes: log.bytes,
+    async ended() {
+      const now = await db.read((sql) => getAttempt(sql, attempt));
+      return now && now.log.state !== 'live' ? readerOf(deps, now) : undefined;
+    },
+  });
 }

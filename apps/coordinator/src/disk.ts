@@ -1,6 +1,6 @@
-/** Watches the free space of the data directory: below the low-water mark nothing new starts, and everybody is told why. */
+/** The free space of the data directory: below the low-water mark nothing new starts, and everybody is told why. */
 import { statfs } from 'node:fs/promises';
-import { SECOND, type Clock, type Waits } from '@croft/runtime/clock';
+import { errorText } from '@croft/runtime/errors';
 
 export interface DiskState {
   readonly path: string;
@@ -13,35 +13,29 @@ export interface Disk {
   readonly state: () => DiskState;
   /** Why nothing may start, if so. */
   readonly hold: () => string | undefined;
-  /** Looks again and again; `onChange` is called when it went below the mark or came back. */
-  watch(waits: Waits, onChange: () => void): Promise<void>;
+  /** Looks again. @returns whether work was stopped or may go on by that */
+  look(): Promise<boolean>;
 }
 
-const lookMs = 5 * SECOND;
-
-export async function openDisk({ path, lowWaterBytes }: { path: string; lowWaterBytes: number }, clock: Clock): Promise<Disk> {
-  let state = await readDisk(path, lowWaterBytes);
-  return {
-    state: () => state,
-    hold: () => (state.ok ? undefined : holdText(state)),
-    async watch(waits, onChange) {
-      for (;;) {
-        await clock.sleep(lookMs, waits);
-        const before = state.ok;
-        state = await readDisk(path, lowWaterBytes);
-        if (state.ok !== before) onChange();
-      }
-    },
+export async function openDisk({ path, lowWaterBytes }: { path: string; lowWaterBytes: number }): Promise<Disk> {
+  let freeBytes = 0;
+  let hold: string | undefined;
+  const look = async (): Promise<boolean> => {
+    const before = hold !== undefined;
+    try {
+      const { bavail, bsize } = await statfs(path);
+      freeBytes = bavail * bsize;
+      hold = freeBytes >= lowWaterBytes ? undefined : lowText({ path, freeBytes, lowWaterBytes });
+    } catch (error) {
+      hold = `no new builds: the free space of ${path} cannot be read: ${errorText(error)}`;
+    }
+    return before !== (hold !== undefined);
   };
+  await look();
+  return { state: () => ({ path, freeBytes, lowWaterBytes, ok: hold === undefined }), hold: () => hold, look };
 }
 
-async function readDisk(path: string, lowWaterBytes: number): Promise<DiskState> {
-  const { bavail, bsize } = await statfs(path);
-  const freeBytes = bavail * bsize;
-  return { path, freeBytes, lowWaterBytes, ok: freeBytes >= lowWaterBytes };
-}
-
-function holdText({ path, freeBytes, lowWaterBytes }: DiskState): string {
+function lowText({ path, freeBytes, lowWaterBytes }: { path: string; freeBytes: number; lowWaterBytes: number }): string {
   return `no new builds: ${gigabytes(freeBytes)} free on ${path}, ${gigabytes(lowWaterBytes)} wanted; free some space`;
 }
 

@@ -3,7 +3,7 @@
  * capabilities that pages and programs call.
  */
 import { join } from 'node:path';
-import { SECOND, type Clock } from '@croft/runtime/clock';
+import { HOUR, SECOND, type Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { createBell, createTaskGroup } from '@croft/runtime/tasks';
@@ -12,6 +12,7 @@ import type { Database } from '@croft/store/database';
 import { markMachine, upsertMachine } from '@croft/store/machines';
 import { countQueuedByBand } from '@croft/store/build-lists';
 import type { BuildId, MachineId } from '@croft/domain/names';
+import { liveness } from '@croft/domain/lease';
 import type { Plan } from '@croft/domain/schedule';
 import { createAdoption, type Adoption } from './builds/adopt-builds.ts';
 import { createDrivers, type Drivers } from './builds/drive-builds.ts';
@@ -28,7 +29,8 @@ import type { Metrics, Observed } from './events.ts';
 import { createCapabilities } from './coordinator-capabilities.ts';
 import { openDisk, type Disk } from './disk.ts';
 import { createAttemptLogs, type AttemptLogs } from './logs/attempt-logs.ts';
-import { keepRetainingLogs } from './logs/retain-logs.ts';
+import { keepDoing, doOnce, type Regular } from './keep-doing.ts';
+import { retainLogs } from './logs/retain-logs.ts';
 import { watchMachines, type Machines } from './machines/watch-machines.ts';
 import type { FarmFacts } from './queries/read-farm.ts';
 
@@ -57,7 +59,7 @@ export async function createFarm(config: Config, parts: FarmParts): Promise<Farm
   const { db, metrics, clock, log } = parts;
   const changes = createChanges();
   const scheduleBell = createBell();
-  const disk = await openDisk({ path: config.dataDir, lowWaterBytes: config.lowWaterBytes }, clock);
+  const disk = await openDisk({ path: config.dataDir, lowWaterBytes: config.lowWaterBytes });
   let adopted = false;
   let ending = false;
   const wake = (): void => {
@@ -88,15 +90,16 @@ export async function createFarm(config: Config, parts: FarmParts): Promise<Farm
   return {
     capabilities,
     start() {
-      tasks.start('disk', (waits) => disk.watch(waits, wake));
+      const keep = (doing: Regular): void => tasks.start(doing.name, (waits) => keepDoing(doing, parts, waits));
+      keep({ name: 'disk', everyMs: 5 * SECOND, act: async () => void ((await disk.look()) && wake()) });
+      keep({ name: 'retention', everyMs: HOUR, act: async (waits) => void (await retainLogs({ db, logs, builders, clock, log }, waits)) });
       tasks.start('find', (waits) => finder.run(waits));
-      tasks.start('retention', (waits) => keepRetainingLogs({ db, logs, builders, clock, log }, waits));
       tasks.start('work', async (waits) => {
         await machines.check(waits);
-        await adoption.adopt();
+        await doOnce({ name: 'adoption', act: () => adoption.adopt() }, parts, waits);
         adopted = true;
         tasks.start('machines', (inner) => machines.run(inner));
-        tasks.start('leases', (inner) => adoption.keepSweeping(inner));
+        keep({ name: 'sweep', firstMs: liveness.graceMs, everyMs: liveness.graceMs, act: () => adoption.sweep() });
         const assign = ({ build, machine }: Plan['assign'][number]): Promise<Work | undefined> => records.assign(build, machine);
         await keepScheduling(schedule, { bell: scheduleBell, assign, drivers, log }, waits);
       });
@@ -112,9 +115,9 @@ export async function createFarm(config: Config, parts: FarmParts): Promise<Farm
   };
 }
 
-/** Attempts first: once their ends are stored, nobody waits for the machines any more. */
-async function endAll({ adoption }: Works, { pools, clock }: FarmParts): Promise<void> {
-  await adoption.giveUpAll();
+/** Attempts first: once their ends are stored, nobody waits for the machines any more. These end even if nothing can be stored. */
+async function endAll({ adoption }: Works, { pools, clock, log }: FarmParts): Promise<void> {
+  await adoption.giveUpAll().catch((error: unknown) => log.error('attempts left to the next start', { error }));
   await Promise.all(pools.map((pool) => pool.endAll({ signal: clock.deadline(endMs) })));
 }
 
@@ -150,7 +153,7 @@ function createWorks(config: Config, parts: FarmParts, { changes, wake }: { chan
     outputLimitBytes: config.outputLimitBytes,
   };
   const drivers = createDrivers({ farm, clock, random, log, onEnd: wake });
-  const adoption = createAdoption({ db, records, logs, drivers, builders, machines, clock, log });
+  const adoption = createAdoption({ db, records, logs, drivers, machines, clock, log });
   const onQueued = (repo: string, queued: readonly string[]): void => {
     if (queued.length === 0) return;
     log.info('builds queued', { repo, builds: queued.length });

@@ -9,14 +9,14 @@ import { runBuild } from './run-build.ts';
 import type { FarmDeps, Work } from './work.ts';
 
 export interface Drivers extends AsyncDisposable {
-  /** Does nothing when the attempt has a driver already. */
+  /** Does nothing when the attempt has a driver already, unless that one has an older epoch: then it is replaced. */
   start(work: Work): void;
   /** The work that is being driven here. */
   list(): readonly Work[];
   /** Lets the driver know that its build was cancelled. */
   cancel(build: BuildId): void;
-  /** Detaches the driver and waits until it has let go; what runs on the machine goes on. */
-  drop(build: BuildId, why: string): Promise<void>;
+  /** Detaches the attempt's driver and waits until it has let go; what runs on the machine goes on. */
+  drop(of: Pick<Work, 'build' | 'attempt'>, why: string): Promise<void>;
 }
 
 interface Driver {
@@ -59,16 +59,19 @@ export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): 
 
   return {
     start(work) {
-      if (drivers.has(work.lease.id)) return;
-      const detach = new AbortController();
-      const cancelled = new AbortController();
+      const { id, epoch } = work.lease;
+      const before = drivers.get(id);
+      if (before && before.work.lease.epoch >= epoch) return;
+      before?.detach.abort(new CroftError('stopped', 'the attempt was taken over'));
       const { promise: done, resolve } = Promise.withResolvers<void>();
-      drivers.set(work.lease.id, { work, detach, cancelled, done });
+      const driver: Driver = { work, detach: new AbortController(), cancelled: new AbortController(), done };
+      drivers.set(id, driver);
       group.start(`build ${work.build}`, async ({ signal }) => {
         try {
-          await drive(work, AbortSignal.any([signal, detach.signal]), cancelled.signal);
+          await before?.done; // two must never have the log open
+          await drive(work, AbortSignal.any([signal, driver.detach.signal]), driver.cancelled.signal);
         } finally {
-          drivers.delete(work.lease.id);
+          if (drivers.get(id) === driver) drivers.delete(id);
           resolve();
           onEnd(work);
         }
@@ -78,11 +81,10 @@ export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): 
     cancel(build) {
       for (const driver of ofBuild(build)) driver.cancelled.abort(new CroftError('cancelled', 'the build was cancelled'));
     },
-    async drop(build, why) {
-      for (const driver of ofBuild(build)) {
-        driver.detach.abort(new CroftError('stopped', why));
-        await driver.done;
-      }
+    async drop({ build, attempt }, why) {
+      const driver = ofBuild(build).find((candidate) => candidate.work.attempt === attempt);
+      driver?.detach.abort(new CroftError('stopped', why));
+      await driver?.done;
     },
     [Symbol.asyncDispose]: () => group[Symbol.asyncDispose](),
   };

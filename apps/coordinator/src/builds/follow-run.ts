@@ -6,7 +6,9 @@ import type { RunId } from '@croft/domain/names';
 import type { Exit } from '@croft/domain/outcome';
 import type { Buildlet } from '@croft/buildlet/client';
 import { CroftError, isCode } from '@croft/runtime/errors';
+import { backoffMs } from '@croft/runtime/random';
 import { keepTrying } from './keep-trying.ts';
+import { liveOutput } from './live-output.ts';
 import type { AttemptLog, DriverWaits, FarmDeps, Work } from './work.ts';
 
 interface Followed {
@@ -34,7 +36,7 @@ export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
   await using _canceller = startCanceller(run, drive);
   const exit = await keepTrying(
     async () => {
-      for await (const chunk of run.buildlet.output(run.id, log.length - run.logFrom, { signal: waits.signal })) {
+      for await (const chunk of liveOutput(log.length - run.logFrom, { ...run, clock: farm.clock, signal: waits.signal })) {
         await append(chunk, drive);
         flusher.poke();
       }
@@ -46,7 +48,7 @@ export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
       if (now.output.length !== log.length - run.logFrom) throw new CroftError('unavailable', `the output of run ${run.id} was cut`);
       return now.exit;
     },
-    { work, farm, signal: waits.signal },
+    { work, farm, signal: waits.signal, progress: () => log.length },
   );
   await flusher.flush();
   return exit;
@@ -54,13 +56,18 @@ export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
 
 /** A full disk here is waited out: the output stays in the spool and the command waits in its write. */
 async function append(chunk: Uint8Array, { log, farm, waits }: Drive): Promise<void> {
-  for (;;) {
+  await whileStorageFails(() => log.append(chunk), { farm, signal: waits.signal });
+}
+
+/** Repeats what a full disk or a database that is gone or slow refuses. Nothing is lost meanwhile: what is not stored stays spooled. */
+async function whileStorageFails<T>(store: () => Promise<T>, { farm, signal }: { farm: FarmDeps; signal: AbortSignal }): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
     try {
-      return await log.append(chunk);
+      return await store();
     } catch (error) {
-      if (!isCode(error, 'exhausted')) throw error;
-      farm.log.warn('log storage full, waiting', { error });
-      await farm.clock.sleep(1_000, { signal: waits.signal });
+      if (!isCode(error, 'exhausted') && !isCode(error, 'unavailable')) throw error;
+      farm.log.warn('output cannot be stored, waiting', { error });
+      await farm.clock.sleep(backoffMs(tries, farm.random), { signal });
     }
   }
 }
@@ -87,7 +94,7 @@ function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher
     return true;
   };
   const flushNow = async (): Promise<void> => {
-    if (!(await store())) return;
+    if (!(await whileStorageFails(store, { farm, signal: waits.signal }))) return;
     await run.buildlet.ack(run.id, stored - run.logFrom, work.lease.epoch, { signal: waits.signal }).catch((error: unknown) => {
       if (!isCode(error, 'unavailable') && !isCode(error, 'not-found') && !isCode(error, 'timeout')) throw error;
     });
@@ -139,9 +146,11 @@ function startCanceller(run: Followed, { work, farm, waits }: Drive): AsyncDispo
     });
   };
   const cancelRun = async (): Promise<void> => {
-    const reason = await run.cancelReason();
-    if (reason === undefined) return;
-    await keepTrying(() => run.buildlet.cancel(run.id, reason, work.lease.epoch, { signal }), { work, farm, signal });
+    const kill = async (): Promise<void> => {
+      const reason = await run.cancelReason();
+      if (reason !== undefined) await run.buildlet.cancel(run.id, reason, work.lease.epoch, { signal });
+    };
+    await keepTrying(kill, { work, farm, signal });
   };
   onCancel();
   waits.cancelled.addEventListener('abort', onCancel, { once: true });

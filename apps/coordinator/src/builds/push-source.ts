@@ -1,15 +1,16 @@
 /** Brings the exact tree of a build's revisions onto its machine: what was there is moved away first, so nothing old shines through. */
 import type { Job } from '@croft/domain/job';
-import type { RunId } from '@croft/domain/names';
 import type { Buildlet } from '@croft/buildlet/client';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import { clearRuns } from './clear-runs.ts';
 import { keepTrying } from './keep-trying.ts';
-import type { AttemptRecord, DriverWaits, FarmDeps, Work } from './work.ts';
+import type { FarmDeps, SourceOf, Work } from './work.ts';
 
 interface Push {
   readonly work: Work;
-  readonly record: AttemptRecord;
+  readonly source: SourceOf;
   readonly farm: FarmDeps;
-  readonly waits: DriverWaits;
+  readonly signal: AbortSignal;
 }
 
 /** The directory, below the work directory, that holds the tree; the same for each build, since compilers' caches know paths. */
@@ -19,22 +20,22 @@ export function sourceDir({ revisions }: Pick<Job, 'revisions'>): string {
   return first.repo;
 }
 
-export async function pushSource(buildlet: Buildlet, { work, record, farm, waits: { signal } }: Push): Promise<void> {
+export async function pushSource(buildlet: Buildlet, { work, source, farm, signal }: Push): Promise<void> {
   const { epoch } = work.lease;
   const push = async (): Promise<void> => {
-    await tidy(buildlet, work, signal);
+    await clearRuns(buildlet, 'others', { work, signal });
     await buildlet.removeAll(['.'], epoch, { signal });
-    await buildlet.putTarGz(sourceDir(record), farm.source.tar(record, { signal }), epoch, { signal });
+    await buildlet.putTarGz(sourceDir(source), readSource(farm.source.tar(source, { signal }), signal), epoch, { signal });
   };
   await keepTrying(push, { work, farm, signal });
 }
 
-/** Ends and collects what earlier attempts left on this machine; their ends are stored, or they have been given up. */
-async function tidy(buildlet: Buildlet, { build, attempt, lease: { epoch } }: Work, signal: AbortSignal): Promise<void> {
-  const others = (await buildlet.runs({ signal })).filter((run) => !run.id.startsWith(`${build}.${attempt}.`));
-  for (const run of others) {
-    const id = run.id as RunId;
-    if (run.state === 'running') await buildlet.cancel(id, 'left behind by an earlier attempt', epoch, { signal });
-    await buildlet.collect(id, epoch, { signal });
+/** A source that cannot be reached is not the machine's doing, so it must not look like a machine that cannot be reached. */
+async function* readSource(tar: AsyncIterable<Buffer>, signal: AbortSignal): AsyncGenerator<Buffer> {
+  try {
+    yield* tar;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw isCode(error, 'invalid') ? error : new CroftError('internal', 'reading the source', { cause: error });
   }
 }

@@ -14,7 +14,7 @@ import { runningBuilds } from '@croft/store/build-lists';
 import { getBuild, getBuildForUpdate, saveBuildState, type StoredBuild } from '@croft/store/builds';
 import type { Database, Sql } from '@croft/store/database';
 import { endLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeAsHolder } from '@croft/store/leases';
-import { completeLog, saveSegment, setLogLength } from '@croft/store/logs';
+import { completeLog, expireLog, saveSegment, setLogLength } from '@croft/store/logs';
 import { insertSteps, saveStepState, stepsOf } from '@croft/store/steps';
 import type { Metrics } from '../events.ts';
 import type { BuildRecords, FinishedLog, Work } from './work.ts';
@@ -22,17 +22,14 @@ import type { BuildRecords, FinishedLog, Work } from './work.ts';
 export interface Records extends BuildRecords {
   /** Leases the machine to the build and opens its next attempt; undefined when either is not free any more. */
   assign(build: BuildId, machine: MachineId): Promise<Work | undefined>;
-  /** The running attempt under a new epoch: whoever drove it before is fenced off. Undefined when none runs any more. */
-  takeOver(build: BuildId): Promise<Work | undefined>;
+  /** The running attempt under a new epoch: whoever drove it before is fenced off. Undefined when it does not run any more. */
+  takeOver(build: BuildId, attempt?: number): Promise<Work | undefined>;
   /** Builds with an attempt that runs. */
   running(): Promise<StoredBuild[]>;
   /** The running attempt whose lease is on this machine. */
   workOn(machine: MachineId): Promise<Work | undefined>;
-  /** Ends an attempt without its driver: the machine is lost, or the farm ends. Does nothing when it has ended. */
-  giveUp(work: Work, end: AttemptEnd, log: FinishedLog): Promise<void>;
   cancel(build: BuildId, by: string, why: string): Promise<StoredBuild>;
   retry(build: BuildId): Promise<StoredBuild>;
-  logBytes(work: Work): Promise<number>;
 }
 
 export interface RecordsDeps {
@@ -50,7 +47,7 @@ export function createRecords(db: Database, { builders, clock, random, metrics, 
     onMove(build);
     return result;
   };
-  const fenced = <T>(work: Work, write: (sql: Sql) => Promise<T>): Promise<T> => told(work.build, writeAsHolder(db, holdOf(work), write));
+  const fenced = <T>(work: Work, write: (sql: Sql) => Promise<T>): Promise<T> => waitable(writeAsHolder(db, holdOf(work), write));
   const moveBuild = (build: BuildId, event: BuildEvent): Promise<StoredBuild> =>
     told(
       build,
@@ -63,17 +60,24 @@ export function createRecords(db: Database, { builders, clock, random, metrics, 
   };
 
   return {
-    load: (work) => db.read((sql) => loadAttempt(sql, work, builders)),
-    plan: (work, job, reason) => fenced(work, (sql) => planWork(sql, work, { job, reason })),
-    saveStep: (work, index, state) => fenced(work, (sql) => saveStepState(sql, { ...refOf(work), index }, state)),
-    saveLogLength: (work, { bytes, lines }) => writeAsHolder(db, holdOf(work), (sql) => setLogLength(sql, refOf(work), { bytes, lines })),
+    load: (work) => waitable(db.read((sql) => loadAttempt(sql, work, builders))),
+    plan: (work, job, reason) =>
+      told(
+        work.build,
+        fenced(work, (sql) => planWork(sql, work, { job, reason })),
+      ),
+    saveStep: (work, index, state) =>
+      told(
+        work.build,
+        fenced(work, (sql) => saveStepState(sql, { ...refOf(work), index }, state)),
+      ),
+    saveLogLength: (work, { bytes, lines }) => fenced(work, (sql) => setLogLength(sql, refOf(work), { bytes, lines })),
     async finish(work, end, log) {
       const at = clock.now();
-      const state = await fenced(work, async (sql) => {
-        const after = await endWork(sql, work, { end, log, at });
-        await endLease(sql, work.lease.id, { epoch: work.lease.epoch, at });
-        return after;
-      });
+      const state = await told(
+        work.build,
+        fenced(work, (sql) => endWork(sql, work, { end, log, at })),
+      );
       count(end, state);
     },
     assign: (build, machine) =>
@@ -81,27 +85,22 @@ export function createRecords(db: Database, { builders, clock, random, metrics, 
         build,
         db.write((sql) => assignBuild(sql, { build, machine, lease: `L${random.hex(8)}`, at: clock.now() })),
       ),
-    takeOver: (build) => db.write((sql) => takeOver(sql, build)),
+    takeOver: (build, attempt) => db.write((sql) => takeOver(sql, build, attempt)),
     running: () => db.read(runningBuilds),
     workOn: (machine) => db.read((sql) => workOn(sql, machine)),
-    async giveUp(work, end, log) {
-      const at = clock.now();
-      const state = await told(
-        work.build,
-        db.write(async (sql) => {
-          const attempt = await getAttempt(sql, refOf(work));
-          if (attempt?.state.kind !== 'running') return undefined;
-          const after = await endWork(sql, work, { end, log, at });
-          await endLease(sql, work.lease.id, { at });
-          return after;
-        }),
-      );
-      if (state) count(end, state);
-    },
     cancel: (build, by, why) => moveBuild(build, { kind: 'cancel', at: clock.now(), by, why }),
     retry: (build) => moveBuild(build, { kind: 'retry', at: clock.now() }),
-    logBytes: (work) => db.read(async (sql) => (await getAttempt(sql, refOf(work)))?.log.bytes ?? 0),
   };
+}
+
+/** A driver waits for a database that is full or too slow as for one that is gone: none of them ends an attempt. */
+async function waitable<T>(statements: Promise<T>): Promise<T> {
+  try {
+    return await statements;
+  } catch (error) {
+    if (!isCode(error, 'exhausted') && !isCode(error, 'timeout')) throw error;
+    throw new CroftError('unavailable', error.message, { cause: error, hint: error.hint });
+  }
 }
 
 function refOf({ build, attempt }: Work): AttemptRef {
@@ -125,7 +124,7 @@ async function loadAttempt(sql: Sql, work: Work, builders: readonly Builder[]): 
   if (!build || !attempt) throw new CroftError('not-found', `there is no attempt ${work.attempt} of build ${work.build}`);
   if (attempt.state.kind === 'ended') throw new CroftError('stale', `attempt ${work.attempt} of build ${work.build} has ended`);
   const builder = builders.find((candidate) => candidate.name === build.builder);
-  if (!builder) throw new CroftError('stale', `builder ${build.builder} is not configured any more`);
+  const unwanted = builder ? undefined : { by: 'croft', why: `builder ${build.builder} is not configured any more` };
   const steps = await stepsOf(sql, refOf(work));
   return {
     builder,
@@ -133,7 +132,7 @@ async function loadAttempt(sql: Sql, work: Work, builders: readonly Builder[]): 
     trigger: build.trigger,
     plan: attempt.job && { job: attempt.job, steps },
     logBytes: attempt.log.bytes,
-    cancel: cancelOf(build.state),
+    cancel: cancelOf(build.state) ?? unwanted,
   };
 }
 
@@ -165,10 +164,10 @@ async function assignBuild(
   return { build: id, attempt: number, lease: { id: lease.id, machine, epoch } };
 }
 
-async function takeOver(sql: Sql, id: BuildId): Promise<Work | undefined> {
+async function takeOver(sql: Sql, id: BuildId, wanted?: number): Promise<Work | undefined> {
   const { state } = await getBuildForUpdate(sql, id);
-  if (state.kind !== 'running' && state.kind !== 'cancelling') return undefined;
   const attempt = state.attempts;
+  if ((state.kind !== 'running' && state.kind !== 'cancelling') || attempt !== (wanted ?? attempt)) return undefined;
   const lease = await leaseOfHolder(sql, { kind: 'attempt', id: `${id}.${attempt}` });
   if (!lease) throw new CroftError('internal', `build ${id} runs without a lease`);
   const epoch = await takeOverLease(sql, lease.id);
@@ -182,13 +181,21 @@ async function workOn(sql: Sql, machine: MachineId): Promise<Work | undefined> {
   return { build: build as BuildId, attempt: Number(attempt), lease: { id: lease.id, machine, epoch: lease.state.epoch } };
 }
 
-/** Log, attempt and build come to their ends together. */
-async function endWork(sql: Sql, work: Work, { end, log, at }: { end: AttemptEnd; log: FinishedLog; at: number }): Promise<BuildState> {
+/** Log, attempt, build and lease come to their ends together. */
+async function endWork(
+  sql: Sql,
+  work: Work,
+  { end, log, at }: { end: AttemptEnd; log: FinishedLog | undefined; at: number },
+): Promise<BuildState> {
   const ref = refOf(work);
-  await setLogLength(sql, ref, log);
-  for (const segment of log.segments) await saveSegment(sql, ref, segment);
-  await completeLog(sql, ref, log);
+  if (log) {
+    await setLogLength(sql, ref, log);
+    for (const segment of log.segments) await saveSegment(sql, ref, segment);
+    await completeLog(sql, ref, log);
+  } else await expireLog(sql, ref);
   await endAttemptRow(sql, ref, { end, at });
+  const lost = end.kind === 'infra' && end.cause === 'machine-lost';
+  await endLease(sql, work.lease.id, lost ? { at } : { epoch: work.lease.epoch, at });
   const build = await getBuildForUpdate(sql, work.build);
   try {
     const state = advance(build.state, { kind: 'attempt-ended', at, attempt: work.attempt, end });

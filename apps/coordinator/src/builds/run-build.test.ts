@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { BuildId } from '@croft/domain/names';
-import { isCode } from '@croft/runtime/errors';
+import { CroftError, isCode } from '@croft/runtime/errors';
 import { seededRandom } from '@croft/runtime/testing';
 import { attemptsOf } from '@croft/store/attempts';
 import { getBuild } from '@croft/store/builds';
@@ -12,6 +12,8 @@ import { stepsOf } from '@croft/store/steps';
 import { createBuildlet } from '@croft/buildlet/client';
 import { systemClock } from '@croft/runtime/clock';
 import { createAttemptLogs } from '../logs/attempt-logs.ts';
+import { runBuild } from './run-build.ts';
+import type { FarmDeps } from './work.ts';
 import { incarnate, machine, openBench, queueBuild, step, type Bench } from './testing.ts';
 
 /** Each step notes outside of its tree that it ran, so that running twice would show. */
@@ -154,4 +156,68 @@ test('a step that fails, one over its limit and one that cannot start each end t
     assert.partialDeepStrictEqual(found, end);
     assert.doesNotMatch(await readLog(bench, build, 1), /never/);
   }
+});
+
+test('a cancel breaks off the push of the source', async () => {
+  await using bench = await openBench([step('never', 'echo never')]);
+  const build = await queueBuild(bench, 'cancelled push');
+  const life = incarnate(bench);
+  const work = await life.records.assign(build, machine);
+  assert.ok(work);
+  const cancelled = new AbortController();
+  const pushing = Promise.withResolvers<void>();
+  const source: FarmDeps['source'] = {
+    ...life.farm.source,
+    async *tar(_, { signal }) {
+      yield Buffer.from([0x1f]);
+      pushing.resolve();
+      await systemClock.sleep(600_000, { signal });
+    },
+  };
+  const ending = runBuild(work, { ...life.farm, source }, { signal: new AbortController().signal, cancelled: cancelled.signal });
+  await pushing.promise;
+  await life.records.cancel(build, 'tester', 'enough');
+  cancelled.abort(new CroftError('cancelled', 'the build was cancelled'));
+  assert.deepEqual(await ending, { kind: 'cancelled', by: 'tester', why: 'enough' });
+});
+
+test('a source that cannot be reached is not taken for a machine that cannot be reached', async () => {
+  await using bench = await openBench([step('never', 'echo never')]);
+  const build = await queueBuild(bench, 'no submodule');
+  const life = incarnate(bench);
+  const work = await life.records.assign(build, machine);
+  assert.ok(work);
+  const source: FarmDeps['source'] = {
+    ...life.farm.source,
+    async *tar() {
+      yield Buffer.from([0x1f]);
+      throw new CroftError('unavailable', 'git.example.org cannot be reached');
+    },
+  };
+  const signal = new AbortController().signal;
+  const end = await runBuild(work, { ...life.farm, source }, { signal, cancelled: signal });
+  assert.ok(end.kind === 'infra');
+  assert.equal(end.cause, 'source-failed');
+  assert.match(end.evidence, /git\.example\.org cannot be reached/);
+});
+
+test('a database that is gone for a moment while output comes costs neither bytes nor the driver', async () => {
+  const lines = 400;
+  await using bench = await openBench([step('chatty', `for i in $(seq ${lines}); do echo line $i; sleep 0.003; done`)]);
+  const build = await queueBuild(bench, 'database gone');
+  const life = incarnate(bench);
+  const work = await life.records.assign(build, machine);
+  assert.ok(work);
+  let refused = 0;
+  const records: FarmDeps['records'] = {
+    ...life.records,
+    async saveLogLength(of, length) {
+      if (length.bytes > 0 && refused < 3) throw new CroftError('unavailable', `the database is gone ${(refused += 1)}`);
+      await life.records.saveLogLength(of, length);
+    },
+  };
+  const signal = new AbortController().signal;
+  assert.deepEqual(await runBuild(work, { ...life.farm, records }, { signal, cancelled: signal }), { kind: 'passed' });
+  assert.equal(refused, 3);
+  assert.equal(await readLog(bench, build, 1), Array.from({ length: lines }, (_, i) => `line ${i + 1}\n`).join(''));
 });

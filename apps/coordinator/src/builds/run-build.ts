@@ -8,11 +8,13 @@ import { configHash, type Job, type Step } from '@croft/domain/job';
 import { runId } from '@croft/domain/names';
 import { endOfStep, type AttemptEnd, type Exit } from '@croft/domain/outcome';
 import type { Buildlet } from '@croft/buildlet/client';
-import { asCroftError, errorText, isCode } from '@croft/runtime/errors';
+import { anySignal } from '@croft/runtime/clock';
+import { asCroftError, CroftError, errorText, isCode } from '@croft/runtime/errors';
+import { clearRuns } from './clear-runs.ts';
 import { followRun } from './follow-run.ts';
 import { pushSource, sourceDir } from './push-source.ts';
 import { keepTrying } from './keep-trying.ts';
-import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, Work } from './work.ts';
+import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, SourceOf, Work } from './work.ts';
 
 /**
  * @throws CroftError `stale` when the lease has passed on, `stopped` when asked to detach, `unavailable` when the store is gone.
@@ -21,11 +23,13 @@ import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, Work } from './w
 export async function runBuild(work: Work, farm: FarmDeps, waits: DriverWaits): Promise<AttemptEnd> {
   const record = await farm.records.load(work);
   await using log = await farm.logs.resume(work, record.logBytes);
-  const end = await driveToEnd({ work, record, log, farm, waits });
-  await farm.records.finish(work, end, await log.complete());
+  const end = log ? await driveToEnd({ work, record, log, farm, waits }) : logLost;
+  await farm.records.finish(work, end, await log?.complete());
   await collectRuns(work, farm, waits);
   return end;
 }
+
+const logLost: AttemptEnd = { kind: 'infra', cause: 'log-failed', evidence: 'bytes of its log that were stored are gone from the disk' };
 
 interface Drive {
   readonly work: Work;
@@ -54,7 +58,8 @@ async function runSteps(drive: Drive): Promise<AttemptEnd> {
   const { job, states } = planned;
   const buildlet = farm.connect(work.lease.machine);
   for (const [index, state] of states.entries()) {
-    const cancelled = state.kind === 'pending' ? await cancelEnd(drive) : undefined;
+    const begun = state.kind === 'ended' || (state.kind === 'running' && index > 0); // a command that began is followed to its end
+    const cancelled = begun ? undefined : await cancelEnd(drive);
     if (cancelled) return cancelled;
     const step = job.steps[index - 1];
     const end = step ? await ensureStep(drive, buildlet, { job, step, index, state }) : await ensureSource(drive, buildlet, state);
@@ -64,19 +69,20 @@ async function runSteps(drive: Drive): Promise<AttemptEnd> {
 }
 
 /** The job is decided once and stored with the attempt, before anything is done about it. */
-async function ensurePlanned({ work, record, farm, waits }: Drive): Promise<{ job: Job; states: StepState[] } | AttemptEnd> {
+async function ensurePlanned(drive: Drive): Promise<{ job: Job; states: StepState[] } | AttemptEnd> {
+  const { work, record, farm } = drive;
   if (record.plan) return { job: record.plan.job, states: record.plan.steps.map((step) => step.state) };
-  const plan = await sourceFailure(() => farm.source.plan(record, waits));
+  const plan = (await cancelEnd(drive)) ?? (await untilCancelled(drive, (source, waits) => farm.source.plan(source, waits)));
   if (typeof plan === 'string') return { kind: 'skipped', why: plan };
   if ('kind' in plan) return plan;
-  const { name, env, needs, isolation, trust, outputs } = record.builder;
-  const { revisions, trigger } = record;
+  const { builder, revisions } = sourceOf(record);
+  const { name, env, needs, isolation, trust, outputs } = builder;
   const job: Job = {
     owner: { kind: 'builder', name },
-    configHash: configHash(record.builder),
+    configHash: configHash(builder),
     steps: plan.steps,
     revisions,
-    trigger,
+    trigger: record.trigger,
     env,
     needs,
     isolation,
@@ -91,19 +97,34 @@ async function ensureSource(drive: Drive, buildlet: Buildlet, state: StepState):
   const { work, farm, log } = drive;
   if (state.kind === 'ended') return endOfStep('source', state.exit);
   const running = await ensureStarted(drive, 0, state);
-  const failed = await sourceFailure(() => pushSource(buildlet, drive));
+  const failed = await untilCancelled(drive, (source, { signal }) => pushSource(buildlet, { work, source, farm, signal }));
   if (failed) return failed;
   const exit: Exit = { kind: 'exited', code: 0 };
   await farm.records.saveStep(work, 0, advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit }));
   return undefined;
 }
 
-/** What goes wrong with the tree is not the command's doing: the end is `infra`, or `skipped` when no machine could hold it. */
-async function sourceFailure<T>(work: () => Promise<T>): Promise<T | AttemptEnd> {
+function sourceOf({ builder, revisions }: AttemptRecord): SourceOf {
+  if (!builder) throw new CroftError('internal', 'the source of a build whose builder is not configured any more');
+  return { builder, revisions };
+}
+
+/**
+ * Our own work on the source, broken off when the build is cancelled. What goes wrong with it is not the command's doing: the end is
+ * `infra`, or `skipped` when trying again cannot help.
+ */
+async function untilCancelled<T>(
+  drive: Drive,
+  act: (source: SourceOf, waits: { signal: AbortSignal }) => Promise<T>,
+): Promise<T | AttemptEnd> {
+  const { signal, cancelled } = drive.waits;
   try {
-    return await work();
+    return await act(sourceOf(drive.record), { signal: anySignal(signal, cancelled) });
   } catch (error) {
-    if (isCode(error, 'stale') || isCode(error, 'stopped') || isCode(error, 'cancelled')) throw error;
+    signal.throwIfAborted();
+    if (isCode(error, 'stale') || isCode(error, 'stopped')) throw error;
+    const end = cancelled.aborted ? await cancelEnd(drive) : undefined;
+    if (end) return end;
     const failure = asCroftError(error, 'internal', 'reading the source');
     if (failure.code === 'invalid') return { kind: 'skipped', why: errorText(failure) };
     const cause = failure.code === 'exhausted' ? 'machine-unfit' : 'source-failed';
@@ -166,9 +187,7 @@ async function cancelReason(drive: Drive): Promise<string | undefined> {
 /** Spools are dropped only when the end is stored; whatever is missed here is collected before the machine's next attempt. */
 async function collectRuns(work: Work, farm: FarmDeps, { signal }: DriverWaits): Promise<void> {
   try {
-    const buildlet = farm.connect(work.lease.machine);
-    const mine = (await buildlet.runs({ signal })).filter((run) => run.id.startsWith(`${work.build}.${work.attempt}.`));
-    for (const run of mine) await buildlet.collect(run.id as ReturnType<typeof runId>, work.lease.epoch, { signal });
+    await clearRuns(farm.connect(work.lease.machine), 'own', { work, signal });
   } catch (error) {
     farm.log.debug('runs left for the next attempt to collect', { build: work.build, error });
   }

@@ -7,7 +7,7 @@ import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { RepoConfig } from '../config.ts';
 import { detectSteps } from './detect-steps.ts';
-import type { AttemptRecord, FarmDeps, StepPlan } from './work.ts';
+import type { FarmDeps, SourceOf, StepPlan } from './work.ts';
 
 export interface Sources extends AsyncDisposable {
   readonly repos: readonly RepoConfig[];
@@ -48,7 +48,7 @@ export async function openSources(repos: readonly RepoConfig[], options: { dir: 
   };
 }
 
-function main(revisions: AttemptRecord['revisions']): { repo: RepoName; revision: Revision } {
+function main(revisions: SourceOf['revisions']): { repo: RepoName; revision: Revision } {
   const first = revisions[0];
   if (!first) throw new CroftError('internal', 'a build without revisions');
   return first;

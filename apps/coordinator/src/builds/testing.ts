@@ -122,6 +122,7 @@ export function incarnate(
     logs: {
       async resume(work, bytes) {
         const log = await use(() => logs.resume(work, bytes));
+        if (!log) return undefined;
         left.defer(() => log[Symbol.asyncDispose]());
         return mortal(log, use);
       },

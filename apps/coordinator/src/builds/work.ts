@@ -23,7 +23,8 @@ export interface StepRecord {
 
 /** What is stored about an attempt; the driver decides from this alone. */
 export interface AttemptRecord {
-  readonly builder: Builder;
+  /** Undefined when it is not configured any more; then `cancel` says so. */
+  readonly builder: Builder | undefined;
   readonly revisions: readonly RepoRevision[];
   readonly trigger: Trigger;
   /** Absent until it was planned. `steps` has the source step first, then the job's. */
@@ -32,14 +33,18 @@ export interface AttemptRecord {
   readonly cancel: { readonly by: string; readonly why: string } | undefined;
 }
 
-/** Fenced writes: each throws `stale` when the lease has passed to another holder or ended. */
+/**
+ * Fenced writes: each throws `stale` when the lease has passed to another holder or ended, and `unavailable` while nothing can be
+ * stored, for whatever reason.
+ */
 export interface BuildRecords {
   load(work: Work): Promise<AttemptRecord>;
   plan(work: Work, job: Job, reason: string): Promise<void>;
   saveStep(work: Work, index: number, state: StepState): Promise<void>;
   /** Notes how much of the log is durable. */
   saveLogLength(work: Work, length: { bytes: number; lines: number }): Promise<void>;
-  finish(work: Work, end: AttemptEnd, log: FinishedLog): Promise<void>;
+  /** `log` is undefined when bytes of it are gone. */
+  finish(work: Work, end: AttemptEnd, log: FinishedLog | undefined): Promise<void>;
 }
 
 export interface FinishedLog {
@@ -60,6 +65,12 @@ export interface AttemptLog extends AsyncDisposable {
   complete(): Promise<FinishedLog>;
 }
 
+/** Whose source is asked for. */
+export interface SourceOf {
+  readonly builder: Builder;
+  readonly revisions: readonly RepoRevision[];
+}
+
 export interface StepPlan {
   readonly steps: readonly Step[];
   readonly reason: string;
@@ -67,11 +78,12 @@ export interface StepPlan {
 
 export interface FarmDeps {
   readonly records: BuildRecords;
-  readonly logs: { resume(work: Work, durableBytes: number): Promise<AttemptLog> };
+  /** Undefined when some of the durable bytes are gone. */
+  readonly logs: { resume(work: Work, durableBytes: number): Promise<AttemptLog | undefined> };
   readonly source: {
     /** The builder's steps, or those found in the tree; a string says why nothing is to be done. */
-    plan(record: AttemptRecord, waits: Waits): Promise<StepPlan | string>;
-    tar(record: AttemptRecord, waits: Waits): AsyncIterable<Buffer>;
+    plan(of: SourceOf, waits: Waits): Promise<StepPlan | string>;
+    tar(of: SourceOf, waits: Waits): AsyncIterable<Buffer>;
   };
   connect(machine: MachineId): Buildlet;
   /** Told when a machine did not answer, so that somebody looks at it. */

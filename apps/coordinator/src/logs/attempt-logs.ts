@@ -7,7 +7,7 @@ import { rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { BuildId } from '@croft/domain/names';
 import type { Clock, Waits } from '@croft/runtime/clock';
-import { CroftError, systemCode } from '@croft/runtime/errors';
+import { CroftError, isCode, systemCode } from '@croft/runtime/errors';
 import type { LogSegment } from '@croft/store/logs';
 import {
   createLineCounter,
@@ -22,15 +22,22 @@ import type { AttemptLog, Work } from '../builds/work.ts';
 import type { LogReader } from '../capabilities.ts';
 
 export interface AttemptLogs {
-  /** The log as it was when `durableBytes` were stored; what a dead driver wrote beyond that is dropped and comes again. */
-  resume(work: Work, durableBytes: number): Promise<AttemptLog>;
-  /** The log of an attempt that is running; it may be resumed only a moment later. */
-  follower(build: BuildId, attempt: number): LogReader;
+  /**
+   * The log as it was when `durableBytes` were stored; what a dead driver wrote beyond that is dropped and comes again. Undefined
+   * when less than that is there.
+   */
+  resume(work: Pick<Work, 'build' | 'attempt'>, durableBytes: number): Promise<AttemptLog | undefined>;
+  /** The log of an attempt that is running, whoever drives it; it may be resumed only a moment later. */
+  follower(build: BuildId, attempt: number, known: Known): LogReader;
   /** The log of an attempt that has ended. @throws CroftError `not-found` when its bytes are gone. */
   reader(build: BuildId, attempt: number, segments: () => Promise<readonly LogSegment[]>): Promise<LogReader>;
   remove(build: BuildId, attempt: number): Promise<void>;
-  /** Attempts whose logs are being written here. */
-  readonly live: number;
+}
+
+interface Known {
+  readonly durableBytes: number;
+  /** The log as it is stored, once the attempt has ended. */
+  ended(): Promise<LogReader | undefined>;
 }
 
 /** Bytes described by one row of the line index. */
@@ -46,17 +53,18 @@ export function createAttemptLogs(dir: string, { clock, onStored }: AttemptLogsO
   const live = new Map<string, LiveLog>();
   const path = (build: BuildId, attempt: number): string => join(dir, build.slice(1, 3), build, String(attempt));
   return {
-    get live() {
-      return live.size;
-    },
     async resume({ build, attempt }, durableBytes) {
       const at = path(build, attempt);
+      if (live.has(at)) throw new CroftError('internal', `the log of build ${build}, attempt ${attempt}, is being written already`);
       const log = new LiveLog(await openSegmentLog(at), { onStored, onClose: () => live.delete(at) });
-      await log.adopt(durableBytes);
+      if (!(await log.adopt(durableBytes))) return undefined;
       live.set(at, log);
       return log;
     },
-    follower: (build, attempt) => live.get(path(build, attempt))?.reader() ?? startingReader(() => live.get(path(build, attempt)), clock),
+    follower(build, attempt, known) {
+      const at = path(build, attempt);
+      return followingReader({ ...known, dir: at, opened: () => live.get(at)?.reader(), clock });
+    },
     async reader(build, attempt, segments) {
       const at = path(build, attempt);
       await stat(at).catch((error: unknown) => {
@@ -94,12 +102,12 @@ class LiveLog implements AttemptLog {
     return this.#log.length;
   }
 
-  async adopt(durableBytes: number): Promise<void> {
-    if (this.#log.length < durableBytes) {
-      throw new CroftError('internal', `a log of ${durableBytes} bytes has only ${this.#log.length} on disk`);
-    }
+  /** False when there are fewer bytes. */
+  async adopt(durableBytes: number): Promise<boolean> {
+    if (this.#log.length < durableBytes) return false;
     await this.#log.truncate(durableBytes);
-    for await (const chunk of this.#log.read({ from: 0 })) this.#take(chunk);
+    for await (const chunk of this.#log.read({ from: 0, reuseBuffer: true })) this.#take(chunk);
+    return true;
   }
 
   async append(chunk: Uint8Array): Promise<void> {
@@ -147,20 +155,46 @@ class LiveLog implements AttemptLog {
   }
 }
 
-/** Between the start of an attempt, or of this process, and the moment its driver has opened the log. */
-function startingReader(opened: () => LiveLog | undefined, clock: Clock): LogReader {
+interface Followed extends Known {
+  readonly dir: string;
+  readonly opened: () => LogReader | undefined;
+  readonly clock: Clock;
+}
+
+const soonMs = 20;
+
+/** Drivers come and go, and until one has opened the log nobody writes it; what is durable is there all the time. */
+function followingReader({ durableBytes, ended, dir, opened, clock }: Followed): LogReader {
   return {
-    length: 0,
+    get length() {
+      return opened()?.length ?? durableBytes;
+    },
     live: true,
-    async *read(range) {
+    async *read({ from, to = Infinity }) {
       const log = opened();
-      if (log) yield* log.reader().read(range);
+      if (log) yield* log.read({ from, to });
+      else if (from < durableBytes) yield* (await openSegmentLog(dir)).read({ from, to: Math.min(to, durableBytes) });
     },
     async *follow(from, waits) {
-      while (!opened()) await clock.sleep(20, waits);
-      yield* opened()?.reader().follow(from, waits) ?? [];
+      for (let at = from; ;) {
+        const log = opened() ?? (await ended());
+        if (log && !log.live && log.length < at) return;
+        if (log && log.length >= at) {
+          try {
+            for await (const chunk of log.follow(at, waits)) {
+              at += chunk.length;
+              yield chunk;
+            }
+            return;
+          } catch (error) {
+            waits.signal?.throwIfAborted();
+            if (!isCode(error, 'stopped')) throw error; // else its driver has let go, and another goes on
+          }
+        }
+        await clock.sleep(soonMs, waits);
+      }
     },
-    offsetOfLine: async (line) => opened()?.reader().offsetOfLine(line) ?? 0,
+    offsetOfLine: async (line) => (await opened()?.offsetOfLine(line)) ?? 0,
   };
 }
 

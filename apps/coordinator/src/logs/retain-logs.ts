@@ -1,6 +1,6 @@
 /** Lets logs go by age and by size of each builder. The database forgets first, so a log that is promised is there. */
 import type { Builder, Retention } from '@croft/domain/job';
-import { DAY, HOUR, type Clock, type Waits } from '@croft/runtime/clock';
+import { DAY, type Clock, type Waits } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Database } from '@croft/store/database';
 import { buildersWithLogs, expiredLogs, expireLog } from '@croft/store/logs';
@@ -37,11 +37,4 @@ export async function retainLogs({ db, logs, builders, clock, log }: RetainDeps,
   }
   if (removed > 0) log.info('logs removed by retention', { removed });
   return removed;
-}
-
-export async function keepRetainingLogs(deps: RetainDeps, waits: { signal: AbortSignal }): Promise<void> {
-  for (;;) {
-    await retainLogs(deps, waits);
-    await deps.clock.sleep(HOUR, waits);
-  }
 }

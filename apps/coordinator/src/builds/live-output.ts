@@ -1,0 +1,63 @@
+/**
+ * The output of a run as it comes. A line on which nothing came for a while is opened again: it may be dead at one end only, and a
+ * machine that answers pings on other lines would never be declared lost.
+ */
+import type { RunId } from '@croft/domain/names';
+import type { Buildlet } from '@croft/buildlet/client';
+import { anySignal, SECOND, type Clock } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
+
+export interface LiveOutput {
+  readonly id: RunId;
+  readonly buildlet: Pick<Buildlet, 'output'>;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+const quietMs = 30 * SECOND;
+
+export async function* liveOutput(from: number, { id, buildlet, clock, signal }: LiveOutput): AsyncGenerator<Buffer> {
+  let at = from;
+  for (;;) {
+    using watch = watchQuiet(clock);
+    try {
+      for await (const chunk of buildlet.output(id, at, { signal: anySignal(signal, watch.quiet) })) {
+        watch.heard();
+        at += chunk.length;
+        yield chunk;
+      }
+      return;
+    } catch (error) {
+      if (signal.aborted || !watch.quiet.aborted) throw error;
+    }
+  }
+}
+
+interface QuietWatch extends Disposable {
+  /** Aborted when nothing was heard for `quietMs`. */
+  readonly quiet: AbortSignal;
+  heard(): void;
+}
+
+function watchQuiet(clock: Clock): QuietWatch {
+  const quiet = new AbortController();
+  let heardAt = clock.monotonic();
+  let over = false;
+  const lookAfter = (ms: number): void => clock.deadline(ms).addEventListener('abort', look, { once: true });
+  const look = (): void => {
+    const left = heardAt + quietMs - clock.monotonic();
+    if (over) return;
+    if (left > 0) lookAfter(left);
+    else quiet.abort(new CroftError('unavailable', `nothing came for ${quietMs / SECOND} s`));
+  };
+  lookAfter(quietMs);
+  return {
+    quiet: quiet.signal,
+    heard() {
+      heardAt = clock.monotonic();
+    },
+    [Symbol.dispose]() {
+      over = true;
+    },
+  };
+}
