@@ -28,6 +28,7 @@ await runMain(async (): Promise<Main> => {
     `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network: there is no isolation on this machine.`,
     '  Ctrl-C ends everything that was started.',
   ];
+  process.stdout.on('error', () => undefined); // `| head` has read enough; the farm goes on
   const print = (line: string): void => void process.stdout.write(`${line}\n`);
   print(lines.join('\n'));
   const printing = createTaskGroup((_, error) => print(`  nothing more is printed here: ${errorText(error)}`));

@@ -82,3 +82,20 @@ test('a build that ends while no coordinator runs is collected by the next one',
   assert.equal(build.attempts, 1);
   assert.equal((await logOf(farm, id)).toString(), 'begun\ndone\n');
 });
+
+for (const program of ['npm start', 'the coordinator'] as const) {
+  test(`${program}: when nobody reads its output any more it goes on, and still ends as a whole`, async () => {
+    await using repo = await makeRepo('#!/bin/sh\n');
+    await using farm = await startFarm(program === 'npm start' ? { repo: repo.dir } : { config: configOf(repo) });
+    const { id, repo: name } = await onlyBuild(farm);
+    await endedBuild(farm, id);
+    farm.closeOutput();
+    await repo.commit({ a: '1\n' });
+    const { queued } = await farm.api<{ queued: string[] }>('POST', `/api/v1/repos/${name}/notify`);
+    assert.deepEqual((await endedBuild(farm, queued[0] ?? '')).end, { kind: 'passed' });
+    await farm.api('POST', `/api/v1/builds/${id}/retry`);
+    await buildThat(farm, id, { what: 'passed again', is: ({ state, attempts }) => state === 'ended' && attempts === 2 });
+    assert.equal(await farm.stop('SIGINT'), 0);
+    assert.deepEqual(processesOf(farm.dataDir), []);
+  });
+}

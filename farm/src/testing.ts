@@ -50,6 +50,8 @@ export interface TestFarm extends AsyncDisposable {
   restart(): Promise<void>;
   /** What every program started so far has written, both streams. */
   output(): string;
+  /** Closes our end of both, as `| head` does. */
+  closeOutput(): void;
 }
 
 const farmMain = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -100,6 +102,7 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
     ctrlC: program.ctrlC,
     restart: program.start,
     output: program.output,
+    closeOutput: program.closeOutput,
     [Symbol.asyncDispose]: end,
   };
 }
@@ -131,6 +134,7 @@ interface Program {
   url(): string;
   pid(): number;
   output(): string;
+  closeOutput(): void;
 }
 
 function createProgram(options: FarmOptions, dataDir: string): Program {
@@ -166,6 +170,10 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
     url: () => url,
     pid: () => must().pid ?? 0,
     output: () => output,
+    closeOutput() {
+      must().stdout?.destroy();
+      must().stderr?.destroy();
+    },
   };
 }
 
