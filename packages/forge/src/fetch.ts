@@ -41,8 +41,27 @@ export async function fetchRefs(place: Place, before: Refs, waits: Waits): Promi
     await fetch(place, ['--prune', '--', place.url.text, '+refs/heads/*:refs/heads/*', ...detached], waits);
   }
   const target = remote.detached ? detachedRef : remote.head === undefined ? noRef : `refs/heads/${remote.head}`;
-  await place.git.run({ args: [`--git-dir=${place.dir}`, 'symbolic-ref', 'HEAD', target], ...waits });
-  return readRefs(place, waits);
+  if (headOf(place.dir) !== target) await place.git.run({ args: [`--git-dir=${place.dir}`, 'symbolic-ref', 'HEAD', target], ...waits });
+  return isListed(place.dir, before, remote) ? remote : readRefs(place, waits);
+}
+
+/** Whether what was fetched is what was listed before, which saves a process: git writes a ref that has changed into a file of its own. */
+function isListed(dir: string, before: Refs, { heads, detached }: Refs): boolean {
+  const changed = [...heads].filter(([name, id]) => before.heads.get(name) !== id).map(([name, id]) => [`refs/heads/${name}`, id] as const);
+  const wanted = detached === undefined || detached === before.detached ? changed : [...changed, [detachedRef, detached] as const];
+  return wanted.every(([name, id]) => !name.includes('..') && readIfThere(join(dir, name)) === id);
+}
+
+function readIfThere(path: string): string | undefined {
+  try {
+    return fs.readFileSync(path, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+function headOf(dir: string): string | undefined {
+  return /^ref: (\S+)/.exec(fs.readFileSync(join(dir, 'HEAD'), 'utf8'))?.[1];
 }
 
 /** Makes an empty mirror. */
@@ -69,7 +88,7 @@ export async function fetchRevision(place: Place, revision: Revision, waits: Wai
 export async function readRefs({ git, dir }: Place, waits: Waits): Promise<Refs> {
   const args = [`--git-dir=${dir}`, 'for-each-ref', '--format=%(objectname) %(refname)', 'refs/heads', detachedRef];
   const refs = parseRefs((await git.run({ args, ...waits })).toString('utf8'), ' ');
-  const target = /^ref: (\S+)/.exec(fs.readFileSync(join(dir, 'HEAD'), 'utf8'))?.[1];
+  const target = headOf(dir);
   return refsOf(refs, target === detachedRef ? refs.get(detachedRef) : undefined, target);
 }
 
