@@ -3,6 +3,7 @@ import { parseRevision, type Revision } from '@croft/domain/names';
 import { SECOND, type Waits } from '@croft/runtime/clock';
 import type { Commit } from './git.ts';
 import type { Git } from './git-command.ts';
+import { plausibleSeconds } from './tree.ts';
 
 export interface CommitLine {
   /** Newest first. */
@@ -14,6 +15,8 @@ export interface CommitLine {
 const maxKnown = 10_000;
 const format = '--format=tformat:%H%x00%P%x00%an%x00%ae%x00%ct%x00%s%x00%b';
 const fieldCount = 7;
+/** Characters of a message that may have megabytes. */
+const most = { name: 200, subject: 1_000, body: 32_768 };
 
 export class CommitLines {
   readonly #git: Git;
@@ -70,10 +73,10 @@ function commitOf([
       .split(' ')
       .filter((id) => id !== '')
       .map(parseRevision),
-    authorName,
-    authorEmail,
-    committedAt: Number(seconds) * SECOND,
-    subject,
-    body: body.trimEnd(),
+    authorName: authorName.slice(0, most.name),
+    authorEmail: authorEmail.slice(0, most.name),
+    committedAt: plausibleSeconds(seconds) * SECOND,
+    subject: subject.slice(0, most.subject),
+    body: body.slice(0, most.body).trimEnd(),
   };
 }

@@ -18,7 +18,15 @@ export async function readSubmodules({ git, dir }: Place, entries: readonly Tree
   const file = entries.find((entry) => entry.path.equals(Buffer.from('.gitmodules')) && entry.mode !== '120000');
   if (!file)
     throw new CroftError('invalid', 'the tree has submodules but no .gitmodules file', { hint: 'Add it, or build without submodules.' });
-  const args = [`--git-dir=${dir}`, 'config', `--blob=${file.id}`, '-z', '--get-regexp', String.raw`^submodule\..*\.(path|url)$`];
+  const args = [
+    `--git-dir=${dir}`,
+    'config',
+    '--no-includes',
+    `--blob=${file.id}`,
+    '-z',
+    '--get-regexp',
+    String.raw`^submodule\..*\.(path|url)$`,
+  ];
   const { code, stdout, stderr } = await git.call({ args, ...waits });
   if (code > 1 || code < 0) throw new CroftError('invalid', `.gitmodules cannot be read: ${stderr}`);
   const values = new Map(stdout.toString('latin1').split('\0').map(keyAndValue));

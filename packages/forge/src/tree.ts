@@ -15,9 +15,12 @@ export interface CommitHead {
 type RawEntry = { readonly mode: string; readonly name: string; readonly id: string };
 
 const maxObjectBytes = 64 * 1024 * 1024;
-/** Against trees that contain one tree many times over, at each level. */
-const maxEntries = 2_000_000;
+const maxEntries = 1_000_000;
+/** Of all paths together. */
+const maxPathBytes = 256 * 1024 * 1024;
 const maxDepth = 1_000;
+/** The end of the year 9999: what is later no calendar holds. */
+const latestS = 253_402_300_799;
 
 /** Undefined when there is no such commit here. @throws CroftError `invalid` when the object is no commit */
 export async function readCommit(objects: ObjectPool, revision: Revision, waits: Waits): Promise<CommitHead | undefined> {
@@ -27,19 +30,22 @@ export async function readCommit(objects: ObjectPool, revision: Revision, waits:
   const [, tree] = /^tree ([0-9a-f]+)$/m.exec(head) ?? [];
   const [, seconds] = /^committer .*> (\d+) [+-]\d+$/m.exec(head) ?? [];
   if (found.type !== 'commit' || !tree) throw new CroftError('invalid', `${revision} is a ${found.type}, not a commit`);
-  return { tree: parseRevision(tree), committedAtS: Number(seconds ?? 0) };
+  return { tree: parseRevision(tree), committedAtS: plausibleSeconds(seconds ?? '') };
+}
+
+/** A commit may claim any date: one that is no number is 1970, one beyond the calendar the end of it. */
+export function plausibleSeconds(text: string): number {
+  return Math.min(Math.max(0, Number(text) || 0), latestS);
 }
 
 /** Every file, link and submodule below a tree, in git's order. */
 export async function readTree(objects: ObjectPool, tree: string, waits: Waits): Promise<TreeEntry[]> {
   const trees = await readTrees(objects, tree, waits);
+  checkExtent(trees, tree);
   const entries: TreeEntry[] = [];
-  let steps = 0;
   const list = (id: string, prefix: string): void => {
     for (const { mode, name, id: child } of trees.get(id) ?? []) {
       const path = `${prefix}${name}`;
-      steps += 1;
-      if (steps > maxEntries) throw new CroftError('exhausted', `the tree has more than ${maxEntries} files and directories`);
       if (isTree(mode)) list(child, `${path}/`);
       else entries.push(entryOf(mode, child, path));
     }
@@ -72,7 +78,7 @@ async function readTrees(objects: ObjectPool, root: string, waits: Waits): Promi
   const trees = new Map<string, RawEntry[]>();
   let level = [root];
   for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > maxDepth) throw new CroftError('exhausted', `the tree is deeper than ${maxDepth} directories`);
+    if (depth > maxDepth) throw new CroftError('invalid', `the tree is deeper than ${maxDepth} directories`);
     const below = new Set<string>();
     for await (const { id, type, content } of objects.stream(level, waits)) {
       if (type !== 'tree') throw new CroftError('invalid', `git object ${id} is a ${type}, not a tree`);
@@ -80,11 +86,31 @@ async function readTrees(objects: ObjectPool, root: string, waits: Waits): Promi
       const entries = parseTree(bytes, id);
       trees.set(id, entries);
       for (const entry of entries) if (isTree(entry.mode)) below.add(entry.id);
-      if (trees.size > maxEntries) throw new CroftError('exhausted', `the tree has more than ${maxEntries} directories`);
+      if (trees.size > maxEntries) throw new CroftError('invalid', `the tree has more than ${maxEntries} directories`);
     }
     level = [...below].filter((id) => !trees.has(id));
   }
   return trees;
+}
+
+/** Counted before it is unfolded: a tree may hold another many times over, at each level, and so a few of them stand for billions. */
+function checkExtent(trees: ReadonlyMap<string, readonly RawEntry[]>, root: string): void {
+  const known = new Map<string, { entries: number; pathBytes: number }>();
+  const extentOf = (id: string): { entries: number; pathBytes: number } => {
+    const before = known.get(id);
+    if (before) return before;
+    const extent = { entries: 0, pathBytes: 0 };
+    for (const { mode, name, id: child } of trees.get(id) ?? []) {
+      const below = isTree(mode) ? extentOf(child) : { entries: 0, pathBytes: 0 };
+      extent.entries += 1 + below.entries;
+      extent.pathBytes += name.length + below.pathBytes + below.entries * (name.length + 1);
+    }
+    known.set(id, extent);
+    return extent;
+  };
+  const { entries, pathBytes } = extentOf(root);
+  if (entries > maxEntries) throw new CroftError('invalid', `the tree has more than ${maxEntries} files and directories`);
+  if (pathBytes > maxPathBytes) throw new CroftError('invalid', `the tree has more than ${maxPathBytes} bytes of names`);
 }
 
 /** `MODE SP NAME NUL ID`, again and again. Names that no file system should be given are refused, as git refuses to check them out. */
