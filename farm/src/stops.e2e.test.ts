@@ -1,8 +1,12 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { ConfigInput } from '@croft-apps/coordinator/config';
 import { buildThat, endedBuild, getBuild, logOf, onlyBuild } from './testing-builds.ts';
-import { findProcess, kernelGroupsOf, processesOf } from './testing-processes.ts';
+import { findProcess, kernelGroupsOf, killAll, processesOf } from './testing-processes.ts';
 import { makeRepo, type TestRepo } from './testing-repo.ts';
 import { makeStage } from './testing-stage.ts';
 import { startFarm } from './testing.ts';
@@ -82,6 +86,36 @@ test('a build that ends while no coordinator runs is collected by the next one',
   assert.equal(build.attempts, 1);
   assert.equal((await logOf(farm, id)).toString(), 'begun\ndone\n');
 });
+
+for (const [how, signal] of [
+  ['hangs', 'SIGSTOP'],
+  ['is dead', 'SIGKILL'],
+] as const) {
+  test(`Ctrl-C while a buildlet ${how} ends its command too, and leaves nothing outside the data directory`, async () => {
+    await using stage = await makeStage();
+    await using repo = await makeRepo(stage.script('linger; wait_at end'));
+    const temporary = await mkdtemp(join(tmpdir(), 'croft-tmp-'));
+    try {
+      // A socket's path is limited, so for a long data directory it lies elsewhere.
+      const dataDir = join(temporary, `data-${'x'.repeat(100)}`);
+      await mkdir(join(temporary, 'tmp'));
+      await using farm = await startFarm({ repo: repo.dir, dataDir, env: { TMPDIR: join(temporary, 'tmp') } });
+      const { id } = await onlyBuild(farm);
+      const lingers = await farm.waitFor('the command', () => stage.markedPid(`${id}.1.ci`, 'lingers'));
+      killAll(
+        processesOf(dataDir).filter(({ command }) => /apps\/buildlet\/src\/main\.ts/.test(command)),
+        signal,
+      );
+      await farm.ctrlC();
+      assert.equal(findProcess(lingers), undefined);
+      assert.deepEqual(processesOf(dataDir), []);
+      assert.deepEqual(kernelGroupsOf(id), []);
+      assert.deepEqual(readdirSync(join(temporary, 'tmp')), []);
+    } finally {
+      await rm(temporary, { recursive: true });
+    }
+  });
+}
 
 for (const program of ['npm start', 'the coordinator'] as const) {
   test(`${program}: when nobody reads its output any more it goes on, and still ends as a whole`, async () => {

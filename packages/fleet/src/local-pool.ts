@@ -15,7 +15,7 @@ import type { Random } from '@croft/runtime/random';
 import { planFleet } from './plan-fleet.ts';
 import type { Observed, Pool } from './pool.ts';
 import { isRunning, killProcess, markProcess, type ProcessMark } from './processes.ts';
-import { socketDirectory } from './socket-directory.ts';
+import { removeEmpty, socketDirectory } from './socket-directory.ts';
 
 export interface LocalPoolOptions {
   readonly name: string;
@@ -101,6 +101,7 @@ class LocalPool implements Pool {
   endAll(waits: Waits): Promise<void> {
     return this.#inTurn(async () => {
       await Promise.all((await this.#known()).map((id) => this.#end(id, waits)));
+      await removeEmpty(this.#sockets);
     });
   }
 
@@ -211,14 +212,44 @@ class LocalPool implements Pool {
     }
   }
 
+  /**
+   * Ends the machine with its commands. One that does not answer cannot end them itself, and only a buildlet over its directory
+   * can find them: so it is killed, and another is started to clean up and end.
+   */
   async #end(id: MachineId, waits: Waits): Promise<void> {
+    try {
+      if (await this.#halt(id, waits)) return;
+      if ((await this.#readMark(id)) === undefined) return; // it was never started
+      await this.#kill(id);
+      await this.#revive(id, waits);
+      await this.#halt(id, waits);
+    } finally {
+      await this.#kill(id);
+      await rm(this.#socket(id), { force: true });
+    }
+  }
+
+  /** True when its buildlet has ended its commands and is gone. */
+  async #halt(id: MachineId, waits: Waits): Promise<boolean> {
     const slot = await this.#slot(id);
     const signal = anySignal(waits.signal, this.#deps.clock.deadline(answerMs));
-    await slot.buildlet.halt(undefined, { signal }).catch(() => undefined);
+    const halted = await slot.buildlet.halt(undefined, { signal }).then(
+      () => true,
+      () => false,
+    );
     const mark = await this.#readMark(id);
     const deadline = this.#deps.clock.monotonic() + 5 * SECOND;
-    while (mark && (await isRunning(mark)) && this.#deps.clock.monotonic() < deadline) await this.#deps.clock.sleep(20, waits);
-    await this.#kill(id);
+    while (halted && mark && (await isRunning(mark)) && this.#deps.clock.monotonic() < deadline) await this.#deps.clock.sleep(20, waits);
+    return halted;
+  }
+
+  async #revive(id: MachineId, waits: Waits): Promise<void> {
+    for (let tries = 0; tries < 100; tries += 1) {
+      const { state } = await this.#observe(id, waits);
+      if (state === 'up') return;
+      if (state === 'down') await this.#start(id);
+      await this.#deps.clock.sleep(50, waits);
+    }
   }
 
   async #kill(id: MachineId): Promise<void> {
@@ -226,14 +257,7 @@ class LocalPool implements Pool {
     if (mark) await killProcess(mark);
   }
 
-  /** A dead machine's commands can only be found by a buildlet over its directory, so one is started to clean up and end. */
   async #remove(id: MachineId, waits: Waits): Promise<void> {
-    await this.#start(id);
-    for (let tries = 0; tries < 100; tries += 1) {
-      const { state } = await this.#observe(id, waits);
-      if (state === 'up') break;
-      await this.#deps.clock.sleep(50, waits);
-    }
     await this.#end(id, waits);
     await this.#slots.get(id)?.buildlet[Symbol.asyncDispose]();
     this.#slots.delete(id);

@@ -1,9 +1,9 @@
 /** Where sockets may stand: a path of at most 100 bytes in a directory that is ours alone. */
-import { lstat, mkdir } from 'node:fs/promises';
+import { lstat, mkdir, rmdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256Hex } from '@croft/runtime/digest';
-import { CroftError } from '@croft/runtime/errors';
+import { CroftError, systemCode } from '@croft/runtime/errors';
 
 /** A Unix socket's path may have 107 bytes; names in the directory may have 40. */
 const longestDir = 60;
@@ -21,4 +21,13 @@ export async function socketDirectory(dir: string): Promise<string> {
     });
   }
   return path;
+}
+
+/** Another pool may still have sockets in it. */
+export async function removeEmpty(directory: string): Promise<void> {
+  try {
+    await rmdir(directory);
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(systemCode(error) ?? '')) throw error;
+  }
 }
