@@ -102,6 +102,7 @@ export const logMessages = {
   'background work stopped': 'a loop of the farm ended by an error; restart the coordinator and report it',
   'body broken off': 'an answer was cut short; the reader sees a broken connection',
   'build driver failed': 'a bug met one build; its attempt ends infra(internal)',
+  'build not assigned, trying again': 'one assignment of a plan could not be stored; fields build, machine',
   'builds queued': 'new work was found in a repository',
   'cancelling a run failed': 'a buildlet did not take a cancel; its lease ends anyway',
   'change refused': 'somebody asked for what they may not do; fields who, what, target, from, why',

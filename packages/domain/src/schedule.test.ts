@@ -156,6 +156,11 @@ const texts: [name: string, machines: MachineView[], reason: Omit<WaitReason, 'p
     { code: 'machines-away', text: '0 of 1 arm64 machines connected, last seen 0 s ago' },
   ],
   [
+    'a machine that takes no work and says why',
+    [machine('a', 'away', { ...arm, why: 'a has little free disk space' }), machine('b', 'away', arm)],
+    { code: 'machines-away', text: '0 of 2 arm64 machines take work: a has little free disk space' },
+  ],
+  [
     'busy machines',
     [machine('a', 'busy', arm), machine('b', 'away', arm)],
     { code: 'machines-busy', text: 'next; 1 of 2 arm64 machines busy' },
@@ -184,6 +189,17 @@ test('a build behind others says how many, and when the machine after theirs is 
   const plan = planAssignments({ waiting: [build('x', 1), build('y', 2), build('z', 3)], machines, now });
   assert.deepEqual(reasonOf(plan, 'y'), { code: 'behind', text: '1 ahead; 2 of 2 machines busy', position: 1, expectedAt: now + 20 });
   assert.deepEqual(reasonOf(plan, 'z'), { code: 'behind', text: '2 ahead; 2 of 2 machines busy', position: 2 });
+});
+
+test('where it is known how long builds last, everybody in the line is told when to start', () => {
+  const machines = [machine('a', 'busy', { freeAt: now + 10 }), machine('b', 'ready')];
+  const waiting = [100, 50, 200, 5].map((lastsMs, seq) => build(`B${seq}`, seq, { lastsMs }));
+  const plan = planAssignments({ waiting, machines, now });
+  assert.deepEqual(pairs(plan), ['B0 on b']);
+  assert.deepEqual(
+    ['B1', 'B2', 'B3'].map((id) => (reasonOf(plan, id).expectedAt ?? 0) - now),
+    [10, 60, 100],
+  );
 });
 
 test('only builds that need the same machines are ahead', () => {

@@ -15,13 +15,16 @@ export interface WaitingBuild {
   readonly needs: Needs;
   /** Epoch ms before which it rests after an infra end. */
   readonly notBefore: number;
+  /** How long its builder usually takes, ms, if it can be told. */
+  readonly lastsMs?: number | undefined;
 }
 
 export interface MachineView {
   readonly id: MachineId;
   readonly labels: readonly string[];
-  /** `ready`: connected and free; `busy`: leased; `away`: known but not answering. */
+  /** `ready`: connected and free; `busy`: leased; `away`: not answering, or taking no work for the reason given in `why`. */
   readonly state: 'ready' | 'busy' | 'away';
+  readonly why?: string | undefined;
   /** Epoch ms at which a busy machine is expected to be free, if it can be told. */
   readonly freeAt?: number;
   /** Epoch ms of its last answer. */
@@ -75,7 +78,10 @@ export function planAssignments({ waiting, machines, now, hold }: World): Plan {
     queues.set(key, queue);
     const machine = hold === undefined && build.notBefore <= now ? takeMachine(queue, taken) : undefined;
     if (machine === undefined) reasons.set(build.id, whyWaiting(build, queue, { now, hold, known: machines.length }));
-    else assign.push({ build: build.id, machine });
+    else {
+      assign.push({ build: build.id, machine });
+      occupy(queue, now, build.lastsMs);
+    }
   }
   return { assign, reasons };
 }
@@ -95,8 +101,10 @@ interface Queue {
   readonly ready: readonly MachineId[];
   /** Before this index none of `ready` is free any more. */
   next: number;
-  /** When busy ones should be free, soonest first. */
-  readonly frees: readonly number[];
+  /** Why one of the others takes no work. */
+  readonly why: string | undefined;
+  /** When busy ones should be free for the next build that is not told yet, soonest first. */
+  readonly frees: number[];
   /** Builds of this queue that have been told to wait. */
   ahead: number;
 }
@@ -109,6 +117,7 @@ function openQueue(needs: Needs, machines: readonly MachineView[]): Queue {
     kind: labels.length > 0 ? `${labels.join('+')} machines` : 'machines',
     suited: suited.length,
     present: present.length,
+    why: suited.find((machine) => machine.state === 'away' && machine.why !== undefined)?.why,
     lastSeenAt: suited.reduce((latest, { seenAt }) => Math.max(latest, seenAt), 0),
     ready: present.filter((machine) => machine.state === 'ready').map((machine) => machine.id),
     next: 0,
@@ -126,6 +135,13 @@ function takeMachine(queue: Queue, taken: Set<MachineId>): MachineId | undefined
     return machine;
   }
   return undefined;
+}
+
+/** A machine is taken at this moment, for as long as the build lasts. */
+function occupy({ frees }: Queue, at: number, lastsMs: number | undefined): void {
+  if (lastsMs === undefined) return;
+  const later = frees.findIndex((freeAt) => freeAt > at + lastsMs);
+  frees.splice(later === -1 ? frees.length : later, 0, at + lastsMs);
 }
 
 function whyWaiting(
@@ -147,10 +163,14 @@ function whyWaiting(
   }
   if (suited === 0)
     return { code: 'no-machine', text: known === 0 ? 'no machines are known' : `no ${kind} are known, only others (${known})`, position };
+  if (present === 0 && queue.why !== undefined)
+    return { code: 'machines-away', text: `0 of ${suited} ${kind} take work: ${queue.why}`, position };
   if (present === 0)
     return { code: 'machines-away', text: `0 of ${suited} ${kind} connected, last seen ${lasting(now - queue.lastSeenAt)} ago`, position };
-  const freeAt = frees[position];
-  const expected = freeAt === undefined ? {} : { expectedAt: Math.max(freeAt, now) };
+  const freeAt = frees.shift();
+  const startAt = freeAt === undefined ? undefined : Math.max(freeAt, now);
+  if (startAt !== undefined) occupy(queue, startAt, build.lastsMs);
+  const expected = startAt === undefined ? {} : { expectedAt: startAt };
   const busy = `${present} of ${suited} ${kind} busy`;
   if (position === 0) return { code: 'machines-busy', text: `next; ${busy}`, position, ...expected };
   return { code: 'behind', text: `${position} ahead; ${busy}`, position, ...expected };

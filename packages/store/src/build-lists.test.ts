@@ -43,6 +43,7 @@ async function plansOf(work: (sql: Sql) => Promise<unknown>): Promise<string> {
 
 const ways: Record<string, { work: (sql: Sql) => Promise<unknown>; index: string }> = {
   'the head of the queue': { work: (sql) => queuedBuilds(sql, { limit: 10 }), index: 'builds_queue' },
+  'the head of the queue of some builders': { work: (sql) => queuedBuilds(sql, { limit: 10, builders: [builder] }), index: 'builds_queue' },
   'the place in the queue': {
     work: (sql) => countQueuedBefore(sql, { needsKey: 'linux', band: 'release', seq: 9 }),
     index: 'builds_queue',

@@ -109,6 +109,10 @@ eachDatabase('builds', (open) => {
     const [a, b, c, d, , f] = ids(builds);
     const head = await database.read((sql) => queuedBuilds(sql, { limit: 2 }));
     assert.deepEqual(ids(head), [c, f, a, d]);
+    const builders = [builds[0]?.builder as BuilderName];
+    assert.deepEqual(ids(await database.read((sql) => queuedBuilds(sql, { limit: 2, builders }))), [c, f, a, d]);
+    assert.deepEqual(await database.read((sql) => queuedBuilds(sql, { limit: 2, builders: [] })), []);
+    assert.deepEqual(await database.read((sql) => queuedBuilds(sql, { limit: 2, builders: ['gone' as BuilderName] })), []);
     assert.deepEqual(
       head.map(({ notBefore }) => notBefore),
       [1_003, 1_006, 1_001, 1_004],

@@ -1,5 +1,5 @@
 /** Gives waiting builds to free machines: reads the world, lets `planAssignments` decide, and carries the plan out. */
-import { planAssignments, type MachineView, type Plan, type World } from '@croft/domain/schedule';
+import { planAssignments, type MachineView, type Plan, type WaitingBuild, type World } from '@croft/domain/schedule';
 import type { BuilderName, MachineId } from '@croft/domain/names';
 import { SECOND, type Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
@@ -49,10 +49,18 @@ export async function keepScheduling(deps: ScheduleDeps, scheduling: Scheduling,
   }
 }
 
-async function scheduleOnce(deps: ScheduleDeps, { assign, drivers }: Scheduling): Promise<void> {
+/** An assignment that fails, or meets somebody faster, keeps none of the others from being driven. */
+async function scheduleOnce(deps: ScheduleDeps, { assign, drivers, log }: Scheduling): Promise<void> {
   if (!deps.machines().some((machine) => machine.observed.state === 'up')) return;
-  const plan = await planNow(deps);
-  for (const work of await Promise.all(plan.assign.map(assign))) if (work) drivers.start(work);
+  const carryOut = async (assignment: Plan['assign'][number]): Promise<void> => {
+    try {
+      const work = await assign(assignment);
+      if (work) drivers.start(work);
+    } catch (error) {
+      log.error('build not assigned, trying again', { ...assignment, error });
+    }
+  };
+  await Promise.all((await planNow(deps)).assign.map(carryOut));
 }
 
 async function restOrBell(bell: Bell, clock: Clock, signal: AbortSignal): Promise<void> {
@@ -62,19 +70,27 @@ async function restOrBell(bell: Bell, clock: Clock, signal: AbortSignal): Promis
 }
 
 async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {
-  const waiting = (await queuedBuilds(sql, { limit: headLength })).filter((build) => builders.has(build.builder));
+  const usualMs = recall((builder: BuilderName) => medianDurationMs(sql, builder));
+  const waiting: WaitingBuild[] = [];
+  for (const build of await queuedBuilds(sql, { limit: headLength, builders: [...builders] })) {
+    waiting.push({ ...build, lastsMs: await usualMs(build.builder) });
+  }
   const leased = new Set((await heldLeases(sql)).map((lease) => lease.machine));
-  const ends = await expectedEnds(sql);
+  const ends = await expectedEnds(sql, usualMs);
   const views = machines().map(({ observed, seenAt }): MachineView => {
-    const state = leased.has(observed.id) ? 'busy' : observed.state === 'up' && observed.lowDisk !== true ? 'ready' : 'away';
-    const freeAt = ends.get(observed.id);
-    return { id: observed.id, labels: observed.labels, state, seenAt, ...(freeAt === undefined ? {} : { freeAt }) };
+    const { id, labels } = observed;
+    const freeAt = ends.get(id);
+    const low = observed.lowDisk === true ? { why: `${id} has too little free disk space` } : {};
+    const state = leased.has(id) ? 'busy' : observed.state === 'up' && observed.lowDisk !== true ? 'ready' : 'away';
+    return { id, labels, state, seenAt, ...low, ...(freeAt === undefined ? {} : { freeAt }) };
   });
   return { waiting, machines: views, now: clock.now(), hold: hold() };
 }
 
+type UsualMs = (builder: BuilderName) => Promise<number | undefined>;
+
 /** When each leased machine should be free: the start of its attempt and the builder's median. */
-async function expectedEnds(sql: Sql): Promise<Map<MachineId, number>> {
+async function expectedEnds(sql: Sql, usualMs: UsualMs): Promise<Map<MachineId, number>> {
   const running = await runningBuilds(sql);
   const attempts = await lastAttempts(
     sql,
@@ -82,8 +98,18 @@ async function expectedEnds(sql: Sql): Promise<Map<MachineId, number>> {
   );
   const ends = new Map<MachineId, number>();
   for (const { machine, builder, state } of attempts.values()) {
-    const median = await medianDurationMs(sql, builder);
+    const median = await usualMs(builder);
     if (median !== undefined) ends.set(machine, state.startedAt + median);
   }
   return ends;
+}
+
+/** Asks once for each key. */
+function recall<Key, Value>(ask: (key: Key) => Promise<Value>): (key: Key) => Promise<Value> {
+  const known = new Map<Key, Promise<Value>>();
+  return (key) => {
+    const answer = known.get(key) ?? ask(key);
+    known.set(key, answer);
+    return answer;
+  };
 }
