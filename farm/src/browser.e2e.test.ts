@@ -1,6 +1,7 @@
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { missingBrowser, openBrowser, type Browser, type Page } from '@croft/web/html/testing';
+import { missingBrowser, openBrowser } from '@croft/web/html/testing';
+import type { Browser, Page } from 'playwright-core';
 import { endedBuild, getBuild, onlyBuild } from './testing-builds.ts';
 import { findProcess } from './testing-processes.ts';
 import { makeRepo } from './testing-repo.ts';

@@ -1,7 +1,10 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { buildThat, endedBuild, foundBuilds, getBuild, listBuilds, logOf, onlyBuild } from './testing-builds.ts';
 import { environmentOf, findProcess, processesOf } from './testing-processes.ts';
 import { makeRepo } from './testing-repo.ts';
@@ -161,3 +164,26 @@ test('a build that waits is cancelled at once, one that runs with its whole tree
   }
   assert.equal((await logOf(farm, running.id, 1)).toString(), 'begun\n', 'the first attempt keeps its log');
 });
+
+test('the command line follows the same build from beginning to end, and its exit status is the verdict', async () => {
+  await using stage = await makeStage();
+  await using repo = await makeRepo(stage.script('say begun; wait_at end; say done; exit 3'));
+  await using farm = await startFarm({ repo: repo.dir });
+  const { id } = await onlyBuild(farm);
+  await commandOf(farm, stage, `${id}.1.ci`);
+  const following = croft(farm, 'log', '-f', '--exit-status', id);
+  await buildThat(farm, id, { what: 'has a log', is: ({ attemptList }) => (attemptList[0]?.log.bytes ?? 0) > 0 });
+  await stage.open('end');
+  assert.deepEqual(await following, { exit: 1, stdout: 'begun\ndone\n' });
+  assert.deepEqual((await getBuild(farm, id)).end, { kind: 'failed', step: 'ci', text: 'exit status 3' });
+  const { exit, stdout } = await croft(farm, 'builds', '--json');
+  assert.equal(exit, 0);
+  assert.ok(stdout.includes(id));
+});
+
+async function croft(farm: TestFarm, ...args: string[]): Promise<{ exit: number; stdout: string }> {
+  const program = join(import.meta.dirname, '../../apps/croft/src/main.ts');
+  const child = spawn(process.execPath, [program, ...args, '--server', farm.url], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const [stdout, [exit]] = await Promise.all([text(child.stdout), once(child, 'exit') as Promise<[number]>]);
+  return { exit, stdout };
+}
