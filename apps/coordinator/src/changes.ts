@@ -21,7 +21,7 @@ export function createChanges(): Changes {
       const queue = new Map<string, Change>();
       const bell = createBell();
       const reader = (change: Change): void => {
-        const key = `${change.kind} ${'id' in change ? change.id : ''}`;
+        const key = JSON.stringify(change);
         if (queue.size >= backlog && !queue.has(key)) queue.delete(queue.keys().next().value ?? '');
         queue.set(key, change);
         bell.ring();

@@ -1,6 +1,8 @@
 /** Work of the farm that is done again and again. A failure, such as a database that is gone for a moment, is logged and passes. */
 import { SECOND, type Clock } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
+import type { Bell } from '@croft/runtime/tasks';
 
 interface Doing {
   readonly name: string;
@@ -33,6 +35,13 @@ export async function keepDoing({ everyMs, firstMs = 0, ...doing }: Regular, dep
 /** Until it was done once. */
 export async function doOnce(doing: Doing, deps: Deps, waits: { signal: AbortSignal }): Promise<void> {
   while (!(await done(doing, deps, waits))) await deps.clock.sleep(againMs, waits);
+}
+
+/** Until the bell rings, but at most this long, ms. */
+export async function ringOrRest(bell: Bell, ms: number, { clock, signal }: { clock: Clock; signal: AbortSignal }): Promise<void> {
+  const over = new AbortController();
+  const waits = { signal: AbortSignal.any([signal, over.signal]) };
+  await Promise.race([bell.wait(waits), clock.sleep(ms, waits)]).finally(() => over.abort(new CroftError('stopped', 'woken')));
 }
 
 async function done({ name, act }: Doing, { log }: Deps, waits: { signal: AbortSignal }): Promise<boolean> {

@@ -1,4 +1,4 @@
-/** Looks for new commits: at every poll, and at once when somebody says that there are some. What it finds is queued in one write. */
+/** Looks for new commits: at every poll, and at once when somebody says that there are some. What has not moved costs one fetch. */
 import type { RepoName, Revision } from '@croft/domain/names';
 import type { Builder } from '@croft/domain/job';
 import type { Commit } from '@croft/forge/git';
@@ -6,9 +6,11 @@ import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
+import { createBell, type Bell } from '@croft/runtime/tasks';
 import type { RepoConfig } from '../config.ts';
+import { ringOrRest } from '../keep-doing.ts';
 import type { Sources } from './source.ts';
-import { missingBuilds, type BranchHead, type NewBuild } from './find-work.ts';
+import { wantedBuilds, type BranchHead, type NewBuild } from './find-work.ts';
 
 export interface FoundBranch extends BranchHead {
   readonly commits: readonly Commit[];
@@ -23,9 +25,11 @@ export interface Found {
   readonly defaultBranch: string | undefined;
   /** Every branch that exists. */
   readonly heads: Readonly<Record<string, Revision>>;
-  /** Those that are built. */
+  /** Those that are built; none when nothing has moved since the last look. */
   readonly branches: readonly FoundBranch[];
   readonly builds: readonly NewBuild[];
+  /** What is wrong although it could be read. */
+  readonly problem: string | undefined;
 }
 
 export interface WorkRecords {
@@ -46,73 +50,109 @@ export interface FindDeps {
 }
 
 export interface Finder {
-  /** One look at one repository. @throws CroftError when it cannot be read; the error is also kept for the farm page. */
+  /**
+   * The next look at a repository, which begins as soon as the present one has ended, however many ask for it. An abort ends the
+   * waiting and not the look. @throws CroftError when it cannot be read; the error is also kept for the farm page
+   */
   find(repo: string, waits: Waits): Promise<string[]>;
   run(waits: { signal: AbortSignal }): Promise<void>;
 }
 
 export function createFinder(deps: FindDeps): Finder {
-  const turns = new Map<string, Promise<unknown>>();
-  const find = (name: string, waits: Waits): Promise<string[]> => {
-    const repo = deps.sources.repos.find((candidate) => candidate.name === name);
-    if (!repo) return Promise.reject(new CroftError('not-found', `no repository is called "${name}"`));
-    const work = (): Promise<string[]> => findIn(repo, deps, waits);
-    const mine = (turns.get(name) ?? Promise.resolve()).then(work, work);
-    turns.set(
-      name,
-      mine.catch(() => undefined),
-    );
-    return mine;
-  };
+  const places = new Map<string, Place>(
+    deps.sources.repos.map((repo) => [repo.name, { repo, bell: createBell(), next: newLook(), stored: undefined }]),
+  );
   return {
-    find,
-    async run({ signal }) {
-      await Promise.all(deps.sources.repos.map((repo) => poll(repo, find, { ...deps, signal })));
+    async find(name, { signal }) {
+      const place = places.get(name);
+      if (!place) throw new CroftError('not-found', `no repository is called "${name}"`);
+      place.bell.ring();
+      return await unlessAborted(place.next.promise, signal);
+    },
+    async run(waits) {
+      await Promise.all([...places.values()].map((place) => keepLooking(place, deps, waits)));
     },
   };
 }
 
-async function poll(
-  repo: RepoConfig,
-  find: Finder['find'],
-  { clock, log, signal }: { clock: Clock; log: Log; signal: AbortSignal },
-): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      await find(repo.name, { signal });
-    } catch (error) {
-      signal.throwIfAborted();
-      log.warn('repository not read', { repo: repo.name, error });
+/** One repository and where its looks stand. */
+interface Place {
+  readonly repo: RepoConfig;
+  readonly bell: Bell;
+  /** The look that has not begun. */
+  next: PromiseWithResolvers<string[]>;
+  /** Branches and HEAD as they were when everything about them was stored. */
+  stored: string | undefined;
+}
+
+function newLook(): Place['next'] {
+  const look = Promise.withResolvers<string[]>();
+  look.promise.catch(() => undefined); // perhaps nobody waits for it
+  return look;
+}
+
+async function keepLooking(place: Place, deps: FindDeps, waits: { signal: AbortSignal }): Promise<void> {
+  const { repo, bell } = place;
+  try {
+    for (;;) {
+      const look = place.next;
+      place.next = newLook();
+      try {
+        look.resolve(await findIn(place, deps, waits));
+      } catch (error) {
+        look.reject(error);
+        waits.signal.throwIfAborted();
+        deps.log.warn('repository not read', { repo: repo.name, error });
+      }
+      await ringOrRest(bell, repo.pollMs, { ...waits, clock: deps.clock });
     }
-    await clock.sleep(repo.pollMs, { signal });
+  } finally {
+    place.next.reject(new CroftError('stopped', 'the coordinator stops'));
   }
 }
 
-async function findIn(repo: RepoConfig, deps: FindDeps, waits: Waits): Promise<string[]> {
-  const { sources, builders, records } = deps;
+async function findIn(place: Place, { sources, builders, records, onQueued, onUnreadable }: FindDeps, waits: Waits): Promise<string[]> {
+  const { repo } = place;
   const { shown: url } = parseRepositoryUrl(repo.url);
   try {
     const mirror = sources.mirror(repo.name);
     await mirror.fetch(waits);
     const defaultBranch = await mirror.defaultBranch(waits);
-    const heads = Object.fromEntries((await mirror.branches(waits)).map(({ name, revision }) => [name, revision]));
+    const heads = new Map((await mirror.branches(waits)).map(({ name, revision }) => [name, revision]));
     const wanted = repo.branches.length > 0 ? repo.branches : defaultBranch === undefined ? [] : [defaultBranch];
+    const missing = wanted.filter((branch) => !heads.has(branch));
+    const here = JSON.stringify([defaultBranch, ...heads]);
+    const moved = place.stored === here ? [] : wanted.filter((branch) => heads.has(branch));
     const branches = await Promise.all(
-      wanted
-        .filter((branch) => branch in heads)
-        .map(async (branch): Promise<FoundBranch> => {
-          const { commits, position } = await mirror.commits({ from: branch, limit: repo.depth }, waits);
-          return { repo: repo.name, branch, commits, position, revisions: commits.map((commit) => commit.revision) };
-        }),
+      moved.map(async (branch): Promise<FoundBranch> => {
+        const { commits, position } = await mirror.commits({ from: branch, limit: repo.depth }, waits);
+        return { repo: repo.name, branch, commits, position, revisions: commits.map((commit) => commit.revision) };
+      }),
     );
-    const builds = branches.flatMap((head) => missingBuilds(head, builders, new Set()));
-    const queued = await records.recordFound({ repo: repo.name, url, defaultBranch, heads, branches, builds });
-    deps.onQueued(repo.name, queued);
+    const builds = branches.flatMap((head) => wantedBuilds(head, builders));
+    const problem =
+      missing.length > 0 ? `there is no branch ${missing.join(', ')}; there are: ${[...heads.keys()].join(', ') || 'none'}` : undefined;
+    const found = { repo: repo.name, url, defaultBranch, heads: Object.fromEntries(heads), branches, builds, problem };
+    const queued = await records.recordFound(found);
+    place.stored = here;
+    onQueued(repo.name, queued);
     return queued;
   } catch (error) {
     waits.signal?.throwIfAborted();
     await records.recordFetchError(repo.name, url, errorText(error));
-    deps.onUnreadable(repo.name);
+    onUnreadable(repo.name);
     throw error;
+  }
+}
+
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal?.reason);
+  signal?.throwIfAborted();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
   }
 }

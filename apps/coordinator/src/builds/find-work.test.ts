@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseBuilderName, parseRepoName, parseRevision } from '@croft/domain/names';
 import type { Builder } from '@croft/domain/job';
-import { missingBuilds } from './find-work.ts';
+import { wantedBuilds } from './find-work.ts';
 
 const repo = parseRepoName('app');
 const [newest, older] = ['a', 'b'].map((digit) => parseRevision(digit.repeat(40))) as [
@@ -26,11 +26,11 @@ function builder(name: string, of = repo): Builder {
 }
 
 test('every builder of the repository gets every commit, the newest first and in a better band', () => {
-  const found = missingBuilds(
-    { repo, branch: 'main', revisions: [newest, older] },
-    [builder('x'), builder('y'), builder('z', parseRepoName('other'))],
-    new Set(),
-  );
+  const found = wantedBuilds({ repo, branch: 'main', revisions: [newest, older] }, [
+    builder('x'),
+    builder('y'),
+    builder('z', parseRepoName('other')),
+  ]);
   assert.deepEqual(
     found.map((build) => [build.builder, build.revisions[0]?.revision[0], build.band]),
     [
@@ -42,13 +42,12 @@ test('every builder of the repository gets every commit, the newest first and in
   );
 });
 
-test('finding work twice finds nothing the second time', () => {
+test('the same commit gives the same build for ever', () => {
   const head = { repo, branch: 'main', revisions: [newest, older] };
-  const first = missingBuilds(head, [builder('x')], new Set());
-  assert.deepEqual(missingBuilds(head, [builder('x')], new Set(first.map((build) => build.id))), []);
+  assert.deepEqual(wantedBuilds(head, [builder('x')]), wantedBuilds(head, [builder('x')]));
 });
 
 test('the same commit on another branch is the same build', () => {
-  const on = (branch: string) => missingBuilds({ repo, branch, revisions: [newest] }, [builder('x')], new Set())[0]?.id;
+  const on = (branch: string) => wantedBuilds({ repo, branch, revisions: [newest] }, [builder('x')])[0]?.id;
   assert.equal(on('main'), on('release'));
 });

@@ -1,24 +1,37 @@
-/** Stores what a look at a repository found: its commits, its branches and the builds that are missing, in one transaction. */
+/** Stores what a look at a repository found: its commits, its branches, and the builds that do not exist yet. */
 import type { Clock } from '@croft/runtime/clock';
 import { insertBuild } from '@croft/store/builds';
 import { branches as knownBranches, deleteBranch, recordBranch } from '@croft/store/commits';
-import type { Database } from '@croft/store/database';
+import type { Database, Sql } from '@croft/store/database';
 import { recordFetch, upsertRepo } from '@croft/store/repos';
 import type { WorkRecords } from './find-loop.ts';
+import type { NewBuild } from './find-work.ts';
+
+/** Builds in one transaction: others wait to write meanwhile. A crash in between costs nothing, the next look finds the rest. */
+const batch = 500;
 
 export function createWorkRecords(db: Database, clock: Clock): WorkRecords {
+  const insertAll = async (sql: Sql, builds: readonly NewBuild[], at: number): Promise<string[]> => {
+    const queued: string[] = [];
+    for (const build of builds) if (await insertBuild(sql, { ...build, createdAt: at })) queued.push(build.id);
+    return queued;
+  };
   return {
-    recordFound: ({ repo, url, defaultBranch, heads, branches, builds }) =>
-      db.write(async (sql) => {
-        const at = clock.now();
+    async recordFound({ repo, url, defaultBranch, heads, branches, builds, problem }) {
+      const at = clock.now();
+      const queued = await db.write(async (sql) => {
         await upsertRepo(sql, { name: repo, url });
         await recordFetch(sql, repo, { at, heads, defaultBranch });
-        for (const { branch } of await knownBranches(sql, repo)) if (!(branch in heads)) await deleteBranch(sql, repo, branch);
+        if (problem !== undefined) await recordFetch(sql, repo, { at, error: problem });
+        for (const { branch } of await knownBranches(sql, repo)) if (!Object.hasOwn(heads, branch)) await deleteBranch(sql, repo, branch);
         for (const tip of branches) await recordBranch(sql, repo, tip);
-        const queued: string[] = [];
-        for (const build of builds) if (await insertBuild(sql, { ...build, createdAt: at })) queued.push(build.id);
-        return queued;
-      }),
+        return insertAll(sql, builds.slice(0, batch), at);
+      });
+      for (let from = batch; from < builds.length; from += batch) {
+        queued.push(...(await db.write((sql) => insertAll(sql, builds.slice(from, from + batch), at))));
+      }
+      return queued;
+    },
     recordFetchError: (repo, url, error) =>
       db.write(async (sql) => {
         await upsertRepo(sql, { name: repo, url });

@@ -8,6 +8,7 @@ import { queuedBuilds, runningBuilds } from '@croft/store/build-lists';
 import { lastAttempts, medianDurationMs } from '@croft/store/attempts';
 import type { Database, Sql } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
+import { ringOrRest } from '../keep-doing.ts';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
 import type { Drivers } from './drive-builds.ts';
 import type { Work } from './work.ts';
@@ -45,7 +46,7 @@ export async function keepScheduling(deps: ScheduleDeps, scheduling: Scheduling,
       signal.throwIfAborted();
       scheduling.log.error('scheduling failed, trying again', { error });
     }
-    await restOrBell(scheduling.bell, deps.clock, signal);
+    await ringOrRest(scheduling.bell, SECOND, { clock: deps.clock, signal });
   }
 }
 
@@ -61,12 +62,6 @@ async function scheduleOnce(deps: ScheduleDeps, { assign, drivers, log }: Schedu
     }
   };
   await Promise.all((await planNow(deps)).assign.map(carryOut));
-}
-
-async function restOrBell(bell: Bell, clock: Clock, signal: AbortSignal): Promise<void> {
-  const rest = new AbortController();
-  const waits = { signal: AbortSignal.any([signal, rest.signal]) };
-  await Promise.race([bell.wait(waits), clock.sleep(SECOND, waits)]).finally(() => rest.abort());
 }
 
 async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {

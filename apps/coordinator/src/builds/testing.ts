@@ -18,7 +18,7 @@ import { openDatabase, type Database } from '@croft/store/database';
 import { upsertMachine } from '@croft/store/machines';
 import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
 import { createAttemptLogs } from '../logs/attempt-logs.ts';
-import { missingBuilds } from './find-work.ts';
+import { wantedBuilds } from './find-work.ts';
 import { createRecords, type Records } from './records.ts';
 import { runBuild } from './run-build.ts';
 import type { FarmDeps, Work } from './work.ts';
@@ -70,7 +70,7 @@ export async function openBench(steps: readonly Step[], { clock = systemClock }:
 /** Queues a build of a revision made from `name`. */
 export async function queueBuild({ db, builder, clock }: Bench, name: string): Promise<BuildId> {
   const revision = parseRevision(sha256Hex(name).slice(0, 40));
-  const [build] = missingBuilds({ repo, branch: 'main', revisions: [revision] }, [builder], new Set());
+  const [build] = wantedBuilds({ repo, branch: 'main', revisions: [revision] }, [builder]);
   if (!build) throw new Error('no build');
   await db.write((sql) => insertBuild(sql, { ...build, createdAt: clock.now() }));
   return build.id;

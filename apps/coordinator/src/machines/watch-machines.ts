@@ -6,10 +6,11 @@ import type { Buildlet } from '@croft/buildlet/client';
 import type { MachineId } from '@croft/domain/names';
 import { isLost, liveness } from '@croft/domain/lease';
 import type { Observed, Pool } from '@croft/fleet/pool';
-import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
+import { SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { createBell } from '@croft/runtime/tasks';
+import { ringOrRest } from '../keep-doing.ts';
 
 export interface WatchedMachine {
   readonly observed: Observed;
@@ -89,9 +90,7 @@ export function watchMachines(pools: readonly Pool[], events: MachineEvents, { c
     async run({ signal }) {
       while (!signal.aborted) {
         await check({ signal });
-        const rest = new AbortController();
-        const waits = { signal: anySignal(signal, rest.signal) };
-        await Promise.race([bell.wait(waits), clock.sleep(pause(), waits)]).finally(() => rest.abort(new CroftError('stopped', 'woken')));
+        await ringOrRest(bell, pause(), { clock, signal });
       }
     },
   };
