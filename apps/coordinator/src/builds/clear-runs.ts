@@ -2,15 +2,19 @@
 import type { Run } from '@croft/protocol/runs';
 import type { RunId } from '@croft/domain/names';
 import type { Buildlet } from '@croft/buildlet/client';
-import type { Waits } from '@croft/runtime/clock';
+import { anySignal, MINUTE, type Clock, type Waits } from '@croft/runtime/clock';
 import type { Work } from './work.ts';
+
+/** Many times longer than it takes: a machine may tell of thousands of runs and dawdle over each. */
+const clearMs = 5 * MINUTE;
 
 /** @param which the attempt's own runs, or all the others */
 export async function clearRuns(
   buildlet: Buildlet,
   which: 'own' | 'others',
-  { work, signal }: { readonly work: Work } & Waits,
+  { work, clock, signal: given }: { readonly work: Work; readonly clock: Clock } & Waits,
 ): Promise<void> {
+  const signal = anySignal(given, clock.deadline(clearMs));
   const { epoch } = work.lease;
   const own = (run: Run): boolean => run.id.startsWith(`${work.build}.${work.attempt}.`);
   for (const run of await buildlet.runs({ signal })) {

@@ -5,8 +5,10 @@
 import type { RunId } from '@croft/domain/names';
 import type { Exit } from '@croft/domain/outcome';
 import type { Buildlet } from '@croft/buildlet/client';
+import { anySignal, SECOND } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { backoffMs } from '@croft/runtime/random';
+import { shortened, watchEnd, type Ending } from './end-here.ts';
 import { keepTrying } from './keep-trying.ts';
 import { liveOutput } from './live-output.ts';
 import type { AttemptLog, DriverWaits, FarmDeps, Work } from './work.ts';
@@ -15,6 +17,8 @@ interface Followed {
   readonly id: RunId;
   readonly logFrom: number;
   readonly buildlet: Buildlet;
+  /** As its machine was told. */
+  readonly limits: { readonly limitMs: number; readonly outputLimitBytes: number };
   /** Why the run is to be killed, once it is. */
   cancelReason(): Promise<string | undefined>;
 }
@@ -29,29 +33,63 @@ interface Drive {
 /** Flush to the store and acknowledge at least this often while output comes. */
 const flushMs = 200;
 const waitMs = 20_000;
+const abandonMs = 5 * SECOND;
 
 export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
   const { farm, work, log, waits } = drive;
+  const ending = watchEnd(run.limits, farm.clock);
   await using flusher = startFlusher(run, drive);
-  await using _canceller = startCanceller(run, drive);
-  const exit = await keepTrying(
-    async () => {
-      for await (const chunk of liveOutput(log.length - run.logFrom, { ...run, clock: farm.clock, signal: waits.signal })) {
-        await append(chunk, drive);
-        flusher.poke();
-      }
-      const now = await run.buildlet.run(run.id, { signal: waits.signal, waitMs });
-      if (now === 'unknown' || now === 'collected') {
-        return { kind: 'lost', reason: `the buildlet does not know the run any more (${now})` } as const;
-      }
-      if (now.state === 'running') throw new CroftError('unavailable', `the output of run ${run.id} ended before the run`);
-      if (now.output.length !== log.length - run.logFrom) throw new CroftError('unavailable', `the output of run ${run.id} was cut`);
-      return now.exit;
-    },
-    { work, farm, signal: waits.signal, progress: () => log.length },
-  );
+  await using _canceller = startCanceller(run, drive, ending);
+  const follow = async (): Promise<Exit> => {
+    for await (const chunk of outputOf(run, drive, ending)) {
+      await append(chunk, drive);
+      flusher.poke();
+    }
+    const now = await run.buildlet.run(run.id, { signal: waits.signal, waitMs });
+    if (now === 'unknown' || now === 'collected') return lost(`the buildlet does not know the run any more (${now})`);
+    // The output ends after the run, and whole: what is cut on the way fails above.
+    if (now.state === 'running') return lost('the buildlet ended the output, but says that the run goes on');
+    const came = log.length - run.logFrom;
+    if (now.output.length !== came) return lost(`the buildlet sent ${came} bytes of output, but says that there are ${now.output.length}`);
+    return shortened(now.exit);
+  };
+  const exit = await keepTrying(follow, { work, farm, signal: waits.signal, progress: () => log.length }).catch(async (error: unknown) => {
+    waits.signal.throwIfAborted();
+    if (!ending.exit) throw error;
+    await abandon(run, ending.exit, drive);
+    return ending.exit;
+  });
   await flusher.flush();
   return exit;
+}
+
+/** What comes, and no more than the run may write. Its end is looked at with each piece and each time that a quiet line is opened again. */
+async function* outputOf(run: Followed, { farm, log, waits }: Drive, ending: Ending): AsyncGenerator<Buffer> {
+  const { id, logFrom, limits } = run;
+  const output: Buildlet['output'] = (...asked) => {
+    ending.check();
+    return run.buildlet.output(...asked);
+  };
+  for await (const chunk of liveOutput(log.length - logFrom, { id, buildlet: { output }, clock: farm.clock, signal: waits.signal })) {
+    const room = Math.max(0, limits.outputLimitBytes - (log.length - logFrom));
+    yield chunk.subarray(0, room);
+    if (chunk.length > room)
+      ending.decide({ kind: 'over-limit', limit: 'output', reason: `it wrote more than ${limits.outputLimitBytes} bytes` });
+    ending.check();
+  }
+}
+
+function lost(reason: string): Exit {
+  return { kind: 'lost', reason };
+}
+
+/** Its end is decided, whatever its machine makes of it. Before the next attempt there it is killed at the latest. */
+async function abandon({ id, buildlet }: Followed, exit: Exit, { farm, work, waits }: Drive): Promise<void> {
+  farm.log.warn('end of a run decided without its machine', { run: id, machine: work.lease.machine, exit });
+  const signal = anySignal(waits.signal, farm.clock.deadline(abandonMs));
+  await buildlet.cancel(id, 'its end was decided by the farm', work.lease.epoch, { signal }).catch((error: unknown) => {
+    farm.log.debug('abandoned run not cancelled', { run: id, error });
+  });
 }
 
 /** A full disk here is waited out: the output stays in the spool and the command waits in its write. */
@@ -136,7 +174,7 @@ function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher
 }
 
 /** Kills the run when the build is cancelled; what the command wrote until then is still followed to its end. */
-function startCanceller(run: Followed, { work, farm, waits }: Drive): AsyncDisposable {
+function startCanceller(run: Followed, { work, farm, waits }: Drive, ending: Ending): AsyncDisposable {
   const controller = new AbortController();
   const signal = AbortSignal.any([waits.signal, controller.signal]);
   let cancelling: Promise<void> = Promise.resolve();
@@ -148,7 +186,9 @@ function startCanceller(run: Followed, { work, farm, waits }: Drive): AsyncDispo
   const cancelRun = async (): Promise<void> => {
     const kill = async (): Promise<void> => {
       const reason = await run.cancelReason();
-      if (reason !== undefined) await run.buildlet.cancel(run.id, reason, work.lease.epoch, { signal });
+      if (reason === undefined) return;
+      ending.dying(reason);
+      await run.buildlet.cancel(run.id, reason, work.lease.epoch, { signal });
     };
     await keepTrying(kill, { work, farm, signal });
   };

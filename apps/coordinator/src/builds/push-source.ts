@@ -23,7 +23,7 @@ export function sourceDir({ revisions }: Pick<Job, 'revisions'>): string {
 export async function pushSource(buildlet: Buildlet, { work, source, farm, signal }: Push): Promise<void> {
   const { epoch } = work.lease;
   const push = async (): Promise<void> => {
-    await clearRuns(buildlet, 'others', { work, signal });
+    await clearRuns(buildlet, 'others', { work, clock: farm.clock, signal });
     await buildlet.removeAll(['.'], epoch, { signal });
     await buildlet.putTarGz(sourceDir(source), readSource(farm.source.tar(source, { signal }), signal), epoch, { signal });
   };

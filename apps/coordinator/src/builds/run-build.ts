@@ -157,7 +157,8 @@ async function ensureStep(drive: Drive, buildlet: Buildlet, { job, step, index, 
     return buildlet.startOrAttach(id, spec, work.lease.epoch, waits);
   };
   await keepTrying(start, { work, farm, signal: waits.signal });
-  const exit = await followRun({ id, logFrom: running.logFrom, buildlet, cancelReason: () => cancelReason(drive) }, drive);
+  const { logFrom } = running;
+  const exit = await followRun({ id, logFrom, buildlet, limits: spec, cancelReason: () => cancelReason(drive) }, drive);
   const ended = advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit });
   await farm.records.saveStep(work, index, ended);
   if (exit.kind === 'killed') return (await cancelEnd(drive)) ?? endOfStep(step.name, exit);
@@ -187,7 +188,7 @@ async function cancelReason(drive: Drive): Promise<string | undefined> {
 /** Spools are dropped only when the end is stored; whatever is missed here is collected before the machine's next attempt. */
 async function collectRuns(work: Work, farm: FarmDeps, { signal }: DriverWaits): Promise<void> {
   try {
-    await clearRuns(farm.connect(work.lease.machine), 'own', { work, signal });
+    await clearRuns(farm.connect(work.lease.machine), 'own', { work, clock: farm.clock, signal });
   } catch (error) {
     farm.log.debug('runs left for the next attempt to collect', { build: work.build, error });
   }

@@ -4,7 +4,7 @@ import type { Builder } from '@croft/domain/job';
 import type { RepoName, Revision } from '@croft/domain/names';
 import { openMirror, type Mirror } from '@croft/forge/git';
 import type { Clock, Waits } from '@croft/runtime/clock';
-import { CroftError } from '@croft/runtime/errors';
+import { CroftError, isCode } from '@croft/runtime/errors';
 import type { RepoConfig } from '../config.ts';
 import { detectSteps } from './detect-steps.ts';
 import type { FarmDeps, SourceOf, StepPlan } from './work.ts';
@@ -64,7 +64,20 @@ async function planSteps(
   const modes = new Map((await mirror(repo).tree(revision, waits)).map((entry) => [entry.path.toString('latin1'), entry.mode]));
   return detectSteps({
     mode: (path) => modes.get(path),
-    read: async (path) =>
-      modes.has(path) ? (await mirror(repo).readFile(revision, path, waits, detectBytes))?.toString('utf8') : undefined,
+    read: async (path) => (modes.has(path) ? readSmall(mirror(repo), { revision, path }, waits) : undefined),
   });
+}
+
+/** @throws CroftError `invalid` for one that is too large: that is the commit's doing and not a machine's. */
+async function readSmall(
+  mirror: Mirror,
+  { revision, path }: { revision: Revision; path: string },
+  waits: Waits,
+): Promise<string | undefined> {
+  try {
+    return (await mirror.readFile(revision, path, waits, detectBytes))?.toString('utf8');
+  } catch (error) {
+    if (!isCode(error, 'exhausted')) throw error;
+    throw new CroftError('invalid', `${path} of this commit is larger than ${detectBytes} bytes`, { cause: error });
+  }
 }
