@@ -93,6 +93,7 @@ export function countWrites<Port extends Pick<Engine, 'read' | 'write'>>(databas
 
 /** Log messages of the coordinator and of the rooms that log through it, each with what it means. */
 export const logMessages = {
+  'abandoned run not cancelled': 'a machine whose run was ended here did not take the cancel either; its next attempt kills it',
   'attempt ended': 'an attempt has its end; fields build, attempt, end',
   'attempt given up': 'its machine or its driver is gone; the attempt ends infra',
   'attempt taken over': 'work of an earlier process goes on under this one',
@@ -111,6 +112,7 @@ export const logMessages = {
   'driver failed and is started again': 'the driver of one build met an error and repeats from what is stored',
   'driver lost its lease': 'another coordinator has taken over; this one stops writing',
   'driver stopped': 'the task of a driver ended by an error that it did not handle',
+  'end of a run decided without its machine': 'a machine kept to no limit or ignored a cancel; fields run, machine, exit',
   'event stream failed': 'a page or program lost its live line and comes back',
   'last output left to the next driver': 'a driver let go and could not note what it had brought in last; it is brought in again',
   'listener failed': 'the HTTP listener met a system error and goes on',
