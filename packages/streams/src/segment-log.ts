@@ -59,6 +59,8 @@ class SegmentFiles implements SegmentLog {
   #length: number;
   #tail: { readonly start: number; readonly file: FileHandle } | undefined;
   readonly #unsynced = new Set<number>();
+  /** Whether the names of the files are on disk; those found at the opening may not be. */
+  #named = false;
   #last: Promise<void> = Promise.resolve();
   #waiting: (() => void)[] = [];
   #finished = false;
@@ -101,11 +103,12 @@ class SegmentFiles implements SegmentLog {
     return this.#inTurn('write the log to disk', async () => {
       if (this.#unsynced.size === 0) return;
       for (const start of this.#unsynced) {
-        await using file = await open(this.#path(start), 'r+');
-        await file.datasync();
+        await using closed = this.#tail?.start === start ? undefined : await open(this.#path(start), 'r+');
+        await (closed ?? this.#tail?.file)?.datasync();
       }
-      await using dir = await open(this.#dir, 'r');
-      await dir.sync();
+      await using dir = this.#named ? undefined : await open(this.#dir, 'r');
+      await dir?.sync();
+      this.#named = true;
       this.#unsynced.clear();
     });
   }
@@ -192,6 +195,7 @@ class SegmentFiles implements SegmentLog {
       await this.#closeTail();
       this.#tail = { start, file: await open(this.#path(start), constants.O_WRONLY | constants.O_CREAT, 0o600) };
     }
+    if (start >= this.#length) this.#named = false;
     this.#unsynced.add(start);
     return this.#tail.file;
   }
