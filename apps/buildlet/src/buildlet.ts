@@ -59,7 +59,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const pipes = stack.use(await openPipeStock(join(stateDir, 'pipes')));
   const { spoolLimitBytes } = config;
   const runs = await openRuns({ clock, random, log, records, trees, pipes, disk, tasks, workDir, stateDir, spoolLimitBytes, environment });
-  const trash = await openTrash(`${workDir}.trash`, { tasks, random, log });
+  const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
   const liveness = watchLiveness(config.orphanedAfterMs, { clock, tasks });
 
   const finished = Promise.withResolvers<void>();

@@ -1,12 +1,13 @@
 /**
  * Deleting behind: what is removed is first renamed into a directory beside the work directory, which takes no time however
- * large it is, and deleted from there by one `rm` after the other.
+ * large it is, and deleted from there a moment later, all of it by one `rm`: starting a program stops us for milliseconds.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Clock } from '@croft/runtime/clock';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
@@ -14,6 +15,9 @@ import { createBell, type TaskGroup } from '@croft/runtime/tasks';
 import { messages } from '../events.ts';
 
 const niceness = 10;
+const gatherMs = 1_000;
+/** So many paths fit into the arguments of a program. */
+const together = 500;
 
 export interface Trash {
   /** The path is gone when this resolves. A missing one is no failure, and a link is removed, not followed. */
@@ -22,21 +26,23 @@ export interface Trash {
 
 export interface TrashDeps {
   readonly tasks: TaskGroup;
+  readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }
 
 /** Opens the trash in `dir`, on the file system of what is to be removed; deletes what a predecessor left in it. */
-export async function openTrash(dir: string, { tasks, random, log }: TrashDeps): Promise<Trash> {
+export async function openTrash(dir: string, { tasks, clock, random, log }: TrashDeps): Promise<Trash> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const bell = createBell();
   bell.ring();
   tasks.start('empty the trash', async ({ signal }) => {
     for (;;) {
       await bell.wait({ signal });
-      for (const name of await readdir(dir)) {
-        const gone = await removeTree(join(dir, name), signal);
-        if (!gone) log.warn(messages.trashKept, { path: join(dir, name) });
+      await clock.sleep(gatherMs, { signal });
+      const paths = (await readdir(dir)).map((name) => join(dir, name));
+      for (let at = 0; at < paths.length; at += together) {
+        for (const path of await removeTrees(paths.slice(at, at + together), signal)) log.warn(messages.trashKept, { path });
       }
     }
   });
@@ -49,7 +55,8 @@ export async function openTrash(dir: string, { tasks, random, log }: TrashDeps):
         if (systemCode(error) === 'ENOENT') return;
         // a mount point or another file system: there is no short way
         if (!['EXDEV', 'EBUSY'].includes(systemCode(error) ?? '')) throw error;
-        if (!(await removeTree(path, tasks.signal))) throw new CroftError('internal', `remove ${path}: it could not be deleted`);
+        if ((await removeTrees([path], tasks.signal)).length > 0)
+          throw new CroftError('internal', `remove ${path}: it could not be deleted`);
       }
     },
   };
@@ -68,16 +75,21 @@ async function moveAway(from: string, to: string): Promise<void> {
   }
 }
 
-/** Deletes a tree with the system's own program, which is fast and does not stop us; never beyond its file system. */
-async function removeTree(path: string, signal: AbortSignal): Promise<boolean> {
+/** Deletes trees with the system's own program, which is fast and does not stop us; never beyond their file systems. Returns what is left. */
+async function removeTrees(paths: readonly string[], signal: AbortSignal): Promise<string[]> {
   const within = process.platform === 'linux' ? ['--one-file-system'] : [];
-  if (await runQuietly('rm', ['-rf', ...within, '--', path], signal)) return true;
-  await runQuietly('chmod', ['-R', 'u+rwX', '--', path], signal); // read-only directories; links are not followed
-  if (await runQuietly('rm', ['-rf', ...within, '--', path], signal)) return true;
-  return rm(path, { recursive: true, force: true }).then(
-    () => true,
-    () => false,
+  if (await runQuietly('rm', ['-rf', ...within, '--', ...paths], signal)) return [];
+  await runQuietly('chmod', ['-R', 'u+rwX', '--', ...paths], signal); // read-only directories; links are not followed
+  if (await runQuietly('rm', ['-rf', ...within, '--', ...paths], signal)) return [];
+  const kept = await Promise.all(
+    paths.map((path) =>
+      rm(path, { recursive: true, force: true }).then(
+        () => [],
+        () => [path],
+      ),
+    ),
   );
+  return kept.flat();
 }
 
 async function runQuietly(program: string, args: readonly string[], signal: AbortSignal): Promise<boolean> {
