@@ -4,8 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, constants, openSync } from 'node:fs';
-import { mkdir, rm, unlink } from 'node:fs/promises';
+import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CroftError } from '@croft/runtime/errors';
 
@@ -65,10 +65,10 @@ async function makeFifos(paths: readonly string[]): Promise<void> {
   if (code !== 0) throw new CroftError('unavailable', `make pipes for the output of commands: mkfifo ended with ${code}`);
 }
 
-async function openPipe(path: string): Promise<Pipe> {
+function openPipe(path: string): Pipe {
   const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   const writeFd = openSync(path, constants.O_WRONLY);
-  await unlink(path);
+  unlinkSync(path);
   let taken = false;
   let disposed = false;
   return {

@@ -3,12 +3,13 @@
  * end is told, the output in `spool/`. A collected run leaves an empty file under its id. Kill -9 between any two of these
  * leaves a directory that tells what is known.
  */
-import { mkdir, open, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exitSchema, runSpecSchema } from '@croft/protocol/runs';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 import { z } from 'zod';
-import { readIfThere, writeDurably, writeFailure } from '../state/durable.ts';
+import { readIfThere, writeDurably, writeFailure, writeSynced } from '../state/durable.ts';
 import { spreadTrees } from '../state/spread.ts';
 import type { ProcessMark } from '../tree/processes.ts';
 import { treeMarkSchema } from '../tree/trees.ts';
@@ -69,7 +70,7 @@ export async function openRecords(stateDir: string): Promise<Records> {
     spoolDir: (id) => file(id, 'spool'),
     async saveIntent(id, intent) {
       try {
-        await mkdir(join(runsDir, id), { mode: 0o700 });
+        mkdirSync(join(runsDir, id), { mode: 0o700 });
         await writeSynced(file(id, 'intent.json'), JSON.stringify(intent));
       } catch (error) {
         await discard(id);
@@ -95,12 +96,6 @@ function parseStored<Schema extends z.ZodType>(schema: Schema, text: string | un
   } catch {
     return undefined;
   }
-}
-
-async function writeSynced(path: string, text: string): Promise<void> {
-  await using file = await open(path, 'w', 0o600);
-  await file.writeFile(text);
-  await file.sync();
 }
 
 async function exists(path: string): Promise<boolean> {
