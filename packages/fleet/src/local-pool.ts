@@ -4,7 +4,7 @@
  * socket in a 0700 directory, with a random password.
  */
 import { spawn } from 'node:child_process';
-import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
 import { parseMachineId, type MachineId } from '@croft/domain/names';
@@ -12,9 +12,10 @@ import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock'
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
-import { planFleet } from './plan-fleet.ts';
+import { ensurePassword, passwordFile, readMark, writeMark } from './machine-files.ts';
+import { planFleet, type FleetAction } from './plan-fleet.ts';
 import type { Observed, Pool } from './pool.ts';
-import { isRunning, killProcess, markProcess, type ProcessMark } from './processes.ts';
+import { isRunning, killProcess, markProcess } from './processes.ts';
 import { removeEmpty, socketDirectory } from './socket-directory.ts';
 
 export interface LocalPoolOptions {
@@ -74,13 +75,15 @@ class LocalPool implements Pool {
 
   reconcile(waits: Waits): Promise<readonly Observed[]> {
     return this.#inTurn(async () => {
-      const before = await this.#observeAll(waits);
-      for (const action of planFleet(this.#declared, before)) {
-        waits.signal?.throwIfAborted();
-        if (action.kind === 'start') await this.#start(action.id);
-        else await this.#remove(action.id, waits);
-      }
-      return before.filter(({ id }) => this.#declared.includes(id));
+      const known = await this.#known();
+      const seen = await Promise.all(known.map((id) => this.#contain(id, () => this.#observe(id, waits), waits)));
+      const after = new Map(seen.map((machine) => [machine.id, machine]));
+      const act = async ({ kind, id }: FleetAction): Promise<void> => {
+        const failed = await this.#contain(id, () => (kind === 'start' ? this.#start(id) : this.#remove(id, waits)), waits);
+        if (failed) after.set(id, failed);
+      };
+      await Promise.all(planFleet(this.#declared, seen).map(act));
+      return [...after.values()].filter(({ id }) => this.#declared.includes(id));
     });
   }
 
@@ -120,12 +123,20 @@ class LocalPool implements Pool {
 
   async #known(): Promise<MachineId[]> {
     const names = await readdir(this.#options.dir, { withFileTypes: true });
-    const present = names.filter((entry) => entry.isDirectory() && entry.name.startsWith(`${this.name}-`));
+    const numbered = new RegExp(`^${this.name}-[0-9]+$`);
+    const present = names.filter((entry) => entry.isDirectory() && numbered.test(entry.name));
     return [...new Set([...this.#declared, ...present.map((entry) => parseMachineId(entry.name))])];
   }
 
-  async #observeAll(waits: Waits): Promise<Observed[]> {
-    return Promise.all((await this.#known()).map((id) => this.#observe(id, waits)));
+  /** A machine that cannot be looked at, started or removed (a full disk, a broken directory) keeps none of the others. */
+  async #contain<T>(id: MachineId, act: () => Promise<T>, { signal }: Waits): Promise<T | Observed> {
+    try {
+      return await act();
+    } catch (error) {
+      signal?.throwIfAborted();
+      const { hostType, labels } = this.#options;
+      return { id, hostType, labels, state: 'down', evidence: errorText(error) };
+    }
   }
 
   async #observe(id: MachineId, { signal }: Waits): Promise<Observed> {
@@ -138,7 +149,7 @@ class LocalPool implements Pool {
     } catch (error) {
       signal?.throwIfAborted();
       const evidence = `its buildlet does not answer: ${errorText(error)}`;
-      const mark = await this.#readMark(id);
+      const mark = await readMark(this.#dir(id));
       const running = mark !== undefined && (await isRunning(mark));
       const young = slot.startedAt !== undefined && this.#deps.clock.monotonic() - slot.startedAt < startMs;
       if (running) return { id, hostType, labels, state: young ? 'starting' : 'silent', evidence };
@@ -158,25 +169,11 @@ class LocalPool implements Pool {
     if (known) return known;
     const dir = this.#dir(id);
     await mkdir(join(dir, 'work'), { recursive: true, mode: 0o700 });
-    const password = await this.#password(id);
+    const password = await ensurePassword(dir, this.#deps.random);
     const buildlet = createBuildlet({ socketPath: this.#socket(id), password }, { clock: this.#deps.clock });
     const slot: Slot = { id, buildlet, startedAt: undefined, starts: 0 };
     this.#slots.set(id, slot);
     return slot;
-  }
-
-  /** Made once for each machine's directory; readable by its owner alone. */
-  async #password(id: MachineId): Promise<string> {
-    const path = join(this.#dir(id), 'password');
-    try {
-      return await readFile(path, 'utf8');
-    } catch (error) {
-      if (systemCode(error) !== 'ENOENT') throw error;
-    }
-    const password = this.#deps.random.hex(32);
-    await writeFile(`${path}.new`, password, { mode: 0o600, flush: true });
-    await rename(`${path}.new`, path);
-    return password;
   }
 
   async #start(id: MachineId): Promise<void> {
@@ -196,7 +193,7 @@ class LocalPool implements Pool {
         stdio: ['ignore', output.fd, output.fd],
         env: {
           ...passedOn(this.#options.env),
-          META_password: `@${join(dir, 'password')}`,
+          META_password: `@${passwordFile(dir)}`,
           NODE_COMPILE_CACHE: join(dirname(this.#options.dir), 'compile-cache'),
         },
       });
@@ -205,7 +202,12 @@ class LocalPool implements Pool {
       child.once('error', (error) => spawned.reject(new CroftError('internal', `starting the buildlet of ${id}`, { cause: error })));
       child.unref();
       await spawned.promise;
-      await this.#writeMark(id, await markProcess(child.pid ?? 0));
+      try {
+        await writeMark(dir, await markProcess(child.pid ?? 0));
+      } catch (error) {
+        child.kill('SIGKILL'); // nobody could find it again
+        throw error;
+      }
       this.#deps.log.info('machine started', { machine: id, pid: child.pid });
     } finally {
       await output.close();
@@ -219,7 +221,7 @@ class LocalPool implements Pool {
   async #end(id: MachineId, waits: Waits): Promise<void> {
     try {
       if (await this.#halt(id, waits)) return;
-      if ((await this.#readMark(id)) === undefined) return; // it was never started
+      if ((await readMark(this.#dir(id))) === undefined) return; // it was never started
       await this.#kill(id);
       await this.#revive(id, waits);
       await this.#halt(id, waits);
@@ -237,7 +239,7 @@ class LocalPool implements Pool {
       () => true,
       () => false,
     );
-    const mark = await this.#readMark(id);
+    const mark = await readMark(this.#dir(id));
     const deadline = this.#deps.clock.monotonic() + 5 * SECOND;
     while (halted && mark && (await isRunning(mark)) && this.#deps.clock.monotonic() < deadline) await this.#deps.clock.sleep(20, waits);
     return halted;
@@ -253,7 +255,7 @@ class LocalPool implements Pool {
   }
 
   async #kill(id: MachineId): Promise<void> {
-    const mark = await this.#readMark(id);
+    const mark = await readMark(this.#dir(id));
     if (mark) await killProcess(mark);
   }
 
@@ -270,20 +272,6 @@ class LocalPool implements Pool {
 
   #socket(id: MachineId): string {
     return join(this.#sockets, `${id}.sock`);
-  }
-
-  async #readMark(id: MachineId): Promise<ProcessMark | undefined> {
-    try {
-      return JSON.parse(await readFile(join(this.#dir(id), 'process.json'), 'utf8')) as ProcessMark;
-    } catch {
-      return undefined;
-    }
-  }
-
-  async #writeMark(id: MachineId, mark: ProcessMark): Promise<void> {
-    const path = join(this.#dir(id), 'process.json');
-    await writeFile(`${path}.new`, JSON.stringify(mark));
-    await rename(`${path}.new`, path);
   }
 }
 

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { MachineId } from '@croft/domain/names';
+import { systemClock } from '@croft/runtime/clock';
+import { isCode } from '@croft/runtime/errors';
+import { silentLog } from '@croft/runtime/log';
+import { systemRandom } from '@croft/runtime/random';
+import { openLocalPool, type LocalPoolOptions } from './local-pool.ts';
+import { poolContract, type PoolStage } from './pool-contract.ts';
+import type { Observed, Pool } from './pool.ts';
+
+const program = fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', import.meta.url));
+
+interface LocalStage extends PoolStage {
+  readonly dir: string;
+  open(options?: Partial<LocalPoolOptions>): Promise<Pool>;
+}
+
+async function openStage(): Promise<LocalStage> {
+  const dir = await mkdtemp(join(tmpdir(), 'croft-pool-'));
+  const open = (options: Partial<LocalPoolOptions> = {}): Promise<Pool> => {
+    const command = [process.execPath, '--disable-warning=ExperimentalWarning', program] as const;
+    const usual = { name: 'local', dir, size: 2, hostType: 'host-test', labels: ['test'], env: process.env, orphanedMs: 60_000 };
+    return openLocalPool({ ...usual, command, ...options }, { clock: systemClock, random: systemRandom, log: silentLog });
+  };
+  const remains = async (): Promise<string[]> => processesBelow(dir).map(({ pid, text }) => `${pid} ${text}`);
+  return {
+    dir,
+    open,
+    remains,
+    async crash(id) {
+      const { pid } = JSON.parse(await readFile(join(dir, id, 'process.json'), 'utf8')) as { pid: number };
+      process.kill(pid, 'SIGKILL');
+      while (processesBelow(dir).some((found) => found.pid === pid)) await systemClock.sleep(5);
+    },
+    async [Symbol.asyncDispose]() {
+      await using pool = await open();
+      await pool.endAll({});
+      assert.deepEqual(await remains(), []);
+      await rm(dir, { recursive: true });
+    },
+  };
+}
+
+/** Processes whose command or environment names the directory: buildlets, and what they run. */
+function processesBelow(dir: string): { pid: number; text: string }[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((pid) => {
+      try {
+        const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+        return `${text}${readFileSync(`/proc/${pid}/environ`, 'utf8')}`.includes(dir) ? [{ pid: Number(pid), text }] : [];
+      } catch {
+        return []; // it ended meanwhile
+      }
+    });
+}
+
+poolContract('local', openStage);
+
+const [first, second] = ['local-1', 'local-2'] as MachineId[] as [MachineId, MachineId];
+
+async function until(pool: Pool, is: (machines: readonly Observed[]) => boolean): Promise<readonly Observed[]> {
+  const deadline = systemClock.deadline(30_000);
+  for (;;) {
+    const machines = await pool.reconcile({ signal: deadline });
+    if (is(machines)) return machines;
+    await systemClock.sleep(50, { signal: deadline });
+  }
+}
+
+const isUp =
+  (...ids: MachineId[]) =>
+  (machines: readonly Observed[]): boolean =>
+    ids.every((id) => machines.find((machine) => machine.id === id)?.state === 'up');
+
+test('a machine that cannot even be started says why and keeps none of the others', async () => {
+  await using stage = await openStage();
+  await writeFile(join(stage.dir, first), 'not a directory');
+  await using pool = await stage.open();
+  const machines = await until(pool, isUp(second));
+  const broken = machines.find(({ id }) => id === first);
+  assert.equal(broken?.state, 'down');
+  assert.match(broken.evidence ?? '', /EEXIST|ENOTDIR/);
+  await rm(join(stage.dir, first));
+  await until(pool, isUp(first, second));
+});
+
+test('a machine that is not declared any more ends and its directory goes; what has another name stays', async () => {
+  await using stage = await openStage();
+  const wide = await stage.open();
+  await until(wide, isUp(first, second));
+  await wide[Symbol.asyncDispose]();
+  await mkdir(join(stage.dir, 'local-notes of somebody'));
+  await using narrow = await stage.open({ size: 1 });
+  const [machine, ...others] = await until(narrow, isUp(first));
+  assert.deepEqual([machine?.id, others], [first, []]);
+  await assert.rejects(stat(join(stage.dir, second)), /ENOENT/);
+  await stat(join(stage.dir, 'local-notes of somebody'));
+});
+
+test('only its owner can read a machine’s password or reach its socket, and no job sees what is not let through', async () => {
+  await using stage = await openStage();
+  await using pool = await stage.open({ env: { ...process.env, CROFT_SECRET: 'one', LANG: 'C.UTF-8' } });
+  await until(pool, isUp(first));
+  const modes = [join(stage.dir, first, 'password'), join(stage.dir, 'sockets')].map(async (path) => (await stat(path)).mode & 0o777);
+  assert.deepEqual(await Promise.all(modes), [0o600, 0o700]);
+  const { pid } = JSON.parse(await readFile(join(stage.dir, first, 'process.json'), 'utf8')) as { pid: number };
+  const env = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+  assert.ok(env.includes('LANG=C.UTF-8'));
+  assert.ok(!env.some((entry) => entry.startsWith('CROFT_SECRET')));
+});
+
+test('a socket directory that others may enter is refused', async () => {
+  await using stage = await openStage();
+  await mkdir(join(stage.dir, 'sockets'), { mode: 0o700 });
+  await chmod(join(stage.dir, 'sockets'), 0o755);
+  await assert.rejects(stage.open(), (error) => isCode(error, 'forbidden'));
+  await chmod(join(stage.dir, 'sockets'), 0o700);
+});
