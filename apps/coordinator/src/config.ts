@@ -23,17 +23,22 @@ const parsed = <T>(parse: (text: string) => T) =>
     }
   });
 
-const envSchema = z.record(z.string().regex(/^(?!CROFT_|META_)[A-Za-z_][A-Za-z0-9_]*$/, 'is not a name a job may set'), z.string());
+/** What a command can be given: the kernel ends a text at NUL. */
+const text = z.string().regex(/^[^\0]*$/, 'holds a NUL');
+const envSchema = z.record(z.string().regex(/^(?!CROFT_|META_)[A-Za-z_][A-Za-z0-9_]*$/, 'is not a name a job may set'), text);
 const ms = z.number().int().positive();
 
 const stepSchema = z.strictObject({
   name: parsed(parseStepName).refine((name) => name !== 'source', '"source" is the step that Croft itself makes'),
   role: z.enum(roles).default('step'),
   /** Program and arguments; no shell in between. */
-  argv: z.array(z.string()).min(1),
+  argv: z
+    .array(text)
+    .min(1)
+    .refine(([program]) => program !== '', 'the program has no name'),
   env: envSchema.default({}),
-  /** Relative to the root of the tree. */
-  dir: z.string().default('.'),
+  /** Relative to the root of the tree, and inside of it. */
+  dir: text.regex(/^(?!\/)(?!(?:.*\/)?\.\.(?:\/|$))./, 'is not a directory inside of the tree').default('.'),
   limitMs: ms.default(60 * MINUTE),
 });
 
@@ -123,6 +128,11 @@ export const configSchema = z
       if (repos.has(builder.repo)) return;
       const message = `no repository is called "${builder.repo}"; there are: ${[...repos].join(', ') || 'none'}`;
       context.addIssue({ code: 'custom', path: ['builders', index, 'repo'], message });
+    });
+    config.builders.forEach(({ isolation, trust }, index) => {
+      if (isolation === 'none' && trust === 'trusted') return;
+      const path = ['builders', index, isolation === 'none' ? 'trust' : 'isolation'];
+      context.addIssue({ code: 'custom', path, message: 'no pool can isolate what it runs: local machines run everything as you' });
     });
     for (const kind of ['repos', 'builders', 'pools'] as const) {
       const names = config[kind].map((entry) => entry.name as string);
