@@ -1,7 +1,8 @@
 /** A real farm for end-to-end tests: its programs as child processes over a fresh data directory, killed and started again at will. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -110,7 +111,7 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
 /** Starts a farm that is refused, or that only answers, and waits for its end. Without `dataDir` it must have started nothing else. */
 export async function endOfFarm(options: FarmOptions): Promise<{ exit: number | NodeJS.Signals; output: string }> {
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'croft-farm-')));
-  const child = await launch(options, dataDir, '');
+  const child = launch(options, dataDir, '');
   try {
     const streams = [child.stdout, child.stderr].map((stream) => (stream ? text(stream) : ''));
     const [exit, ...pieces] = await Promise.all([exitOf(child, startMs), ...streams]);
@@ -144,7 +145,7 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
   const must = (): ChildProcess => child ?? fail('the farm was not started');
   return {
     async start() {
-      const started = (child = await launch(options, dataDir, url));
+      const started = (child = launch(options, dataDir, url)); // at once, so that whoever kills now kills this one
       const from = output.length;
       const { promise: serving, resolve } = Promise.withResolvers<string>();
       const onText = (piece: string): void => {
@@ -177,14 +178,14 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
   };
 }
 
-async function launch({ repo, npm, args = [], config, env }: FarmOptions, dataDir: string, url: string): Promise<ChildProcess> {
+function launch({ repo, npm, args = [], config, env }: FarmOptions, dataDir: string, url: string): ChildProcess {
   const port = url === '' ? 0 : Number(new URL(url).port);
   const own = repo === undefined ? [] : ['--repo', repo];
   const flags = [...own, '--data-dir', dataDir, '--port', String(port), ...args];
   let command = npm ? ['npm', 'start', '--', ...flags] : [process.execPath, farmMain, ...flags];
   if (config) {
     const file = join(dataDir, 'config.json');
-    await writeFile(file, JSON.stringify({ dataDir, port, ...config }));
+    writeFileSync(file, JSON.stringify({ dataDir, port, ...config }));
     command = [process.execPath, coordinatorMain, '--config', file];
   }
   const { NODE_TEST_CONTEXT: _, ...inherited } = process.env;
