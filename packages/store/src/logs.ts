@@ -65,7 +65,7 @@ export async function buildersWithLogs(sql: Sql): Promise<BuilderName[]> {
   return rows.map(({ name }) => name);
 }
 
-/** Notes that the bytes are gone. The caller removes them after this is durable. */
+/** Notes that the bytes are gone: the caller has removed them. */
 export async function expireLog(sql: Sql, { build, number }: AttemptRef): Promise<void> {
   await sql.run(`UPDATE attempts SET log_state = 'expired' WHERE build = ? AND number = ?`, [build, number]);
   await sql.run('DELETE FROM log_segments WHERE build = ? AND attempt = ?', [build, number]);

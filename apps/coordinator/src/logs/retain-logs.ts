@@ -8,7 +8,7 @@ import type { AttemptLogs } from './attempt-logs.ts';
 
 export interface RetainDeps {
   readonly db: Database;
-  readonly logs: AttemptLogs;
+  readonly logs: Pick<AttemptLogs, 'remove'>;
   readonly builders: readonly Builder[];
   readonly clock: Clock;
   readonly log: Log;
@@ -28,10 +28,10 @@ export async function retainLogs({ db, logs, builders, clock, log }: RetainDeps,
       const limits = { endedBefore: clock.now() - logAgeMs, maxBytes: logBytes, limit: batch };
       const expired = await db.read((sql) => expiredLogs(sql, name, limits));
       if (expired.length === 0) break;
+      for (const { build, number } of expired) await logs.remove(build, number);
       await db.write(async (sql) => {
         for (const ref of expired) await expireLog(sql, ref);
       });
-      for (const { build, number } of expired) await logs.remove(build, number);
       removed += expired.length;
     }
   }

@@ -61,7 +61,11 @@ export async function readBuilds(
     builder: builder as BuilderName | undefined,
     revision: revision as Revision | undefined,
   };
-  const builds = await listBuilds(sql, { ...filter, state, limit: limit + 1, before: seq });
+  const found: StoredBuild[] = [];
+  for (const kind of state === 'running' ? (['running', 'cancelling'] as const) : [state]) {
+    found.push(...(await listBuilds(sql, { ...filter, state: kind, limit: limit + 1, before: seq })));
+  }
+  const builds = found.toSorted((a, b) => b.seq - a.seq).slice(0, limit + 1);
   const page = builds.slice(0, limit);
   const last = builds.length > limit ? page.at(-1) : undefined;
   return { builds: await summarize(sql, page, outlook), ...(last ? { next: String(last.seq) } : {}) };

@@ -74,7 +74,8 @@ function toLeaseView({ id, holder, state }: Lease): NonNullable<MachineView['lea
 }
 
 function nextOf(state: MachineView['state'], lease: Lease | undefined, now: WatchedMachine | undefined): string {
-  if (now?.observed.lowDisk === true) return 'takes no work until its disk has space again';
+  if (!now) return lease ? 'loses its lease, and its build moves to another machine' : 'leaves this list';
+  if (now.observed.lowDisk === true) return 'takes no work until its disk has space again';
   if (state === 'busy') return 'goes back to the pool when its build has ended';
   if (state === 'ready') return 'takes the next build that fits';
   return lease ? 'is started again; if it stays silent its build moves to another machine' : 'is started again by its pool';

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { advance } from '@croft/domain/build';
+import { buildId } from '@croft/domain/job';
+import { parseBuilderName, parseRepoName, parseRevision, type BuildId } from '@croft/domain/names';
+import { isCode } from '@croft/runtime/errors';
+import { silentLog } from '@croft/runtime/log';
+import { getBuildForUpdate, insertBuild, saveBuildState } from '@croft/store/builds';
+import { openDatabase, type Database } from '@croft/store/database';
+import { readBuilds } from './read-builds.ts';
+
+interface Stage extends AsyncDisposable {
+  readonly db: Database;
+  /** Oldest first: queued, running, cancelling, running, ended. */
+  readonly builds: readonly BuildId[];
+  list(filter: {
+    state?: 'queued' | 'running' | 'ended';
+    limit: number;
+    before?: string;
+  }): Promise<{ ids: BuildId[]; next: string | undefined }>;
+}
+
+const outlook = { plan: { assign: [], reasons: new Map() }, builders: [] };
+
+async function openStage(): Promise<Stage> {
+  await using stack = new AsyncDisposableStack();
+  const dir = await mkdtemp(join(tmpdir(), 'croft-queries-'));
+  stack.defer(() => rm(dir, { recursive: true }));
+  const db = stack.use(await openDatabase({ url: `sqlite:${join(dir, 'croft.db')}`, durability: 'kill', log: silentLog }));
+  const repo = parseRepoName('app');
+  const assigned = { kind: 'assigned', at: 1 } as const;
+  const cancel = { kind: 'cancel', at: 2, by: 'tester', why: 'enough' } as const;
+  const moves = [[], [assigned], [assigned, cancel], [assigned], [cancel]];
+  const builds: BuildId[] = [];
+  for (const [n, events] of moves.entries()) {
+    const revisions = [{ repo, revision: parseRevision(String(n).repeat(40)) }];
+    const key = { builder: parseBuilderName('unit'), revisions, trigger: { kind: 'branch', ref: 'main' } } as const;
+    const id = buildId(key);
+    builds.push(id);
+    await db.write(async (sql) => {
+      await insertBuild(sql, { ...key, id, band: 'post-submit', needs: { labels: [] }, createdAt: 0 });
+      for (const event of events) await saveBuildState(sql, id, advance((await getBuildForUpdate(sql, id)).state, event));
+    });
+  }
+  const owned = stack.move();
+  return {
+    db,
+    builds,
+    async list(filter) {
+      const { builds: found, next } = await db.read((sql) => readBuilds(sql, filter, outlook));
+      return { ids: found.map((build) => build.id as BuildId), next };
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+test('a build that is being cancelled still runs', async () => {
+  await using stage = await openStage();
+  const [queued, first, cancelling, last, ended] = stage.builds;
+  assert.deepEqual((await stage.list({ state: 'running', limit: 9 })).ids, [last, cancelling, first]);
+  assert.deepEqual((await stage.list({ state: 'queued', limit: 9 })).ids, [queued]);
+  assert.deepEqual((await stage.list({ state: 'ended', limit: 9 })).ids, [ended]);
+});
+
+test('a list goes on where it stopped, and nobody is left out or comes twice', async () => {
+  for (const state of [undefined, 'running'] as const) {
+    await using stage = await openStage();
+    const whole = (await stage.list({ ...(state && { state }), limit: 9 })).ids;
+    const pieces: BuildId[] = [];
+    for (let before: string | undefined, more = true; more;) {
+      const { ids, next } = await stage.list({ ...(state && { state }), limit: 2, ...(before === undefined ? {} : { before }) });
+      pieces.push(...ids);
+      before = next;
+      more = next !== undefined;
+    }
+    assert.deepEqual(pieces, whole);
+  }
+});
+
+test('what does not continue a list is refused', async () => {
+  await using stage = await openStage();
+  await assert.rejects(stage.list({ limit: 2, before: 'x' }), (error) => isCode(error, 'invalid'));
+});
