@@ -9,21 +9,31 @@ const places = [
   '/usr/bin/chromium',
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
+  '/Applications/Chromium.app/Contents/MacOS/Chromium',
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ];
-const found = places.find((path) => existsSync(path));
+const advice = 'on Debian: apt-get install chromium; or CROFT_CHROMIUM names one';
+
+type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * Pass it to `test` as `skip`: the reason, or false. With CROFT_REQUIRE_BROWSER=1 a missing browser is a failure instead.
  */
-export function missingBrowser(env: Readonly<Record<string, string | undefined>>): string | false {
-  return found !== undefined || env['CROFT_REQUIRE_BROWSER'] === '1' ? false : 'no Chromium found; on Debian: apt-get install chromium';
+export function missingBrowser(env: Env): string | false {
+  return findBrowser(env) !== undefined || env['CROFT_REQUIRE_BROWSER'] === '1' ? false : `no Chromium found; ${advice}`;
 }
 
-export async function openBrowser(): Promise<Browser> {
-  if (found === undefined) throw new Error(`no Chromium at ${places.join(', ')}; on Debian: apt-get install chromium`);
+export async function openBrowser(env: Env = process.env): Promise<Browser> {
+  const executablePath = findBrowser(env);
+  if (executablePath === undefined) throw new Error(`no Chromium at ${env['CROFT_CHROMIUM'] ?? places.join(', ')}; ${advice}`);
   const asRoot = process.getuid?.() === 0;
-  return chromium.launch({ executablePath: found, args: asRoot ? ['--no-sandbox'] : [] });
+  return chromium.launch({ executablePath, args: asRoot ? ['--no-sandbox'] : [] });
+}
+
+/** Where `tools/bootstrap-browser.mjs` looks, too. */
+function findBrowser(env: Env): string | undefined {
+  const chosen = env['CROFT_CHROMIUM'];
+  return (chosen ? [chosen] : places).find((path) => existsSync(path));
 }
 
 /** What axe-core finds seriously wrong, one line each. */
