@@ -81,8 +81,9 @@ async function endWithoutDriver({ records, logs, drivers, log }: AdoptionDeps, o
 /** Machines that no pool has; those that are not leased are noted as gone. */
 async function forsaken({ db, machines, clock }: AdoptionDeps): Promise<MachineId[]> {
   if (!machines.surveyed()) return [];
-  const here = new Set(machines.list().map((machine) => machine.observed.id));
-  const missing = (await db.read(listMachines)).map((machine) => machine.id).filter((id) => !here.has(id));
+  const stored = (await db.read(listMachines)).map((machine) => machine.id);
+  const here = new Set(machines.list().map((machine) => machine.observed.id)); // after: what is stored is in the list a moment later
+  const missing = stored.filter((id) => !here.has(id));
   const leased = new Set((await db.read(heldLeases)).map((lease) => lease.machine));
   for (const id of missing.filter((machine) => !leased.has(machine))) {
     await db.write((sql) => markMachine(sql, id, { state: 'gone', at: clock.now(), evidence: 'its pool does not have it any more' }));
