@@ -58,7 +58,7 @@ export async function complete(
 
 export async function readOutput(client: Buildlet, id: string, from = 0): Promise<Buffer> {
   const pieces: Buffer[] = [];
-  for await (const piece of client.output(runId(id), from, { signal: systemClock.deadline(60_000) })) pieces.push(piece);
+  for await (const piece of client.output(runId(id), from, { signal: systemClock.deadline(60_000) })) pieces.push(Buffer.from(piece));
   return Buffer.concat(pieces);
 }
 

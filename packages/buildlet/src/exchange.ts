@@ -8,6 +8,7 @@ import { codeOfStatus } from '@croft/protocol/status-codes';
 import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText } from '@croft/runtime/errors';
 import { shownAddress, type BuildletAddress } from './address.ts';
+import { askForLong } from './long-answer.ts';
 
 const maxErrorBytes = 64 * 1024;
 const maxSockets = 64;
@@ -34,7 +35,10 @@ export interface Reply {
 export interface Exchange extends Disposable {
   /** The whole answer whatever its status, at most `maxBytes` long. @throws CroftError `unavailable`, `timeout`, `exhausted` */
   ask(question: Question, maxBytes: number, waits: Waits): Promise<Reply>;
-  /** The body of a successful answer as it comes, back-pressured; throws `unavailable` when it is cut. */
+  /**
+   * The body of a successful answer as it comes, back-pressured; throws `unavailable` when it is cut. Each piece is good only until
+   * the next one is asked for.
+   */
   stream(question: Question, waits: Waits): AsyncGenerator<Buffer>;
 }
 
@@ -80,13 +84,11 @@ export function createExchange(address: BuildletAddress, clock: Clock): Exchange
     async *stream(question, { signal: given }) {
       const signal = anySignal(given);
       try {
-        const response = await open(question, signal);
-        if (response.statusCode !== 200)
-          throw refused(question.doing, {
-            status: response.statusCode ?? 0,
-            text: await readCapped(response, maxErrorBytes, question.doing),
-          });
-        yield* response as AsyncIterable<Buffer>;
+        const { doing, method, path } = question;
+        await using answer = await askForLong(address, { method, path, headers: { Authorization: authorization } }, { signal });
+        const { status, body } = answer;
+        if (status !== 200) throw refused(doing, { status, text: await readCapped(body, maxErrorBytes, doing) });
+        yield* body;
       } catch (error) {
         throw failure(error, question, signal);
       }
@@ -162,13 +164,13 @@ function unreadable(error: unknown): never {
   throw new CroftError('internal', 'what is to be sent cannot be read', { cause: error });
 }
 
-async function readCapped(response: IncomingMessage, maxBytes: number, doing: string): Promise<string> {
+async function readCapped(body: AsyncIterable<Buffer>, maxBytes: number, doing: string): Promise<string> {
   const parts: Buffer[] = [];
   let size = 0;
-  for await (const part of response as AsyncIterable<Buffer>) {
+  for await (const part of body) {
     size += part.length;
     if (size > maxBytes) throw new CroftError('exhausted', `${doing}: the buildlet's answer is longer than ${maxBytes} bytes`);
-    parts.push(part);
+    parts.push(Buffer.from(part)); // its buffer may be used again
   }
   return Buffer.concat(parts).toString('utf8');
 }

@@ -1,0 +1,134 @@
+/**
+ * An HTTP/1.1 answer with a long body, read into one buffer again and again. Node's own client makes two pieces of garbage of each
+ * 64 KiB, and clearing them away costs more than storing them. @see RFC 9112, 6 and 7
+ */
+import { connect, isIPv6 } from 'node:net';
+import { CroftError } from '@croft/runtime/errors';
+import { openByteInput, type ByteInput } from '@croft/streams/byte-input';
+import type { BuildletAddress } from './address.ts';
+
+const defaultHost = '127.0.0.1';
+const defaultPort = 80;
+const bufferBytes = 256 * 1024;
+const maxHeadBytes = 16 * 1024;
+const maxSizeLineBytes = 256;
+
+export interface LongQuestion {
+  readonly method: string;
+  /** With the query; every part of it already encoded, as are the headers. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface LongAnswer extends AsyncDisposable {
+  readonly status: number;
+  /** Each piece is good only until the next one is asked for. Throws `unavailable` when the body is cut or its end cannot be told. */
+  readonly body: AsyncGenerator<Buffer>;
+}
+
+/** Asks over a connection of its own and resolves with the head of the answer. @throws CroftError `unavailable`, or what the system says */
+export async function askForLong(address: BuildletAddress, question: LongQuestion, waits: { signal: AbortSignal }): Promise<LongAnswer> {
+  const pieces = exchangeBytes(address, requestHead(address, question), waits.signal);
+  try {
+    const input = openByteInput(pieces);
+    const { status, framing } = await readHead(input);
+    const body = framing === 'chunked' ? chunkedBody(input) : plainBody(input, framing);
+    return { status, body, [Symbol.asyncDispose]: async () => void (await pieces.return(undefined)) };
+  } catch (error) {
+    await pieces.return(undefined);
+    throw error;
+  }
+}
+
+function requestHead({ socketPath, host = defaultHost, port }: BuildletAddress, { method, path, headers }: LongQuestion): string {
+  const name = isIPv6(host) ? `[${host}]` : host;
+  const all = { Host: socketPath === undefined ? `${name}:${port ?? defaultPort}` : 'localhost', ...headers, Connection: 'close' };
+  const lines = Object.entries(all).map(([header, value]) => `${header}: ${value}\r\n`);
+  return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;
+}
+
+/** What comes back, in one buffer: nothing is read while a piece of it is in use. */
+async function* exchangeBytes(address: BuildletAddress, request: string, signal: AbortSignal): AsyncGenerator<Buffer, undefined> {
+  const { socketPath, host = defaultHost, port = defaultPort } = address;
+  const place = socketPath === undefined ? { host, port } : { path: socketPath };
+  const buffer = Buffer.allocUnsafeSlow(bufferBytes);
+  let come = Promise.withResolvers<number>();
+  const callback = (bytes: number): boolean => {
+    come.resolve(bytes);
+    return false;
+  };
+  const socket = connect({ ...place, signal, onread: { buffer, callback } });
+  socket.on('error', (error) => come.reject(error)).on('close', () => come.resolve(0));
+  socket.resume().write(request);
+  try {
+    for (;;) {
+      const bytes = await come.promise;
+      if (bytes === 0) return undefined;
+      come = Promise.withResolvers();
+      come.promise.catch(() => undefined); // told to whoever asks for the next piece
+      yield buffer.subarray(0, bytes);
+      socket.resume();
+    }
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function readHead(input: ByteInput): Promise<{ status: number; framing: 'chunked' | number }> {
+  const [, status] = /^HTTP\/1\.1 ([2-5]\d\d)( |$)/.exec(await readLine(input, maxHeadBytes)) ?? [];
+  if (status === undefined) throw unusable('it does not begin as one');
+  let framing: 'chunked' | number = Infinity;
+  for (;;) {
+    const line = await readLine(input, maxHeadBytes);
+    if (line === '') return { status: Number(status), framing };
+    if (input.received > maxHeadBytes + bufferBytes) throw unusable('its head is too long');
+    const [, name = '', value = ''] = /^([^:\s]+):[ \t]*(.*?)[ \t]*$/.exec(line) ?? [];
+    if (/^transfer-encoding$/i.test(name)) framing = /^chunked$/i.test(value) ? 'chunked' : framing;
+    else if (/^content-length$/i.test(name) && framing !== 'chunked') framing = /^\d{1,15}$/.test(value) ? Number(value) : framing;
+  }
+}
+
+async function* chunkedBody(input: ByteInput): AsyncGenerator<Buffer> {
+  for (;;) {
+    const [, size] = /^([0-9a-f]{1,8})[ \t]*(;.*)?$/i.exec(await readLine(input, maxSizeLineBytes)) ?? [];
+    if (size === undefined) throw unusable('the size of a chunk is missing');
+    const bytes = Number.parseInt(size, 16);
+    if (bytes === 0) return; // what may follow is of no use
+    yield* plainBody(input, bytes);
+    if ((await readLine(input, maxSizeLineBytes)) !== '') throw unusable('a chunk is longer than its size');
+  }
+}
+
+async function* plainBody(input: ByteInput, bytes: number): AsyncGenerator<Buffer> {
+  for (let left = bytes; left > 0;) {
+    const come = await some(input);
+    const piece = come.subarray(0, left);
+    input.unread(come.subarray(piece.length));
+    left -= piece.length;
+    yield piece;
+  }
+}
+
+async function readLine(input: ByteInput, maxBytes: number): Promise<string> {
+  for (let line = ''; line.length <= maxBytes;) {
+    const come = await some(input);
+    const end = come.indexOf('\n') + 1;
+    line += come.toString('latin1', 0, end || undefined);
+    if (end === 0) continue;
+    input.unread(come.subarray(end));
+    return line.replace(/\r?\n$/, '');
+  }
+  throw unusable('a line of it is too long');
+}
+
+async function some(input: ByteInput): Promise<Buffer> {
+  const come = await input.some({});
+  if (!come) throw new CroftError('unavailable', 'the answer of the buildlet was cut');
+  return come;
+}
+
+function unusable(why: string): CroftError {
+  return new CroftError('unavailable', `the answer of the buildlet is not understood: ${why}`, {
+    hint: 'It may be of another version, or another program may listen there.',
+  });
+}
