@@ -25,6 +25,8 @@ const maxAnswerBytes = 256 * 1024;
 const maxListBytes = 16 * 1024 * 1024;
 
 export interface Buildlet extends AsyncDisposable {
+  /** How tightly it is worth while to pack what is sent: 0 (stored) where no network lies between. */
+  readonly gzipLevel: 0 | 1;
   status(waits: Waits): Promise<BuildletStatus>;
   /** Absolute path of the directory that everything else is relative to. */
   workDir(waits: Waits): Promise<string>;
@@ -37,8 +39,7 @@ export interface Buildlet extends AsyncDisposable {
   /** Uncollected ones, oldest first. */
   runs(waits: Waits): Promise<Run[]>;
   /**
-   * Output from an offset on until the run has ended and every byte was given. Back-pressured; ended by the caller's signal. Each
-   * piece is good only until the next one is asked for.
+   * Output from an offset on until the run has ended and every byte was given. Back-pressured; ended by the caller's signal.
    * @throws CroftError `unavailable` when it was cut: go on at the next offset; `not-found` when it was acknowledged and dropped
    */
   output(id: RunId, from: number, waits: Waits): AsyncGenerator<Buffer>;
@@ -72,6 +73,7 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
   const tell = async (question: Question, waits: Waits): Promise<void> => void (await ask(question, waits));
 
   return {
+    gzipLevel: address.socketPath === undefined ? 1 : 0,
     status: (waits) => askFor(buildletStatusSchema, { doing: 'ask for the status', method: 'GET', path: '/status' }, waits),
     async workDir(waits) {
       return (await ask({ doing: 'ask for the work directory', method: 'GET', path: '/workdir' }, waits)).text;

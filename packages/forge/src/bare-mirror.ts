@@ -94,8 +94,12 @@ export class BareMirror implements Mirror, Repository {
     return id === undefined ? undefined : (await this.objects.read(id, waits, maxBytes))?.content;
   }
 
-  sourceTar(revision: Revision, waits: Waits, options: SourceOptions): AsyncIterable<Buffer> {
-    return packTarGz(sourceEntries(this, { revision, options, prefix: Buffer.alloc(0), depth: 0 }, waits));
+  sourceTar(
+    revision: Revision,
+    waits: Waits,
+    { gzipLevel, ...options }: SourceOptions & { readonly gzipLevel?: number },
+  ): AsyncIterable<Buffer> {
+    return packTarGz(sourceEntries(this, { revision, options, prefix: Buffer.alloc(0), depth: 0 }, waits), { level: gzipLevel });
   }
 
   async commit(revision: Revision, waits: Waits): Promise<CommitHead> {

@@ -59,7 +59,7 @@ export interface Mirror extends AsyncDisposable {
   /** Undefined when there is no such file; links are not followed. @throws CroftError `exhausted` when it is larger than `maxBytes` */
   readFile(revision: Revision, path: string | Buffer, waits: Waits, maxBytes: number): Promise<Buffer | undefined>;
   /** A tar.gz that unpacks to exactly the tree. It is read as it is made, in constant memory; a failure shows while reading. */
-  sourceTar(revision: Revision, waits: Waits, options: SourceOptions): AsyncIterable<Buffer>;
+  sourceTar(revision: Revision, waits: Waits, options: SourceOptions & { readonly gzipLevel?: number }): AsyncIterable<Buffer>;
 }
 
 export interface MirrorOptions {

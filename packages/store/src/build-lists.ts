@@ -16,16 +16,19 @@ interface Head {
   readonly limit: number;
   /** Only theirs; those of others are passed over. */
   readonly builders?: readonly BuilderName[] | undefined;
+  /** Those that rest at this moment are passed over, epoch ms. */
+  readonly restedAt?: number | undefined;
 }
 
 /** The head of the queue, most urgent first: up to `limit` builds for each kind of machine needed. */
-export async function queuedBuilds(sql: Sql, { limit, builders }: Head): Promise<QueuedBuild[]> {
+export async function queuedBuilds(sql: Sql, { limit, builders, restedAt }: Head): Promise<QueuedBuild[]> {
   const found: QueuedBuild[] = [];
   const theirs = builders ? `AND builder || '' IN (${placeholders(builders.length)})` : ''; // so written, the order keeps its index
-  const text = `SELECT ${buildColumns} FROM builds WHERE queue = ? ${theirs} ORDER BY band, seq LIMIT ?`;
+  const rested = restedAt === undefined ? '' : 'AND not_before <= ?';
+  const text = `SELECT ${buildColumns} FROM builds WHERE queue = ? ${theirs} ${rested} ORDER BY band, seq LIMIT ?`;
   if (builders?.length === 0) return [];
   for (const key of await queuedNeeds(sql)) {
-    const rows = await sql.all<BuildRow>(text, [key, ...(builders ?? []), limit]);
+    const rows = await sql.all<BuildRow>(text, [key, ...(builders ?? []), ...(restedAt === undefined ? [] : [restedAt]), limit]);
     found.push(...rows.map((row) => ({ ...toBuild(row), notBefore: row.not_before ?? 0 })));
   }
   return found.toSorted(compareWaiting);

@@ -112,6 +112,7 @@ eachDatabase('builds', (open) => {
     const builders = [builds[0]?.builder as BuilderName];
     assert.deepEqual(ids(await database.read((sql) => queuedBuilds(sql, { limit: 2, builders }))), [c, f, a, d]);
     assert.deepEqual(await database.read((sql) => queuedBuilds(sql, { limit: 2, builders: [] })), []);
+    assert.deepEqual(ids(await database.read((sql) => queuedBuilds(sql, { limit: 2, restedAt: 1_003 }))), [c, a]);
     assert.deepEqual(await database.read((sql) => queuedBuilds(sql, { limit: 2, builders: ['gone' as BuilderName] })), []);
     assert.deepEqual(
       head.map(({ notBefore }) => notBefore),

@@ -32,9 +32,12 @@ const chunkSize = 128 * 1024;
  * @param level 0 (stored) to 9; 1 is the default and nearly as small as 6 for source text
  * @throws what `entries` throws, and CroftError `invalid` when a content is not as long as its entry says
  */
-export async function* packTarGz(entries: AsyncIterable<TarEntry>, { level = 1 }: { level?: number } = {}): AsyncGenerator<Buffer, void> {
+export async function* packTarGz(
+  entries: AsyncIterable<TarEntry>,
+  { level = 1 }: { level?: number | undefined } = {},
+): AsyncGenerator<Buffer, void> {
   const gzip = createGzip({ level, chunkSize });
-  const fed = pipeline(batched(tarBytes(entries)), gzip);
+  const fed = pipeline(tarBytes(entries), gzip);
   // The reader of `gzip` meets the same failure.
   fed.catch(() => undefined);
   try {
@@ -45,43 +48,43 @@ export async function* packTarGz(entries: AsyncIterable<TarEntry>, { level = 1 }
   }
 }
 
-async function* batched(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
-  let batch: Buffer[] = [];
+async function* tarBytes(entries: AsyncIterable<TarEntry>): AsyncGenerator<Buffer, void> {
+  let batch: Uint8Array[] = [];
   let length = 0;
-  for await (const piece of pieces) {
+  const add = (piece: Uint8Array): void => {
     batch.push(piece);
     length += piece.length;
-    if (length < batchBytes) continue;
-    yield Buffer.concat(batch, length);
+  };
+  const take = (): Buffer => {
+    const whole = Buffer.concat(batch, length);
     batch = [];
     length = 0;
-  }
-  if (length > 0) yield Buffer.concat(batch, length);
-}
-
-async function* tarBytes(entries: AsyncIterable<TarEntry>): AsyncGenerator<Buffer, void> {
+    return whole;
+  };
   for await (const entry of entries) {
-    yield header(entry);
-    if (entry.kind !== 'file') continue;
-    yield* content(entry);
-    const padding = -entry.size & (blockSize - 1);
-    if (padding > 0) yield Buffer.alloc(padding);
+    add(header(entry));
+    if (entry.kind === 'file') {
+      let left = entry.size;
+      for await (const piece of Buffer.isBuffer(entry.content) ? [entry.content] : entry.content) {
+        left -= piece.length;
+        if (left < 0) break;
+        add(piece);
+        if (length >= batchBytes) yield take();
+      }
+      if (left !== 0) throw wrongLength(entry, left);
+      add(padding.subarray(0, -entry.size & (blockSize - 1)));
+    }
+    if (length >= batchBytes) yield take();
   }
-  yield Buffer.alloc(2 * blockSize);
+  add(Buffer.alloc(2 * blockSize));
+  yield take();
 }
 
-async function* content({ path, size, content }: TarEntry & { kind: 'file' }): AsyncGenerator<Buffer, void> {
-  let length = 0;
-  const pieces = Buffer.isBuffer(content) ? [content] : content;
-  for await (const piece of pieces) {
-    length += piece.length;
-    if (length > size) break;
-    if (piece.length > 0) yield Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
-  }
-  if (length !== size) {
-    const amount = length > size ? 'more' : `only ${length}`;
-    throw new CroftError('invalid', `packing ${quoteName(path.toString('latin1'))}: its size is ${size} bytes, but there were ${amount}`);
-  }
+const padding = Buffer.alloc(blockSize);
+
+function wrongLength({ path, size }: TarEntry & { kind: 'file' }, left: number): CroftError {
+  const amount = left < 0 ? 'more' : `only ${size - left}`;
+  return new CroftError('invalid', `packing ${quoteName(path.toString('latin1'))}: its size is ${size} bytes, but there were ${amount}`);
 }
 
 function header(entry: TarEntry): Buffer {

@@ -25,7 +25,8 @@ export async function pushSource(buildlet: Buildlet, { work, source, farm, signa
   const push = async (): Promise<void> => {
     await clearRuns(buildlet, 'others', { work, clock: farm.clock, signal });
     await buildlet.removeAll(['.'], epoch, { signal });
-    await buildlet.putTarGz(sourceDir(source), readSource(farm.source.tar(source, { signal }), signal), epoch, { signal });
+    const tar = farm.source.tar(source, { gzipLevel: buildlet.gzipLevel, signal });
+    await buildlet.putTarGz(sourceDir(source), readSource(tar, signal), epoch, { signal });
   };
   await keepTrying(push, { work, farm, signal });
 }

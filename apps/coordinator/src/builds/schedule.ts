@@ -22,12 +22,24 @@ export interface ScheduleDeps {
   readonly clock: Clock;
 }
 
-/** Looked at for each kind of machine; enough to fill every machine many times over. */
+/** How many are told why they wait, for each kind of machine. */
 const headLength = 200;
 
-/** The plan for the world as it is now. */
+/** The plan for the world as it is now, with the reason of each build that waits. */
 export async function planNow(deps: ScheduleDeps): Promise<Plan> {
   return planAssignments(await deps.db.read((sql) => readWorld(sql, deps)));
+}
+
+/** The assignments of `planNow` alone: what cannot begin now is not read, however long the queue is. */
+async function assignNow({ db, machines, builders, hold, clock }: ScheduleDeps): Promise<Plan['assign']> {
+  if (hold() !== undefined || !machines().some((machine) => machine.observed.state === 'up')) return [];
+  const now = clock.now();
+  return db.read(async (sql) => {
+    const views = viewMachines(machines(), await leasedMachines(sql));
+    const limit = views.filter((machine) => machine.state === 'ready').length;
+    const waiting = limit === 0 ? [] : await queuedBuilds(sql, { limit, builders: [...builders], restedAt: now });
+    return planAssignments({ waiting, machines: views, now }).assign;
+  });
 }
 
 export interface Scheduling {
@@ -52,7 +64,6 @@ export async function keepScheduling(deps: ScheduleDeps, scheduling: Scheduling,
 
 /** An assignment that fails, or meets somebody faster, keeps none of the others from being driven. */
 async function scheduleOnce(deps: ScheduleDeps, { assign, drivers, log }: Scheduling): Promise<void> {
-  if (!deps.machines().some((machine) => machine.observed.state === 'up')) return;
   const carryOut = async (assignment: Plan['assign'][number]): Promise<void> => {
     try {
       const work = await assign(assignment);
@@ -61,7 +72,7 @@ async function scheduleOnce(deps: ScheduleDeps, { assign, drivers, log }: Schedu
       log.error('build not assigned, trying again', { ...assignment, error });
     }
   };
-  await Promise.all((await planNow(deps)).assign.map(carryOut));
+  await Promise.all((await assignNow(deps)).map(carryOut));
 }
 
 async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {
@@ -70,16 +81,26 @@ async function readWorld(sql: Sql, { machines, builders, hold, clock }: Schedule
   for (const build of await queuedBuilds(sql, { limit: headLength, builders: [...builders] })) {
     waiting.push({ ...build, lastsMs: await usualMs(build.builder) });
   }
-  const leased = new Set((await heldLeases(sql)).map((lease) => lease.machine));
-  const ends = await expectedEnds(sql, usualMs);
-  const views = machines().map(({ observed, seenAt }): MachineView => {
+  const leased = await leasedMachines(sql);
+  return { waiting, machines: viewMachines(machines(), leased, await expectedEnds(sql, usualMs)), now: clock.now(), hold: hold() };
+}
+
+async function leasedMachines(sql: Sql): Promise<Set<MachineId>> {
+  return new Set((await heldLeases(sql)).map((lease) => lease.machine));
+}
+
+function viewMachines(
+  machines: readonly WatchedMachine[],
+  leased: ReadonlySet<MachineId>,
+  ends: ReadonlyMap<MachineId, number> = new Map(),
+): MachineView[] {
+  return machines.map(({ observed, seenAt }): MachineView => {
     const { id, labels } = observed;
     const freeAt = ends.get(id);
     const low = observed.lowDisk === true ? { why: `${id} has too little free disk space` } : {};
     const state = leased.has(id) ? 'busy' : observed.state === 'up' && observed.lowDisk !== true ? 'ready' : 'away';
     return { id, labels, state, seenAt, ...low, ...(freeAt === undefined ? {} : { freeAt }) };
   });
-  return { waiting, machines: views, now: clock.now(), hold: hold() };
 }
 
 type UsualMs = (builder: BuilderName) => Promise<number | undefined>;

@@ -39,9 +39,9 @@ export async function openSources(repos: readonly RepoConfig[], options: { dir: 
     mirror,
     forBuilds: {
       plan: ({ builder, revisions }, waits) => planSteps(builder, main(revisions), mirror, waits),
-      tar: ({ builder, revisions }, waits) => {
+      tar: ({ builder, revisions }, { gzipLevel, signal }) => {
         const { repo, revision } = main(revisions);
-        return mirror(repo).sourceTar(revision, waits, builder.source);
+        return mirror(repo).sourceTar(revision, { signal }, { ...builder.source, gzipLevel });
       },
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

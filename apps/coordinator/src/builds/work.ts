@@ -83,7 +83,7 @@ export interface FarmDeps {
   readonly source: {
     /** The builder's steps, or those found in the tree; a string says why nothing is to be done. */
     plan(of: SourceOf, waits: Waits): Promise<StepPlan | string>;
-    tar(of: SourceOf, waits: Waits): AsyncIterable<Buffer>;
+    tar(of: SourceOf, options: Waits & { readonly gzipLevel: number }): AsyncIterable<Buffer>;
   };
   connect(machine: MachineId): Buildlet;
   /** Told when a machine did not answer, so that somebody looks at it. */
