@@ -34,6 +34,32 @@ test('a package without scripts does not hide a Makefile', async () => {
   assert.deepEqual(await commands({ 'package.json': '{}', Makefile: 'all:\n\ttrue\ntest: all\n' }), ['make test']);
 });
 
+test('the test that npm init writes is none', async () => {
+  const test = 'echo \\"Error: no test specified\\" && exit 1';
+  const files = { 'package.json': `{"scripts":{"test":"${test}","build":"y"}}` };
+  assert.deepEqual(await commands(files), ['npm install --no-audit --no-fund', 'npm run build']);
+  assert.deepEqual(await commands({ 'package.json': `{"scripts":{"test":"${test}"}}`, 'go.mod': '' }), ['go build ./...', 'go test ./...']);
+});
+
+test('a target of a Makefile is one wherever it stands before the colon of a rule, and nothing else is', async () => {
+  for (const rule of ['all test:', 'test all: lib', 'all \\\n  test:', 'test:: lib', 'test :', '  test:', 'test: ; true']) {
+    assert.deepEqual(await commands({ Makefile: `CC = gcc\n${rule}\n\ttrue\n` }), ['make test'], rule);
+  }
+  const none = [
+    '.PHONY: test',
+    'test = a: b',
+    'test := 1',
+    'test ::= 1',
+    'test :::= 1',
+    '# test:',
+    'all:\n\ttest: x',
+    'all: test',
+    'my-test:',
+    'tests:',
+  ];
+  for (const text of none) assert.deepEqual(await commands({ Makefile: `${text}\n` }), ['make'], text);
+});
+
 test('Go, Rust and make are found by their files', async () => {
   assert.deepEqual(await commands({ 'go.mod': '' }), ['go build ./...', 'go test ./...']);
   assert.deepEqual(await commands({ 'Cargo.toml': '', 'Cargo.lock': '' }), ['cargo build --all-targets --locked', 'cargo test --locked']);

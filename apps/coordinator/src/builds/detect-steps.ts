@@ -16,6 +16,8 @@ export interface Tree {
 
 const setupLimitMs = 20 * MINUTE;
 const testLimitMs = 60 * MINUTE;
+/** In the script that `npm init` writes where there are no tests. */
+const noTest = 'Error: no test specified';
 
 /** A string says why nothing can be run. @throws CroftError `invalid` when the file that decides cannot be read as what it is. */
 export async function detectSteps(tree: Tree): Promise<StepPlan | string> {
@@ -60,7 +62,8 @@ function packageScripts(text: string): Set<string> {
     throw new CroftError('invalid', 'package.json of this commit is not JSON', { cause: error });
   }
   const scripts = parsed !== null && typeof parsed === 'object' && 'scripts' in parsed ? parsed.scripts : undefined;
-  return new Set(scripts !== null && typeof scripts === 'object' ? Object.keys(scripts) : []);
+  const entries = scripts !== null && typeof scripts === 'object' ? Object.entries(scripts) : [];
+  return new Set(entries.filter(([, command]) => !String(command).includes(noTest)).map(([name]) => name));
 }
 
 async function goModule(tree: Tree): Promise<StepPlan | undefined> {
@@ -83,11 +86,18 @@ async function makefile(tree: Tree): Promise<StepPlan | undefined> {
   for (const name of ['GNUmakefile', 'makefile', 'Makefile']) {
     const text = await tree.read(name);
     if (text === undefined) continue;
-    const target = ['test', 'check'].find((candidate) => new RegExp(`^${candidate}\\s*:(?!=)`, 'm').test(text));
+    const targets = makeTargets(text);
+    const target = ['test', 'check'].find((candidate) => targets.has(candidate));
     if (target) return { steps: [step(target, 'run-tests', ['make', target])], reason: `${name} has the target "${target}"` };
     return { steps: [step('make', 'build', ['make'])], reason: `${name} has neither "test" nor "check", so its first target` };
   }
   return undefined;
+}
+
+/** What stands before the colon of each rule: `all test: lib`, and neither `test := 1` nor what `.PHONY: test` declares. */
+function makeTargets(text: string): Set<string> {
+  const lines = text.replaceAll(/\\\r?\n/g, ' ').split('\n');
+  return new Set(lines.flatMap((line) => /^(?!\t)([^:=#]+)::?(?![:=])/.exec(line)?.[1]?.trim().split(/\s+/) ?? []));
 }
 
 function step(name: string, role: Role, argv: readonly string[]): Step {
