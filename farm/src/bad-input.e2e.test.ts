@@ -207,7 +207,7 @@ test('malformed and oversized requests are refused, each with its status, and th
   const asked: [path: string, init: RequestInit, status: number][] = [
     [`/api/v1/builds/${id}/cancel`, { method: 'POST', headers: json, body: '{ nope' }, 400],
     [`/api/v1/builds/${id}/cancel`, { method: 'POST', headers: json, body: '{"why":1}' }, 400],
-    [`/api/v1/builds/${id}/cancel`, { method: 'POST', headers: json, body: JSON.stringify({ why: 'x'.repeat(20_000_000) }) }, 429],
+    [`/api/v1/builds/${id}/cancel`, { method: 'POST', headers: json, body: JSON.stringify({ why: 'x'.repeat(20_000_000) }) }, 413],
     [`/api/v1/builds/${id}/cancel`, { method: 'POST', headers: { 'content-type': 'text/html' }, body: '{}' }, 400],
     ['/api/v1/builds?limit=1000000', {}, 400],
     ['/api/v1/builds?state=odd', {}, 400],

@@ -91,8 +91,9 @@ function ranges({ answer, path }: Operation): Record<string, unknown> {
 
 const errorContent = { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } };
 
-function failures({ role, errors }: Operation): Record<string, unknown> {
-  const codes = new Set([...commonErrors.filter((code) => role !== 'anyone' || !accessErrors.includes(code)), ...errors]);
+function failures({ role, body, errors }: Operation): Record<string, unknown> {
+  const common = commonErrors.filter((code) => role !== 'anyone' || !accessErrors.includes(code));
+  const codes = new Set([...common, ...(body ? (['too-large'] as const) : []), ...errors]);
   return Object.fromEntries([...codes].map((code) => [httpStatus(code), { description: code, content: errorContent }]));
 }
 const accessErrors: readonly ErrorCode[] = ['unauthenticated'];

@@ -17,7 +17,6 @@ for (const code of errorCodes) {
 const foreign: [status: number, code: ErrorCode][] = [
   [408, 'timeout'],
   [410, 'not-found'],
-  [413, 'exhausted'],
   [507, 'exhausted'],
   [405, 'invalid'],
   [418, 'invalid'],

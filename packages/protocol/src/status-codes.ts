@@ -9,6 +9,7 @@ const statusOf: Record<ErrorCode, number> = {
   conflict: 409,
   stale: 412,
   exhausted: 429,
+  'too-large': 413,
   timeout: 504,
   unavailable: 503,
   stopped: 503,
@@ -25,7 +26,7 @@ export function codeOfStatus(status: number): ErrorCode {
   if (status === 410) return 'not-found';
   if (status === 408) return 'timeout';
   if (status === 501) return 'invalid';
-  if (status === 413 || status === 507) return 'exhausted';
+  if (status === 507) return 'exhausted';
   const found = (Object.entries(statusOf) as [ErrorCode, number][]).find(([, value]) => value === status);
   return found?.[0] ?? (status >= 500 ? 'unavailable' : 'invalid');
 }

@@ -10,6 +10,7 @@ export const errorCodes = [
   'conflict', // contradicts what is already so
   'stale', // a newer lease epoch exists; whoever gets this has lost the machine and must stop writing
   'exhausted', // a limit was reached: size, count, rate or disk
+  'too-large', // the request has a longer body than is read
   'timeout',
   'unavailable', // the other side is gone or not ready; may work later
   'stopped', // this process detaches from its work; the work goes on

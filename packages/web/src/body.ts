@@ -9,7 +9,7 @@ export interface Schema<T> {
   ): { success: true; data: T } | { success: false; error: { issues: readonly { path: readonly PropertyKey[]; message: string }[] } };
 }
 
-/** An absent body is an empty object. @throws CroftError `invalid`, `exhausted` */
+/** An absent body is an empty object. @throws CroftError `invalid`, `too-large` */
 export async function readJson<T>(request: Request, schema: Schema<T>): Promise<T> {
   const text = await readText(request);
   if (text === '') return parseInput(schema, {}, 'the request body');
@@ -25,7 +25,7 @@ export async function readJson<T>(request: Request, schema: Schema<T>): Promise<
   return parseInput(schema, value, 'the request body');
 }
 
-/** @throws CroftError `invalid`, `exhausted` */
+/** @throws CroftError `invalid`, `too-large` */
 export async function readForm(request: Request): Promise<URLSearchParams> {
   const text = await readText(request);
   if (text !== '' && !/^application\/x-www-form-urlencoded\s*(;|$)/i.test(request.headers.get('content-type') ?? '')) {
@@ -59,5 +59,5 @@ async function readText(request: Request): Promise<string> {
 }
 
 function tooLarge(): CroftError {
-  return new CroftError('exhausted', `the body is larger than ${bodyLimitBytes} bytes`);
+  return new CroftError('too-large', `the body is larger than ${bodyLimitBytes} bytes`, { hint: `Send at most ${bodyLimitBytes} bytes.` });
 }

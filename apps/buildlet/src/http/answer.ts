@@ -40,7 +40,7 @@ export function textError(status: number, message: string): Answer {
 export function failureAnswer(error: unknown, style: 'text' | 'json'): Answer {
   const failure = error instanceof CroftError ? error : new CroftError('internal', errorText(error), { cause: error });
   const { code, hint } = failure;
-  if (style === 'text') return textError(code === 'invalid' || code === 'forbidden' ? httpStatus(code) : 500, errorText(failure));
+  if (style === 'text') return textError(['invalid', 'forbidden', 'too-large'].includes(code) ? httpStatus(code) : 500, errorText(failure));
   const epoch = code === 'stale' && typeof failure.fields['epoch'] === 'number' ? { epoch: failure.fields['epoch'] } : {};
   return refusal(httpStatus(code), { code, message: errorText(failure), ...(hint === undefined ? {} : { hint }), ...epoch });
 }

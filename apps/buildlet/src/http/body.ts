@@ -6,7 +6,7 @@ import type { z } from 'zod';
 
 const maxBodyBytes = 4 * 1024 * 1024;
 
-/** @throws CroftError `invalid` when it is not JSON, not of this shape or longer than 4 MiB */
+/** @throws CroftError `invalid` when it is not JSON or not of this shape, `too-large` when it is longer than 4 MiB */
 export async function readJson<Schema extends z.ZodType>(
   request: IncomingMessage,
   schema: Schema,
@@ -53,7 +53,7 @@ async function readText(request: IncomingMessage): Promise<string> {
   let size = 0;
   for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += part.length;
-    if (size > maxBodyBytes) throw new CroftError('invalid', `the body is longer than ${maxBodyBytes} bytes`);
+    if (size > maxBodyBytes) throw new CroftError('too-large', `the body is larger than ${maxBodyBytes} bytes`);
     parts.push(part);
   }
   return Buffer.concat(parts).toString('utf8');

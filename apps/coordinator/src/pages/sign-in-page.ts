@@ -30,6 +30,7 @@ const titles: Readonly<Record<number, string>> = {
   403: 'Not allowed',
   404: 'Not here',
   409: 'That does not fit any more',
+  413: 'More than is read',
   429: 'Too much at once',
   500: 'Something is wrong inside the farm',
   503: 'Not at the moment',

@@ -115,6 +115,12 @@ describe('what is wrong with a request', () => {
     [`/api/v1/builds/${build}/cancel`, { method: 'POST', body: '{', headers: json }, 400, /not JSON/],
     [`/api/v1/builds/${build}/cancel`, { method: 'POST', body: 'why=x', headers: { 'content-type': 'text/xml' } }, 400, /must be JSON/],
     [`/api/v1/builds/${build}/cancel`, { method: 'POST', body: '{"why":"too late"}', headers: json }, 409, /ended/],
+    [
+      `/api/v1/builds/${build}/cancel`,
+      { method: 'POST', body: JSON.stringify({ why: 'x'.repeat(70_000) }), headers: json },
+      413,
+      /65536 bytes/,
+    ],
     ['/api/v1/builds', { method: 'PUT' }, 404, /nothing at PUT/],
   ];
   for (const [path, init, status, message] of wrong) {
