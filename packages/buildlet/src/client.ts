@@ -39,7 +39,8 @@ export interface Buildlet extends AsyncDisposable {
   /** Uncollected ones, oldest first. */
   runs(waits: Waits): Promise<Run[]>;
   /**
-   * Output from an offset on until the run has ended and every byte was given. Back-pressured; ended by the caller's signal.
+   * Output from an offset on until the run has ended and every byte was given. Back-pressured; ended by the caller's signal. Each
+   * piece is good only until the next one is asked for.
    * @throws CroftError `unavailable` when it was cut: go on at the next offset; `not-found` when it was acknowledged and dropped
    */
   output(id: RunId, from: number, waits: Waits): AsyncGenerator<Buffer>;
