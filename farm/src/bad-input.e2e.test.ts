@@ -82,7 +82,7 @@ test('a repository that is not there, is none, or is far away: told on the termi
   await plain.waitFor('the complaint', () => /cannot be read, and is tried again: .*\S/.test(plain.output()));
   assert.match(await pageOf(plain, '/farm'), /not a git repository|does not appear to be a git repository/);
 
-  await using far = await startFarm({ repo: 'http://mona:hunter2@127.0.0.1:9/team/thing.git' });
+  await using far = await startFarm({ repo: 'http://someone:hunter2@127.0.0.1:9/team/thing.git' });
   await far.waitFor('the complaint', () => /thing cannot be read/.test(far.output()));
   assert.match(await pageOf(far, '/farm'), /http:\/\/127\.0\.0\.1:9\/team\/thing\.git/);
   await far.stop('SIGINT');

@@ -59,7 +59,7 @@ test('a repository is named for the end of its address, whatever that holds, and
     assert.equal(nameOf(dir), dir.slice(dir.lastIndexOf('/') + 1));
     assert.equal(nameOf(`${dir}/`), dir.slice(dir.lastIndexOf('/') + 1));
     assert.equal(nameOf('git@example.org:team/odd name!.git'), 'odd-name-');
-    assert.equal(nameOf('https://mona:hunter2@example.org'), 'example.org');
+    assert.equal(nameOf('https://someone:hunter2@example.org'), 'example.org');
     assert.equal(nameOf('https://example.org/%20/'), '20');
     assert.equal(nameOf(`https://example.org/${'x'.repeat(300)}`)?.length, 60);
     assert.equal(nameOf('/'), 'repository');

@@ -77,10 +77,10 @@ describe('croft log -f', () => {
   });
 
   test('ends when the build is cancelled before it started', async () => {
-    const cancelled = testBuild({ attempts: 0, attemptList: [], end: { kind: 'cancelled', by: 'mona', why: 'superseded' } });
+    const cancelled = testBuild({ attempts: 0, attemptList: [], end: { kind: 'cancelled', by: 'someone', why: 'superseded' } });
     await using server = await stagedFarm([cancelled], {});
     const ran = await follow(server, '--exit-status');
-    assert.deepEqual([ran.stdout, ran.stderr, ran.status], ['', 'cancelled by mona: superseded\n', 1]);
+    assert.deepEqual([ran.stdout, ran.stderr, ran.status], ['', 'cancelled by someone: superseded\n', 1]);
   });
 
   test('as JSON tells where each piece belongs', async () => {

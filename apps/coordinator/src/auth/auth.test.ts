@@ -86,11 +86,11 @@ test('behind a proxy the proxy’s own user is nobody', async () => {
 test('a session outlives a restart of the farm', async () => {
   await using place = await openPlace();
   const { tokens, signIn } = await place.open();
-  const { secret } = await tokens.create({ name: 'mona', role: 'developer', repos: [], expiresInMs: DAY });
+  const { secret } = await tokens.create({ name: 'someone', role: 'developer', repos: [], expiresInMs: DAY });
   const { cookie } = await signIn(secret, fakeConnection(), false);
   const later = await place.open();
   const who = await later.identify(asking({ cookie: cookie.split(';')[0] ?? '' }), fakeConnection());
-  assert.deepEqual([who.name, who.role, who.via], ['mona', 'developer', 'session']);
+  assert.deepEqual([who.name, who.role, who.via], ['someone', 'developer', 'session']);
 });
 
 test('a secret is nowhere in the data directory', async () => {
@@ -106,7 +106,7 @@ test('a secret is nowhere in the data directory', async () => {
 test('the audit trail is read in pages, newest first', async () => {
   await using place = await openPlace();
   const { audit } = await place.open();
-  for (const target of ['a', 'b', 'c']) await audit.asked({ who: 'mona', what: 'build.retry', target, from: '127.0.0.1' });
+  for (const target of ['a', 'b', 'c']) await audit.asked({ who: 'someone', what: 'build.retry', target, from: '127.0.0.1' });
   const first = await audit.list({ limit: 2 });
   const rest = await audit.list({ limit: 2, before: first.next });
   assert.deepEqual(

@@ -128,7 +128,7 @@ test('without scripts the log’s end is readable and a build can be cancelled',
     await page.getByLabel('Why?').fill('superseded');
     await page.getByRole('button', { name: 'Cancel this build' }).click();
     await page.locator('h1', { hasText: 'being cancelled' }).waitFor();
-    assert.ok(farm.asked.includes(`cancel ${id} mona: superseded`));
+    assert.ok(farm.asked.includes(`cancel ${id} someone: superseded`));
   });
 });
 
@@ -266,7 +266,7 @@ test('a build is watched, cancelled and retried by keyboard alone, and what is t
     farm.state.builds.set(id, {
       ...(farm.state.builds.get(id) as BuildDetail),
       state: 'ended',
-      end: { kind: 'cancelled', by: 'mona', why: 'wrong branch' },
+      end: { kind: 'cancelled', by: 'someone', why: 'wrong branch' },
     });
     farm.tell({ kind: 'build', id });
     await page.getByText('Cancelled by').first().waitFor();
@@ -275,7 +275,7 @@ test('a build is watched, cancelled and retried by keyboard alone, and what is t
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.locator('h1', { hasText: 'waiting' }).waitFor();
-    assert.deepEqual(farm.asked.slice(-2), [`cancel ${id} mona: wrong branch`, `retry ${id} mona`]);
+    assert.deepEqual(farm.asked.slice(-2), [`cancel ${id} someone: wrong branch`, `retry ${id} someone`]);
     await page.keyboard.press('?');
     await page.getByRole('dialog').getByText('find in the log').waitFor();
     await page.keyboard.press('Escape');

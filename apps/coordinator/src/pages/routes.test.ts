@@ -76,13 +76,13 @@ test('cancelling says who and why and comes back to the build', async () => {
   farm.state.builds.set(id, running);
   const answer = await post(`/builds/${id}/cancel`, { why: 'superseded' });
   assert.deepEqual([answer.status, answer.headers.get('location')], [303, `/builds/${id}`]);
-  assert.deepEqual(farm.asked, [`cancel ${id} mona: superseded`]);
+  assert.deepEqual(farm.asked, [`cancel ${id} someone: superseded`]);
 });
 
 test('a retry from a script comes back with the part that changed', async () => {
   const { farm, post } = open();
   const part = await (await post(`/builds/${id}/retry`, {}, { 'HX-Request': 'true' })).text();
-  assert.deepEqual(farm.asked, [`retry ${id} mona`]);
+  assert.deepEqual(farm.asked, [`retry ${id} someone`]);
   assert.match(part, /^<div id="build" class="live build queued"/);
 });
 

@@ -13,7 +13,7 @@ const ends: readonly (BuildSummary['end'] | 'running' | 'queued' | 'cancelling')
   { kind: 'passed' },
   { kind: 'timed-out', step: 'test', text: 'ran longer than 20 min' },
   { kind: 'infra', cause: 'buildlet-died', evidence: 'the buildlet did not answer for 15 s; its process is gone' },
-  { kind: 'cancelled', by: 'mona', why: 'superseded' },
+  { kind: 'cancelled', by: 'someone', why: 'superseded' },
   { kind: 'skipped', why: 'only documentation changed' },
 ];
 
@@ -44,7 +44,7 @@ export function testCommit(over: Partial<CommitView> = {}): CommitView {
     revision: 'a1b2c3d4e5f60718293a4b5c6d7e8f9001122334',
     subject: 'streams: count lines per block and pack tar.gz',
     authorName: 'Mona Lisa',
-    authorEmail: 'mona@example.com',
+    authorEmail: 'someone@example.com',
     committedAt: testNow - 3_600_000,
     ...over,
   };
@@ -172,7 +172,7 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
     queue: cells.filter((cell) => cell.state === 'queued'),
     queueLength: 217,
     repos: [
-      { name: 'croft', url: '/home/mona/croft', defaultBranch: 'main', lastFetchAt: testNow - 12_000 },
+      { name: 'croft', url: '/home/someone/croft', defaultBranch: 'main', lastFetchAt: testNow - 12_000 },
       {
         name: 'website',
         url: 'https://git.example.com/team/website.git',

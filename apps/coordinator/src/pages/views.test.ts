@@ -19,10 +19,10 @@ import {
   testStep,
 } from './testing-views.ts';
 
-const mona = { name: 'mona', may: () => true };
+const someone = { name: 'someone', may: () => true };
 
 function view(build: BuildDetail, over: Partial<BuildPageView> = {}): BuildPageView {
-  return { build, attempt: build.attemptList.at(-1), chosen: false, tail: undefined, who: mona, now: testNow, ...over };
+  return { build, attempt: build.attemptList.at(-1), chosen: false, tail: undefined, who: someone, now: testNow, ...over };
 }
 
 /** Nothing of what came from outside may have become markup, and nothing bidirectional may stand outside of its own place. */

@@ -13,7 +13,7 @@ async function signIn(app: TestApp, secret: string, to = '/farm'): Promise<Respo
 }
 
 async function aToken(app: TestApp): Promise<{ id: string; secret: string }> {
-  return app.auth.tokens.create({ name: 'mona', role: 'operator', repos: [], expiresInMs: DAY });
+  return app.auth.tokens.create({ name: 'someone', role: 'operator', repos: [], expiresInMs: DAY });
 }
 
 test('who is unknown is led to the form, and with a token back to where they wanted', async () => {
@@ -26,8 +26,8 @@ test('who is unknown is led to the form, and with a token back to where they wan
   const done = await signIn(app, secret, '/farm?x=1');
   assert.deepEqual([done.status, done.headers.get('location')], [303, '/farm?x=1']);
   const cookie = done.headers.get('set-cookie')?.split(';')[0] ?? '';
-  assert.match(await (await app.ask('/farm', { headers: { ...browser, cookie } })).text(), /mona/);
-  assert.deepEqual(await app.audited(), ['mona: session.begin']);
+  assert.match(await (await app.ask('/farm', { headers: { ...browser, cookie } })).text(), /someone/);
+  assert.deepEqual(await app.audited(), ['someone: session.begin']);
 });
 
 test('a session may do what its token may, until the token ends', async () => {
