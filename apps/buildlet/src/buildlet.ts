@@ -14,7 +14,7 @@ import { fileRoutes } from './files/routes.ts';
 import { openTrash } from './files/trash.ts';
 import { listen, shownAddress } from './http/listener.ts';
 import { createRouter } from './http/router.ts';
-import { powerOff } from './machine/power-off.ts';
+import { watchEnding } from './machine/ending.ts';
 import { machineRoutes } from './machine/routes.ts';
 import { openPipeStock } from './runs/pipes.ts';
 import { openRecords } from './runs/records.ts';
@@ -22,14 +22,10 @@ import { findRunRoute } from './runs/routes.ts';
 import { openRuns } from './runs/runs.ts';
 import { createDisk } from './state/disk.ts';
 import { openFence } from './state/fence.ts';
-import { watchLiveness } from './state/liveness.ts';
+import { watchGround } from './state/ground.ts';
 import { lockStateDir } from './state/lock.ts';
 import { spreadTrees } from './state/spread.ts';
 import { createTrees } from './tree/trees.ts';
-
-/** After `/halt` was answered: long enough for the answer to arrive. */
-const haltAfterMs = 500;
-const endRunsWithinMs = 15_000;
 
 export interface Deps {
   readonly clock: Clock;
@@ -56,37 +52,24 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const fence = await openFence(stateDir);
   const disk = createDisk([stateDir, workDir], config.lowWaterBytes, clock);
   const trees = createTrees({ clock, probeName: `croft-probe-${process.pid}` });
-  const pipes = stack.use(await openPipeStock(join(stateDir, 'pipes')));
+  const pipesDir = join(stateDir, 'pipes');
+  const pipes = stack.use(await openPipeStock(pipesDir));
   const { spoolLimitBytes } = config;
   const runs = await openRuns({ clock, random, log, records, trees, pipes, disk, tasks, workDir, stateDir, spoolLimitBytes, environment });
   const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
-  const liveness = watchLiveness(config.orphanedAfterMs, { clock, tasks });
-
-  const finished = Promise.withResolvers<void>();
-  let why = 'its buildlet was stopped';
-  const halt = async (): Promise<void> => {
-    await runs.endAll('its buildlet was halted');
-    tasks.start('halt', async ({ signal }) => {
-      await clock.sleep(haltAfterMs, { signal });
-      if (config.halt) powerOff(log);
-      finished.resolve();
-    });
-  };
-  void liveness.orphaned.then(() => {
-    why = `its buildlet heard no coordinator for ${config.orphanedAfterMs} ms`;
-    log.warn(messages.orphaned, { afterMs: config.orphanedAfterMs });
-    finished.resolve();
-  });
+  const ground = stack.use(watchGround([stateDir, pipesDir, records.runsDir, records.collectedDir, workDir, trash.dir]));
+  const ending = watchEnding({ config, runs, ground, tasks, clock, log });
 
   const boot = random.hex(8);
   const routes = {
-    ...machineRoutes({ workDir, boot, fence, runs, disk, halt }),
+    ...machineRoutes({ workDir, boot, fence, runs, disk, halt: ending.halt }),
     ...fileRoutes({ workDir, fence, trash, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
   };
   const router = createRouter({
     password: config.password?.reveal(),
     find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, clock })),
-    onContact: liveness.heard,
+    onRequest: ending.checkGround,
+    onContact: ending.heard,
     log,
   });
   const server = await listen(config.listen, { insecure: config.insecureListen }, router);
@@ -96,13 +79,13 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   });
   stack.defer(async () => {
     const deadline = new AbortController();
-    await Promise.race([runs.endAll(why), clock.sleep(endRunsWithinMs, { signal: deadline.signal }).catch(() => {})]);
+    await Promise.race([runs.endAll(ending.why), clock.sleep(ending.withinMs, { signal: deadline.signal }).catch(() => {})]);
     deadline.abort();
   });
   const address = listeningAddress(config.listen, server.address());
   log.info(messages.ready, { address, pid: process.pid, workDir, stateDir, runs: runs.list().length, tree: trees.way });
   const owned = stack.move();
-  return { finished: finished.promise, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { finished: ending.finished, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function openWorkDir(dir: string): Promise<string> {

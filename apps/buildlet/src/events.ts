@@ -10,6 +10,8 @@ export const messages = {
   wouldNotDie: 'processes of a run would not die',
   /** No coordinator was heard for `afterMs`, ms; it ends. */
   orphaned: 'orphaned',
+  /** `path` was removed or replaced under it, by a command perhaps; it ends. */
+  groundGone: 'directory taken away',
   /** `path` in the trash directory; it is tried again at the next start. */
   trashKept: 'trash could not be deleted',
   /** A bug: `task`, `error`. */

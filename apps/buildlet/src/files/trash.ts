@@ -20,6 +20,7 @@ const gatherMs = 1_000;
 const together = 500;
 
 export interface Trash {
+  readonly dir: string;
   /** The path is gone when this resolves. A missing one is no failure, and a link is removed, not followed. */
   take(path: string): Promise<void>;
 }
@@ -47,6 +48,7 @@ export async function openTrash(dir: string, { tasks, clock, random, log }: Tras
     }
   });
   return {
+    dir,
     async take(path) {
       try {
         await moveAway(path, join(dir, random.hex(12)));

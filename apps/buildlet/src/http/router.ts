@@ -33,6 +33,8 @@ export interface RouterOptions {
   /** Undefined serves everybody: only with `--insecure-listen`. */
   readonly password: string | undefined;
   readonly find: (path: string) => Route | undefined;
+  /** Called for each request, whoever sends it; refuses it by throwing. */
+  readonly onRequest: () => void;
   /** Called for each authenticated request. */
   readonly onContact: () => void;
   readonly log: Log;
@@ -63,9 +65,10 @@ async function serve(request: IncomingMessage, response: ServerResponse, signal:
   await sendAnswer(answer, response, { signal });
 }
 
-async function answerCall(call: Call, route: Route | undefined, { password, onContact }: RouterOptions): Promise<Answer> {
+async function answerCall(call: Call, route: Route | undefined, { password, onRequest, onContact }: RouterOptions): Promise<Answer> {
   const foreign = foreignOrigin(call.request);
   if (foreign) return textError(403, foreign);
+  onRequest();
   if (!route) return textError(404, '404 page not found');
   if (!route.open) {
     if (password !== undefined && !hasPassword(call.request, password)) return textError(403, 'invalid password');

@@ -30,6 +30,8 @@ export interface StoredRun {
 }
 
 export interface Records {
+  readonly runsDir: string;
+  readonly collectedDir: string;
   /** Uncollected runs, oldest first. What a predecessor had not finished to write or to remove is removed. */
   load(): Promise<StoredRun[]>;
   spoolDir(id: string): string;
@@ -55,6 +57,8 @@ export async function openRecords(stateDir: string): Promise<Records> {
   const isCollected = (id: string): Promise<boolean> => exists(join(collectedDir, id));
 
   return {
+    runsDir,
+    collectedDir,
     async load() {
       const found: StoredRun[] = [];
       for (const id of await readdir(runsDir)) {

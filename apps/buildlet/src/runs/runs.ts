@@ -38,6 +38,7 @@ export interface RunsDeps extends CommandDeps {
 export async function openRuns(deps: RunsDeps): Promise<Runs> {
   const { records } = deps;
   const runs = new Map((await recoverRuns(deps)).map((run) => [run.id, run]));
+  await deps.trees.fellForgotten(treeNames(deps.stateDir));
   const starting = new Map<string, Promise<StartResult>>();
   const noMoreStarts = new AbortController();
 
@@ -109,5 +110,9 @@ async function startRun(id: string, spec: RunSpec, deps: RunsDeps, signal: Abort
 
 /** A directory name of bounded length, the same for the same run of the same buildlet. */
 function treeName(stateDir: string, id: string): string {
-  return `croft-${sha256Hex(stateDir).slice(0, 12)}-${id}`;
+  return `${treeNames(stateDir)}${id}`;
+}
+
+function treeNames(stateDir: string): string {
+  return `croft-${sha256Hex(stateDir).slice(0, 12)}-`;
 }

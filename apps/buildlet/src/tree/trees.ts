@@ -3,7 +3,7 @@
  * that the next buildlet over the same directory can end what this one left behind.
  * @see docs/protocols/runs.md#the-tree
  */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
 import { z } from 'zod';
@@ -29,6 +29,8 @@ export interface Trees {
   spawnInside<T>(mark: TreeMark, spawn: () => T): T;
   /** Kills until nothing is left; returns the pids that would not die within 10 s (stuck in the kernel). */
   fell(mark: TreeMark, leader: number | undefined): Promise<number[]>;
+  /** Ends the trees whose names begin so and of which nothing else is known. To be called while no command runs. */
+  fellForgotten(beginning: string): Promise<void>;
 }
 
 export function createTrees({ clock, probeName }: { clock: Clock; probeName: string }): Trees {
@@ -46,6 +48,13 @@ export function createTrees({ clock, probeName }: { clock: Clock; probeName: str
       const left = await killUntilGone(clock, group ? groupTarget(group) : processTarget(mark.cookie, leader));
       if (group && left.length === 0) removeGroup(group.path);
       return left;
+    },
+    async fellForgotten(beginning) {
+      if (!home) return;
+      for (const name of readdirSync(home.own).filter((entry) => entry.startsWith(beginning))) {
+        const group = { kind: home.kind, path: join(home.own, name) };
+        if ((await killUntilGone(clock, groupTarget(group))).length === 0) removeGroup(group.path);
+      }
     },
   };
 }
