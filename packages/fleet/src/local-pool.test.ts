@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -89,6 +89,18 @@ test('a machine that cannot even be started says why and keeps none of the other
   assert.match(broken.evidence ?? '', /EEXIST|ENOTDIR/);
   await rm(join(stage.dir, first));
   await until(pool, isUp(first, second));
+});
+
+test('a machine whose directory was taken away begins afresh, for those who hold it too', async () => {
+  await using stage = await openStage();
+  await using pool = await stage.open();
+  const bootOf = (machines: readonly Observed[]): string | undefined => machines.find(({ id }) => id === first)?.boot;
+  const before = bootOf(await until(pool, isUp(first, second)));
+  const holder = pool.connect(first);
+  await rename(join(stage.dir, first), join(stage.dir, 'taken away')); // at once: its buildlet makes files in it
+  await until(pool, (machines) => isUp(first, second)(machines) && bootOf(machines) !== before);
+  assert.equal((await holder.status({})).Croft?.epoch, 0);
+  await stat(join(stage.dir, first, 'password'));
 });
 
 test('a machine that is not declared any more ends and its directory goes; what has another name stays', async () => {

@@ -41,6 +41,7 @@ export interface PoolDeps {
 
 interface Slot {
   readonly id: MachineId;
+  readonly password: string;
   readonly buildlet: Buildlet;
   /** Monotonic ms of its last start by this process. */
   startedAt: number | undefined;
@@ -167,17 +168,23 @@ class LocalPool implements Pool {
   async #slot(id: MachineId): Promise<Slot> {
     const known = this.#slots.get(id);
     if (known) return known;
-    const dir = this.#dir(id);
-    await mkdir(join(dir, 'work'), { recursive: true, mode: 0o700 });
-    const password = await ensurePassword(dir, this.#deps.random);
+    const password = await this.#prepare(id, this.#deps.random.hex(32));
     const buildlet = createBuildlet({ socketPath: this.#socket(id), password }, { clock: this.#deps.clock });
-    const slot: Slot = { id, buildlet, startedAt: undefined, starts: 0 };
+    const slot: Slot = { id, password, buildlet, startedAt: undefined, starts: 0 };
     this.#slots.set(id, slot);
     return slot;
   }
 
+  /** Returns the machine's password: the one that it has, else this one. */
+  async #prepare(id: MachineId, password: string): Promise<string> {
+    const dir = this.#dir(id);
+    await mkdir(join(dir, 'work'), { recursive: true, mode: 0o700 });
+    return ensurePassword(dir, password);
+  }
+
   async #start(id: MachineId): Promise<void> {
     const slot = await this.#slot(id);
+    await this.#prepare(id, slot.password); // a job may have removed its machine's directory
     const pause = Math.min(30 * SECOND, slot.starts === 0 ? 0 : 250 * 2 ** slot.starts);
     if (slot.startedAt !== undefined && this.#deps.clock.monotonic() - slot.startedAt < pause) return;
     slot.startedAt = this.#deps.clock.monotonic();

@@ -2,19 +2,17 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCode } from '@croft/runtime/errors';
-import type { Random } from '@croft/runtime/random';
 import type { ProcessMark } from './processes.ts';
 
 export const passwordFile = (dir: string): string => join(dir, 'password');
 
-/** Made once for each machine's directory; readable by its owner alone. */
-export async function ensurePassword(dir: string, random: Random): Promise<string> {
+/** The password that the directory holds, else this one, which is stored; readable by its owner alone. */
+export async function ensurePassword(dir: string, password: string): Promise<string> {
   try {
     return await readFile(passwordFile(dir), 'utf8');
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
   }
-  const password = random.hex(32);
   await replaceFile(passwordFile(dir), password);
   return password;
 }
