@@ -53,7 +53,12 @@ export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
     if (now.output.length !== came) return lost(`the buildlet sent ${came} bytes of output, but says that there are ${now.output.length}`);
     return shortened(now.exit);
   };
-  const exit = await keepTrying(follow, { work, farm, signal: waits.signal, progress: () => log.length }).catch(async (error: unknown) => {
+  const exit = await keepTrying(() => follow().catch(lostWhenUnknown), {
+    work,
+    farm,
+    signal: waits.signal,
+    progress: () => log.length,
+  }).catch(async (error: unknown) => {
     waits.signal.throwIfAborted();
     if (!ending.exit) throw error;
     await abandon(run, ending.exit, drive);
@@ -77,6 +82,12 @@ async function* outputOf(run: Followed, { farm, log, waits }: Drive, ending: End
       ending.decide({ kind: 'over-limit', limit: 'output', reason: `it wrote more than ${limits.outputLimitBytes} bytes` });
     ending.check();
   }
+}
+
+/** A buildlet that began afresh has never heard of the run. */
+function lostWhenUnknown(error: unknown): Exit {
+  if (isCode(error, 'not-found')) return lost(error.message);
+  throw error;
 }
 
 function lost(reason: string): Exit {
@@ -134,7 +145,8 @@ function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher
   const flushNow = async (): Promise<void> => {
     if (!(await whileStorageFails(store, { farm, signal: waits.signal }))) return;
     await run.buildlet.ack(run.id, stored - run.logFrom, work.lease.epoch, { signal: waits.signal }).catch((error: unknown) => {
-      if (!isCode(error, 'unavailable') && !isCode(error, 'not-found') && !isCode(error, 'timeout')) throw error;
+      if (waits.signal.aborted || isCode(error, 'stale')) throw error;
+      farm.log.debug('output not acknowledged', { run: run.id, error }); // how it stands with the run shows when its output ends
     });
   };
   /** One after the other, so that the stored length never goes back. */

@@ -105,6 +105,11 @@ const stalled: Buildlet['output'] = async function* stalled(_id, _from, { signal
   ]);
 };
 
+async function* forgotten(): AsyncGenerator<Buffer> {
+  yield Buffer.from('h');
+  throw new CroftError('not-found', 'run x was never heard of');
+}
+
 test('output without end is cut at the limit that the machine was given', () =>
   trial(
     () => ({ output: () => flood(), ack: async () => undefined }),
@@ -119,6 +124,7 @@ test('a machine that contradicts itself about a run loses the attempt', async ()
     'says more': withEnd((run) => ({ ...run, output: { length: 2 ** 52, from: 0 } })),
     'says less': withEnd((run) => ({ ...run, output: { length: 1, from: 0 } })),
     'still runs': withEnd(({ id, startedAt, output }) => ({ id, state: 'running', startedAt, output })),
+    'forgot its output': () => ({ output: forgotten }),
     'knows nothing': (real) => ({ run: async (id, waits) => (waits.waitMs ? 'unknown' : real.run(id, waits)) }),
   };
   for (const [what, lie] of Object.entries(lies)) {
@@ -127,6 +133,12 @@ test('a machine that contradicts itself about a run loses the attempt', async ()
     });
   }
 });
+
+test('a machine that refuses to be told what is stored changes nothing about the end', () =>
+  trial(
+    () => ({ ack: () => Promise.reject(new CroftError('invalid', 'it has written 0 bytes')) }),
+    async ({ end }) => assert.deepEqual(await end, { kind: 'passed' }),
+  ));
 
 test('what a machine says about an end is kept short', () =>
   trial(
