@@ -28,12 +28,12 @@ async function machine(writes: readonly string[], then = (socket: Socket): void 
   const { port } = server.address() as AddressInfo;
   return {
     heads,
-    async ask(): Promise<{ status: number; text: string }> {
+    /** What came is added to `pieces`, also when the answer fails then. */
+    async ask(pieces: string[] = []): Promise<{ status: number; text: string }> {
       const question = { method: 'GET', path: '/x?y=1', headers: { Authorization: 'Basic Og==' } };
       await using answer = await askForLong({ port, password: '' }, question, { signal: systemClock.deadline(20 * SECOND) });
-      let text = '';
-      for await (const piece of answer.body) text += piece.toString();
-      return { status: answer.status, text };
+      for await (const piece of answer.body) pieces.push(piece.toString());
+      return { status: answer.status, text: pieces.join('') };
     },
     async [Symbol.asyncDispose]() {
       server.close();
@@ -53,6 +53,17 @@ test('the body is the same wherever the answer was cut into pieces', async () =>
     await using slow = await machine(Array.from(answer));
     assert.deepEqual(await slow.ask(), { status: 200, text: body });
   }
+});
+
+test('each chunk is given as one piece, and what had come of one that is cut as well', async () => {
+  await using server = await machine(Array.from(chunked));
+  const pieces: string[] = [];
+  await server.ask(pieces);
+  assert.deepEqual(pieces, ['hello', ', \r\n0\r\n all', '!']);
+  await using cut = await machine([chunked.slice(0, chunked.indexOf('0\r\n all'))]);
+  const came: string[] = [];
+  await assert.rejects(cut.ask(came), unavailable);
+  assert.deepEqual(came, ['hello', ', \r\n']);
 });
 
 test('an answer that ends early is never taken for a whole one', async () => {
