@@ -215,7 +215,7 @@ test('a request that is wrong is told so and starts nothing', async () => {
   assert.equal((await put('wrong', good, {})).status, 400);
   assert.equal((await put('wrong', good, { 'Croft-Epoch': 'x' })).status, 400);
   assert.equal((await put('wrong', '{"argv":')).status, 400);
-  assert.equal((await put('wrong', 'x'.repeat(5_000_000))).status, 400);
+  assert.equal((await put('wrong', 'x'.repeat(5_000_000))).status, 413);
   assert.equal((await put('wrong', { ...good, surprise: 1 })).status, 400);
   assert.equal((await put('wrong', { ...good, argv: [] })).status, 400);
   assert.equal((await put('wrong', { ...good, argv: ['a\0b'] })).status, 400);
