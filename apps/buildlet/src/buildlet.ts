@@ -24,6 +24,7 @@ import { createDisk } from './state/disk.ts';
 import { openFence } from './state/fence.ts';
 import { watchGround } from './state/ground.ts';
 import { lockStateDir } from './state/lock.ts';
+import { openSourceNote } from './state/source.ts';
 import { spreadTrees } from './state/spread.ts';
 import { createTrees } from './tree/trees.ts';
 
@@ -57,17 +58,18 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const { spoolLimitBytes } = config;
   const runs = await openRuns({ clock, random, log, records, trees, pipes, disk, tasks, workDir, stateDir, spoolLimitBytes, environment });
   const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
+  const source = openSourceNote(stateDir, workDir);
   const ground = stack.use(watchGround([stateDir, pipesDir, records.runsDir, records.collectedDir, workDir, trash.dir]));
   const ending = watchEnding({ config, runs, ground, tasks, clock, log });
 
   const boot = random.hex(8);
   const routes = {
     ...machineRoutes({ workDir, boot, fence, runs, disk, halt: ending.halt }),
-    ...fileRoutes({ workDir, fence, trash, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
+    ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
   };
   const router = createRouter({
     password: config.password?.reveal(),
-    find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, clock })),
+    find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, source, clock })),
     onRequest: ending.checkGround,
     onContact: ending.heard,
     log,

@@ -30,10 +30,14 @@ export interface Buildlet extends AsyncDisposable {
   status(waits: Waits): Promise<BuildletStatus>;
   /** Absolute path of the directory that everything else is relative to. */
   workDir(waits: Waits): Promise<string>;
-  /** Unpacks a tar.gz below `dir`, which is made when missing. */
-  putTarGz(dir: string, body: AsyncIterable<Uint8Array>, epoch: number, waits: Waits): Promise<void>;
+  /**
+   * Unpacks a tar.gz below `dir`, which is made when missing.
+   * @param waits `source`: a name for what the work directory holds then, until anything is sent or removed
+   */
+  putTarGz(dir: string, body: AsyncIterable<Uint8Array>, epoch: number, waits: SourceWaits): Promise<void>;
   removeAll(paths: readonly string[], epoch: number, waits: Waits): Promise<void>;
-  startOrAttach(id: RunId, spec: RunSpec, epoch: number, waits: Waits): Promise<Run>;
+  /** @param waits `source`: what the command needs. @throws CroftError `conflict` when that is not there any more */
+  startOrAttach(id: RunId, spec: RunSpec, epoch: number, waits: SourceWaits): Promise<Run>;
   /** @param waits `waitMs`: the answer is held until the run has ended, at most this long (60 s at most) */
   run(id: RunId, waits: Waits & { readonly waitMs?: number | undefined }): Promise<Run | 'unknown' | 'collected'>;
   /** Uncollected ones, oldest first. */
@@ -56,6 +60,10 @@ export interface Buildlet extends AsyncDisposable {
   halt(epoch: number | undefined, waits: Waits): Promise<void>;
 }
 
+export interface SourceWaits extends Waits {
+  readonly source?: string | undefined;
+}
+
 interface Schema<T> {
   safeParse(value: unknown): { success: true; data: T } | { success: false; error: Error };
 }
@@ -76,21 +84,21 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
   return {
     gzipLevel: address.socketPath === undefined ? 1 : 0,
     status: (waits) => askFor(buildletStatusSchema, { doing: 'ask for the status', method: 'GET', path: '/status' }, waits),
-    async workDir(waits) {
-      return (await ask({ doing: 'ask for the work directory', method: 'GET', path: '/workdir' }, waits)).text;
-    },
+    workDir: async (waits) => (await ask({ doing: 'ask for the work directory', method: 'GET', path: '/workdir' }, waits)).text,
     putTarGz(dir, content, epoch, waits) {
       const path = `/writetgz?dir=${encodeURIComponent(dir)}`;
       const body = { type: 'application/x-gzip', content };
-      return tell({ doing: `send files to "${dir}"`, method: 'PUT', path, epoch, body, deadlineMs: uploadMs }, waits);
+      return tell({ doing: `send files to "${dir}"`, method: 'PUT', path, epoch, source: waits.source, body, deadlineMs: uploadMs }, waits);
     },
     removeAll(paths, epoch, waits) {
       const content = new URLSearchParams(paths.map((path) => ['path', path])).toString();
       const body = { type: 'application/x-www-form-urlencoded', content };
       return tell({ doing: 'remove files', method: 'POST', path: '/removeall', epoch, body }, waits);
     },
-    startOrAttach: (id, spec, epoch, waits) =>
-      askFor(runSchema, { doing: `start run ${id}`, method: 'PUT', path: `/runs/${id}`, epoch, body: asJson(spec) }, waits),
+    startOrAttach(id, spec, epoch, waits) {
+      const asked = { source: waits.source, body: asJson(spec) };
+      return askFor(runSchema, { doing: `start run ${id}`, method: 'PUT', path: `/runs/${id}`, epoch, ...asked }, waits);
+    },
     async run(id, { signal, waitMs = 0 }) {
       const held = Math.min(waitMs, maxWaitMs);
       const doing = `ask for run ${id}`;

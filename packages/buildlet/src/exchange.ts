@@ -3,7 +3,7 @@
  * whatever goes wrong comes out as a `CroftError` that tells the machine's address and never its password.
  */
 import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
-import { epochHeader, errorBodySchema } from '@croft/protocol/runs';
+import { epochHeader, errorBodySchema, sourceHeader } from '@croft/protocol/runs';
 import { codeOfStatus } from '@croft/protocol/status-codes';
 import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText } from '@croft/runtime/errors';
@@ -22,6 +22,7 @@ export interface Question {
   /** With the query; every part of it already encoded. */
   readonly path: string;
   readonly epoch?: number | undefined;
+  readonly source?: string | undefined;
   readonly body?: { readonly type: string; readonly content: string | AsyncIterable<Uint8Array> } | undefined;
   /** Until the head of the answer has come and, with `readAll`, its body, ms. Absent: the caller's signal alone ends it. */
   readonly deadlineMs?: number | undefined;
@@ -49,9 +50,10 @@ export function createExchange(address: BuildletAddress, clock: Clock): Exchange
     address.socketPath === undefined ? { host: address.host ?? '127.0.0.1', port: address.port } : { socketPath: address.socketPath };
 
   const open = async (question: Question, signal: AbortSignal): Promise<IncomingMessage> => {
-    const { method, path, epoch, body } = question;
+    const { method, path, epoch, source, body } = question;
     const headers: Record<string, string> = { Authorization: authorization };
     if (epoch !== undefined) headers[epochHeader] = String(epoch);
+    if (source !== undefined) headers[sourceHeader] = source;
     if (body) headers['Content-Type'] = body.type;
     if (typeof body?.content === 'string') headers['Content-Length'] = String(Buffer.byteLength(body.content));
     const request = httpRequest({ ...place, agent, method, path, headers, signal });

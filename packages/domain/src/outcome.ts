@@ -15,7 +15,7 @@ export type Exit =
 
 export const infraCauses = [
   'buildlet-died', // the buildlet ended while a command ran
-  'machine-lost', // not heard from for 15 s, or its provider says that it is gone
+  'machine-lost', // not heard from for 15 s, gone as its provider says, or back without the tree of the attempt
   'machine-unfit', // it refused the work: disk full, broken directory
   'source-failed', // the tree could not be read or pushed
   'log-failed', // the log could not be stored

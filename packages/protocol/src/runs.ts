@@ -4,6 +4,12 @@ import { errorCodes } from '@croft/runtime/errors';
 
 export const epochHeader = 'croft-epoch';
 
+/** Names what is sent to the work directory, and what a command asks to find there. */
+export const sourceHeader = 'croft-source';
+export const sourceNameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/, 'is not a name of at most 200 letters, digits, ".", "_", "-"');
+
 export const exitSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('exited'), code: z.number().int() }),
   z.object({ kind: z.literal('signalled'), signal: z.string() }),

@@ -6,10 +6,11 @@ import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
 import { unpackTarGz } from '@croft/streams/tar-unpack';
 import { text, textError, type Answer } from '../http/answer.ts';
-import { formValues, requestEpoch } from '../http/body.ts';
+import { formValues, requestEpoch, requestSource } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
 import type { Disk } from '../state/disk.ts';
 import type { Fence } from '../state/fence.ts';
+import type { SourceNote } from '../state/source.ts';
 import { makeTree } from '../state/spread.ts';
 import { fetchBody } from './fetch-body.ts';
 import { insideOf } from './paths.ts';
@@ -23,6 +24,7 @@ export interface FileDeps {
   readonly workDir: string;
   readonly fence: Fence;
   readonly trash: Trash;
+  readonly source: SourceNote;
   readonly disk: Disk;
   readonly lowWaterBytes: number;
   readonly clock: Clock;
@@ -36,11 +38,12 @@ export function fileRoutes(deps: FileDeps): Record<string, Route> {
   };
 }
 
-async function removePaths({ request, method, query, signal }: Call, { workDir, fence, trash }: FileDeps): Promise<Answer> {
+async function removePaths({ request, method, query, signal }: Call, { workDir, fence, trash, source }: FileDeps): Promise<Answer> {
   if (method !== 'POST') return textError(400, 'requires POST method');
   const paths = await formValues(request, query, 'path');
   if (paths.length === 0) return textError(400, "requires 'path' parameter");
   using admission = await fence.enter(requestEpoch(request));
+  source.forget();
   await removeAll(paths, { workDir, trash, signal: anySignal(signal, admission.signal) });
   return text('');
 }
@@ -54,14 +57,17 @@ async function writeTarGz({ request, method, query, signal: gone }: Call, deps: 
   if (method === 'POST' && dir === 'go1.4' && (await isDirectory(join(workDir, dir)))) return text('SKIP');
   const [url] = method === 'POST' ? await formValues(request, new URLSearchParams(), 'url') : [];
   if (method === 'POST' && !url) return textError(400, 'missing url POST param');
+  const name = requestSource(request);
+  deps.source.forget();
   const root = await madeDirectory(dir, deps);
   const limits = await archiveLimits(deps);
-  const source = url ? await fetchBody(url, { signal }) : request;
+  const body = url ? await fetchBody(url, { signal }) : request;
   try {
-    await unpackTarGz(source, root, { signal, limits, now: clock.now() });
+    await unpackTarGz(body, root, { signal, limits, now: clock.now() });
   } finally {
-    if (url) source.destroy();
+    if (url) body.destroy();
   }
+  if (name !== undefined) deps.source.note(name);
   return text('OK');
 }
 

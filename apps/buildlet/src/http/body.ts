@@ -1,6 +1,6 @@
 /** Request bodies of bounded size. */
 import type { IncomingMessage } from 'node:http';
-import { epochHeader } from '@croft/protocol/runs';
+import { epochHeader, sourceHeader, sourceNameSchema } from '@croft/protocol/runs';
 import { CroftError } from '@croft/runtime/errors';
 import type { z } from 'zod';
 
@@ -39,6 +39,15 @@ export function requestEpoch(request: IncomingMessage): number | undefined {
   const epoch = Number(header);
   if (typeof header !== 'string' || !/^\d{1,15}$/.test(header)) throw new CroftError('invalid', 'Croft-Epoch is not a lease epoch');
   return epoch;
+}
+
+/** The source that is sent or asked for; undefined when none is named. @throws CroftError `invalid` */
+export function requestSource(request: IncomingMessage): string | undefined {
+  const header = request.headers[sourceHeader];
+  if (header === undefined) return undefined;
+  const parsed = sourceNameSchema.safeParse(header);
+  if (!parsed.success) throw new CroftError('invalid', `Croft-Source ${parsed.error.issues[0]?.message}`);
+  return parsed.data;
 }
 
 /** A number in the query, 0 when it is not there. @throws CroftError `invalid` */

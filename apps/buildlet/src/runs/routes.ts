@@ -6,9 +6,10 @@ import { anySignal, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { z } from 'zod';
 import { json, noContent, refusal, type Answer } from '../http/answer.ts';
-import { queryNumber, readJson, requestEpoch } from '../http/body.ts';
+import { queryNumber, readJson, requestEpoch, requestSource } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
 import type { Admission, Fence } from '../state/fence.ts';
+import type { SourceNote } from '../state/source.ts';
 import type { ManagedRun } from './run.ts';
 import type { Runs } from './runs.ts';
 
@@ -17,6 +18,7 @@ const cancelSchema = z.object({ reason: z.string().min(1).max(1_000) });
 export interface RunRouteDeps {
   readonly runs: Runs;
   readonly fence: Fence;
+  readonly source: SourceNote;
   readonly clock: Clock;
 }
 
@@ -54,10 +56,12 @@ async function listRuns({ method }: Call, { runs }: RunRouteDeps): Promise<Answe
   return json({ runs: runs.list().map((run) => run.view()) });
 }
 
-async function startOrAttach(id: string, { request }: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
+async function startOrAttach(id: string, { request }: Call, { runs, fence, source }: RunRouteDeps): Promise<Answer> {
   const spec = await readJson(request, runSpecSchema, `start run ${id}`);
   using admission = await enter(request, fence);
-  const result = await runs.startOrAttach(id, spec, admission.signal);
+  const asked = requestSource(request);
+  const ready = (): boolean => asked === undefined || asked === source.name;
+  const result = await runs.startOrAttach(id, spec, { ready, signal: admission.signal });
   switch (result.kind) {
     case 'started':
       return json(result.run.view(), 201);
@@ -68,6 +72,12 @@ async function startOrAttach(id: string, { request }: Call, { runs, fence }: Run
         code: 'conflict',
         message: `run ${id} exists with another command`,
         hint: 'An id names one command for ever; use a new one.',
+      });
+    case 'not-ready':
+      return refusal(409, {
+        code: 'conflict',
+        message: `start run ${id}: the source ${asked} does not lie in the work directory (any more)`,
+        hint: 'Send it again, and begin from the first command.',
       });
     case 'collected':
       return wasCollected(id);

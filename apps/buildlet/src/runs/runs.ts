@@ -15,14 +15,20 @@ const maxRuns = 10_000;
 
 export type StartResult =
   | { readonly kind: 'started' | 'attached'; readonly run: ManagedRun }
-  | { readonly kind: 'collected' | 'another' | 'low-disk' | 'too-many' | 'ending' };
+  | { readonly kind: 'collected' | 'another' | 'not-ready' | 'low-disk' | 'too-many' | 'ending' };
+
+export interface StartWaits {
+  /** Whether the work directory holds what the command needs; asked before it is started and not when it is attached to. */
+  ready(): boolean;
+  readonly signal: AbortSignal;
+}
 
 export interface Runs {
   /** Uncollected runs, oldest first. */
   list(): ManagedRun[];
   find(id: string): Promise<ManagedRun | 'unknown' | 'collected'>;
   /** @throws CroftError `invalid` for a bad directory or environment; the signal's reason when it is aborted before the spawn */
-  startOrAttach(id: string, spec: RunSpec, signal: AbortSignal): Promise<StartResult>;
+  startOrAttach(id: string, spec: RunSpec, start: StartWaits): Promise<StartResult>;
   collect(id: string): Promise<'collected' | 'unknown' | 'running'>;
   /** Takes no more starts, kills what runs and resolves when every end is on disk. */
   endAll(reason: string): Promise<void>;
@@ -42,8 +48,9 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
   const starting = new Map<string, Promise<StartResult>>();
   const noMoreStarts = new AbortController();
 
-  const start = async (id: string, spec: RunSpec, signal: AbortSignal): Promise<StartResult> => {
+  const start = async (id: string, spec: RunSpec, { ready, signal }: StartWaits): Promise<StartResult> => {
     if (await records.isCollected(id)) return { kind: 'collected' };
+    if (!ready()) return { kind: 'not-ready' };
     if (runs.size >= maxRuns) return { kind: 'too-many' };
     if ((await deps.disk.check()).low) return { kind: 'low-disk' };
     const run = await startRun(id, spec, deps, anySignal(signal, noMoreStarts.signal));
@@ -62,12 +69,12 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
       await turn(id);
       return runs.get(id) ?? ((await records.isCollected(id)) ? 'collected' : 'unknown');
     },
-    async startOrAttach(id, spec, signal) {
+    async startOrAttach(id, spec, waits) {
       await turn(id);
       const run = runs.get(id);
       if (run) return isDeepStrictEqual(run.spec, spec) ? { kind: 'attached', run } : { kind: 'another' };
       if (noMoreStarts.signal.aborted) return { kind: 'ending' };
-      const started = start(id, spec, signal).finally(() => starting.delete(id));
+      const started = start(id, spec, waits).finally(() => starting.delete(id));
       starting.set(id, started);
       return started;
     },

@@ -48,7 +48,8 @@ function readStat(pid: number): Stat | undefined {
   return state && startTicks ? { state, group: Number(group), session: Number(session), startTicks } : undefined;
 }
 
-function bootId(): string {
+/** New each time that the machine is switched on; empty where there is no /proc. */
+export function bootId(): string {
   return read('/proc/sys/kernel/random/boot_id').trim();
 }
 

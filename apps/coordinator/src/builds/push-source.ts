@@ -20,13 +20,18 @@ export function sourceDir({ revisions }: Pick<Job, 'revisions'>): string {
   return first.repo;
 }
 
+/** By it the machine knows whether it still holds the tree of this attempt. */
+export function sourceName({ build, attempt }: Pick<Work, 'build' | 'attempt'>): string {
+  return `${build}.${attempt}`;
+}
+
 export async function pushSource(buildlet: Buildlet, { work, source, farm, signal }: Push): Promise<void> {
   const { epoch } = work.lease;
   const push = async (): Promise<void> => {
     await clearRuns(buildlet, 'others', { work, clock: farm.clock, signal });
     await buildlet.removeAll(['.'], epoch, { signal });
     const tar = farm.source.tar(source, { gzipLevel: buildlet.gzipLevel, signal });
-    await buildlet.putTarGz(sourceDir(source), readSource(tar, signal), epoch, { signal });
+    await buildlet.putTarGz(sourceDir(source), readSource(tar, signal), epoch, { source: sourceName(work), signal });
   };
   await keepTrying(push, { work, farm, signal });
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { BuildId } from '@croft/domain/names';
@@ -102,6 +102,34 @@ test('killed again and again while it recovers, it still runs every command once
     const ran = await countRan(bench);
     await assertPassedOnce(bench, build, ran.slice(seen));
     seen = ran.length;
+  }
+});
+
+test('a machine that lost the tree, its records or both between two moments starts no command without it', async () => {
+  for (const lost of [['work'], ['state'], ['state', 'work']]) {
+    for (const after of [false, true]) {
+      await using bench = await openBench([step('only', 'cat hello && touch ../ran && sleep 600')]);
+      const { buildlet } = bench;
+      const build = await queueBuild(bench, 'wiped');
+      const first = incarnate(bench, { dieOn: 'startOrAttach', after });
+      const work = await first.records.assign(build, machine);
+      assert.ok(work);
+      void first.run(work);
+      await first.died;
+      await buildlet.kill9();
+      for (const name of lost) await rm(join(buildlet.dir, name), { recursive: true });
+      await buildlet.restart();
+      const second = incarnate(bench);
+      const adopted = await second.records.takeOver(build);
+      assert.ok(adopted);
+      const end = await second.run(adopted);
+      const runKept = after && !lost.includes('state');
+      assert.deepEqual(end.kind === 'infra' && end.cause, runKept ? 'buildlet-died' : 'machine-lost', JSON.stringify([lost, after, end]));
+      assert.match(
+        end.kind === 'infra' ? end.evidence : '',
+        runKept ? /its buildlet died/ : new RegExp(`the source ${build}.1 does not lie`),
+      );
+    }
   }
 });
 

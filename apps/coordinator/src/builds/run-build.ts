@@ -12,7 +12,7 @@ import { anySignal } from '@croft/runtime/clock';
 import { asCroftError, CroftError, errorText, isCode } from '@croft/runtime/errors';
 import { clearRuns } from './clear-runs.ts';
 import { followRun } from './follow-run.ts';
-import { pushSource, sourceDir } from './push-source.ts';
+import { pushSource, sourceDir, sourceName } from './push-source.ts';
 import { keepTrying } from './keep-trying.ts';
 import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, SourceOf, Work } from './work.ts';
 
@@ -154,9 +154,14 @@ async function ensureStep(drive: Drive, buildlet: Buildlet, { job, step, index, 
   const start = async (): Promise<unknown> => {
     // A run that is there stays as it was started, whatever this process would ask for today.
     if (state.kind === 'running' && (await buildlet.run(id, waits)) !== 'unknown') return;
-    return buildlet.startOrAttach(id, spec, work.lease.epoch, waits);
+    return buildlet.startOrAttach(id, spec, work.lease.epoch, { source: sourceName(work), signal: waits.signal });
   };
-  await keepTrying(start, { work, farm, signal: waits.signal });
+  try {
+    await keepTrying(start, { work, farm, signal: waits.signal });
+  } catch (error) {
+    if (isCode(error, 'conflict')) return { kind: 'infra', cause: 'machine-lost', evidence: errorText(error) };
+    throw error;
+  }
   const { logFrom } = running;
   const exit = await followRun({ id, logFrom, buildlet, limits: spec, cancelReason: () => cancelReason(drive) }, drive);
   const ended = advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit });
