@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import type { ConfigInput } from '@croft-apps/coordinator/config';
+import type { ConfigInput } from '@croft/config/define-config';
 import type { BuildDetail } from '@croft/protocol/api';
 import { anySignal, MINUTE, SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';

@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { ConfigInput } from '@croft-apps/coordinator/config';
+import type { ConfigInput } from '@croft/config/define-config';
 import type { Farm } from '@croft/protocol/api';
 import { systemClock } from '@croft/runtime/clock';
 import { endedBuild, foundBuilds, getBuild, listBuilds, logOf, onlyBuild } from './testing-builds.ts';

@@ -1,6 +1,6 @@
 /** The main job: the services in one process, buildlets as their own, on this repository or another. Ctrl-C ends all of it. */
 import { fileURLToPath } from 'node:url';
-import { readConfig } from '@croft-apps/coordinator/config';
+import { readConfig } from '@croft/config/read-config';
 import { createCoordinator } from '@croft-apps/coordinator/coordinator';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import { errorText } from '@croft/runtime/errors';

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
-import type { ConfigInput } from '@croft-apps/coordinator/config';
+import type { ConfigInput } from '@croft/config/define-config';
 import { HOUR, MINUTE, SECOND, systemClock } from '@croft/runtime/clock';
 
 export const sampleName = 'tally';

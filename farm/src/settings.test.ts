@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfig } from '@croft-apps/coordinator/config';
+import { readConfig } from '@croft/config/read-config';
 import { isCode } from '@croft/runtime/errors';
 import { readSettings, usage, type FarmSettings } from './settings.ts';
 
@@ -25,7 +25,7 @@ test('without options it farms its own clone: the last 5 commits, one at a time,
     [{ name: 'croft', url: root, depth: 5, branches: [] }],
   );
   assert.deepEqual(
-    builders.map(({ name, repo }) => [name, repo]),
+    builders.map(({ name, repos: of }) => [name, ...of]),
     [
       ['checks', 'croft'],
       ['unit', 'croft'],
@@ -46,7 +46,7 @@ test('every option reaches the configuration, and what is made of them is valid'
   const [repo] = repos;
   assert.deepEqual([repo?.name, repo?.url, repo?.depth, repo?.branches], ['thing', args[1], 7, ['main', 'next']]);
   assert.deepEqual(
-    builders.map(({ name, repo: of, steps }) => [name, of, steps]),
+    builders.map(({ name, repos: of, steps }) => [name, of[0], steps]),
     [['ci', 'thing', 'detect']],
   );
   assert.equal(pools[0]?.size, 3);

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { ConfigInput } from '@croft-apps/coordinator/config';
+import type { ConfigInput } from '@croft/config/define-config';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import { MINUTE, SECOND } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';

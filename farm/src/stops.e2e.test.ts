@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ConfigInput } from '@croft-apps/coordinator/config';
+import type { ConfigInput } from '@croft/config/define-config';
 import { buildThat, endedBuild, getBuild, logOf, onlyBuild } from './testing-builds.ts';
 import { findProcess, kernelGroupsOf, killAll, processesOf } from './testing-processes.ts';
 import { makeRepo, type TestRepo } from './testing-repo.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import type { ConfigInput } from '@croft-apps/coordinator/config';
+import type { ConfigInput } from '@croft/config/define-config';
 import { MINUTE, SECOND, systemClock } from '@croft/runtime/clock';
 import { errorText } from '@croft/runtime/errors';
 import { killAll, processesOf } from './testing-processes.ts';

@@ -18,8 +18,8 @@ import { readFarm, type FarmFacts } from './queries/read-farm.ts';
 
 export interface CapabilityDeps {
   readonly db: Database;
-  readonly builders: readonly Builder[];
-  readonly repos: readonly RepoName[];
+  readonly builders: () => readonly Builder[];
+  readonly repos: () => readonly RepoName[];
   readonly records: Records;
   readonly drivers: Drivers;
   readonly finder: Finder;
@@ -34,7 +34,7 @@ export interface CapabilityDeps {
 
 export function createCapabilities(deps: CapabilityDeps): Capabilities {
   const { db, builders, repos, records, drivers, finder, changes } = deps;
-  const outlook = async (): Promise<Outlook> => ({ plan: await planNow(deps.schedule), builders });
+  const outlook = async (): Promise<Outlook> => ({ plan: await planNow(deps.schedule), builders: builders() });
   const summary = async (build: StoredBuild): ReturnType<Capabilities['cancel']> => {
     const view = await outlook();
     const [found] = await db.read((sql) => summarize(sql, [build], view));
@@ -44,7 +44,7 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
   return {
     async grid(query) {
       const view = await outlook();
-      return db.read((sql) => readGrid(sql, query, { repos, outlook: view }));
+      return db.read((sql) => readGrid(sql, query, { repos: repos(), outlook: view }));
     },
     async builds(filter) {
       const view = await outlook();

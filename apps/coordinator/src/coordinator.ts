@@ -5,6 +5,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { FarmConfig } from '@croft/config/farm-config';
+import { resolveSecrets, type Secrets } from '@croft/config/secrets';
 import { openLocalPool } from '@croft/fleet/local-pool';
 import type { Pool } from '@croft/fleet/pool';
 import { systemClock, type Clock } from '@croft/runtime/clock';
@@ -13,14 +15,13 @@ import { systemRandom, type Random } from '@croft/runtime/random';
 import { lockDataDirectory } from '@croft/store/data-lock';
 import { openDatabase } from '@croft/store/database';
 import type { Capabilities } from './capabilities.ts';
-import type { Config } from './config.ts';
 import { countWrites, createMetrics } from './events.ts';
 import { openSources } from './builds/source.ts';
 import { createFarm } from './farm.ts';
 import { serveFarm } from './serve.ts';
 
 export interface CoordinatorDeps {
-  /** The environment from which buildlets get what their allow-list lets through. */
+  /** Where secrets come from, and from which buildlets get what their allow-list lets through. */
   readonly env: NodeJS.ProcessEnv;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -40,16 +41,17 @@ export interface Coordinator extends AsyncDisposable {
 const version = '0.1.0';
 
 export async function createCoordinator(
-  config: Config,
+  config: FarmConfig,
   { env, clock = systemClock, random = systemRandom }: CoordinatorDeps,
 ): Promise<Coordinator> {
   await using stack = new AsyncDisposableStack();
   const log = createLog({ level: config.logLevel, file: config.logFile, service: 'coordinator' });
+  const secrets = await resolveSecrets(config.secrets, env);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   stack.use(lockDataDirectory(config.dataDir));
   const metrics = createMetrics();
   const database = stack.use(
-    await openDatabase({ url: databaseUrl(config), durability: config.durability, lockName: 'croft', log, clock, random }),
+    await openDatabase({ url: databaseUrl(config, secrets), durability: config.durability, lockName: 'croft', log, clock, random }),
   );
   const db = countWrites(database, metrics, clock);
   const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
@@ -68,14 +70,15 @@ export async function createCoordinator(
   };
 }
 
-function databaseUrl(config: Config): string {
-  return config.databaseUrl?.reveal() ?? `sqlite:${join(config.dataDir, 'croft.db')}`;
+function databaseUrl(config: FarmConfig, secrets: Secrets): string {
+  const url = config.databaseSecret === undefined ? config.databaseUrl : secrets.get(config.databaseSecret);
+  return url?.reveal() ?? `sqlite:${join(config.dataDir, 'croft.db')}`;
 }
 
 const buildletMain = fileURLToPath(new URL('../../buildlet/src/main.ts', import.meta.url));
 
 function openPool(
-  pool: Config['pools'][number],
+  pool: FarmConfig['pools'][number],
   dataDir: string,
   { env, ...deps }: { env: NodeJS.ProcessEnv; clock: Clock; random: Random; log: Log },
 ): Promise<Pool> {

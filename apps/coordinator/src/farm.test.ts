@@ -15,7 +15,7 @@ import { attemptsOf } from '@croft/store/attempts';
 import { getBuild } from '@croft/store/builds';
 import { incarnate, machine, openBench, queueBuild, repo, step, type Bench } from './builds/testing.ts';
 import { openSources } from './builds/source.ts';
-import { readConfig } from './config.ts';
+import { readConfig } from '@croft/config/read-config';
 import { createMetrics } from './events.ts';
 import { createFarm, type Farm } from './farm.ts';
 

@@ -7,6 +7,7 @@ import { HOUR, SECOND, type Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { createBell, createTaskGroup } from '@croft/runtime/tasks';
+import type { FarmConfig } from '@croft/config/farm-config';
 import type { Pool } from '@croft/fleet/pool';
 import type { Database } from '@croft/store/database';
 import { markMachine, upsertMachine } from '@croft/store/machines';
@@ -24,7 +25,6 @@ import type { Sources } from './builds/source.ts';
 import type { FarmDeps, Work } from './builds/work.ts';
 import { createChanges, type Changes } from './changes.ts';
 import type { Capabilities } from './capabilities.ts';
-import type { Config } from './config.ts';
 import type { Metrics, Observed } from './events.ts';
 import { createCapabilities } from './coordinator-capabilities.ts';
 import { openDisk, type Disk } from './disk.ts';
@@ -55,7 +55,7 @@ export interface Farm extends AsyncDisposable {
 
 const endMs = 15 * SECOND;
 
-export async function createFarm(config: Config, parts: FarmParts): Promise<Farm> {
+export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<Farm> {
   const { db, metrics, clock, log } = parts;
   const changes = createChanges();
   const scheduleBell = createBell();
@@ -68,9 +68,8 @@ export async function createFarm(config: Config, parts: FarmParts): Promise<Farm
   };
   const works = createWorks(config, parts, { changes, wake });
   const { records, machines, drivers, adoption, finder, logs } = works;
-  const { builders } = config;
-  const names = new Set(builders.map((builder) => builder.name));
-  const schedule: ScheduleDeps = { db, clock, hold: disk.hold, machines: machines.list, builders: names };
+  const builders = (): FarmConfig['builders'] => config.builders;
+  const schedule: ScheduleDeps = { db, clock, hold: disk.hold, machines: machines.list, builders };
   const capabilities = createCapabilities({
     ...works,
     db,
@@ -78,7 +77,7 @@ export async function createFarm(config: Config, parts: FarmParts): Promise<Farm
     changes,
     schedule,
     wake,
-    repos: config.repos.map((repo) => repo.name),
+    repos: () => config.repos.map((repo) => repo.name),
     facts: factsOf(parts, { disk, machines }),
     ready() {
       const reasons = [disk.hold(), adopted ? undefined : 'still taking over what ran before'].filter((reason) => reason !== undefined);
@@ -131,9 +130,9 @@ interface Works {
 }
 
 /** The parts that do the work, each told of the others. */
-function createWorks(config: Config, parts: FarmParts, { changes, wake }: { changes: Changes; wake: () => void }): Works {
+function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { changes: Changes; wake: () => void }): Works {
   const { db, sources, clock, random, log, metrics } = parts;
-  const { builders } = config;
+  const builders = (): FarmConfig['builders'] => config.builders;
   const logs = createAttemptLogs(join(config.dataDir, 'logs'), { clock, onStored: metrics.logStored });
   const onMove = (id: BuildId): void => {
     changes.tell({ kind: 'build', id });
@@ -161,7 +160,7 @@ function createWorks(config: Config, parts: FarmParts, { changes, wake }: { chan
     wake();
   };
   const onUnreadable = (repo: string): void => changes.tell({ kind: 'commits', repo });
-  const finder = createFinder({ sources, builders, clock, log, records: createWorkRecords(db, clock), onQueued, onUnreadable });
+  const finder = createFinder({ sources, config: () => config, clock, log, records: createWorkRecords(db, clock), onQueued, onUnreadable });
   return { records, machines, drivers, adoption, finder, logs };
 }
 

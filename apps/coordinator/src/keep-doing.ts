@@ -37,8 +37,13 @@ export async function doOnce(doing: Doing, deps: Deps, waits: { signal: AbortSig
   while (!(await done(doing, deps, waits))) await deps.clock.sleep(againMs, waits);
 }
 
-/** Until the bell rings, but at most this long, ms. */
-export async function ringOrRest(bell: Bell, ms: number, { clock, signal }: { clock: Clock; signal: AbortSignal }): Promise<void> {
+/** Until the bell rings, but at most this long, ms; without it, until it rings. */
+export async function ringOrRest(
+  bell: Bell,
+  ms: number | undefined,
+  { clock, signal }: { clock: Clock; signal: AbortSignal },
+): Promise<void> {
+  if (ms === undefined) return bell.wait({ signal });
   const over = new AbortController();
   const waits = { signal: AbortSignal.any([signal, over.signal]) };
   await Promise.race([bell.wait(waits), clock.sleep(ms, waits)]).finally(() => over.abort(new CroftError('stopped', 'woken')));

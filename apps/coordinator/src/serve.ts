@@ -1,6 +1,7 @@
 /** The farm's door: who may come in, and what they find there, on one address. Leaves the address in the data directory for the CLI. */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { FarmConfig } from '@croft/config/farm-config';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
@@ -10,7 +11,6 @@ import { serve, type Listener } from '@croft/web/listener';
 import { assertSafeAddress, isLoopbackHost } from '@croft/web/safe-address';
 import { openAuth, type Auth } from './auth/auth.ts';
 import type { Capabilities } from './capabilities.ts';
-import type { Config } from './config.ts';
 import type { Metrics } from './events.ts';
 import { createPages } from './pages/routes.ts';
 import { createApp } from './routes/app.ts';
@@ -31,7 +31,7 @@ export interface Served extends AsyncDisposable {
 }
 
 /** @throws CroftError `invalid` for an address that is not safe, `unavailable` for one that cannot be bound */
-export async function serveFarm(config: Config, { capabilities }: { capabilities: Capabilities }, deps: ServeDeps): Promise<Served> {
+export async function serveFarm(config: FarmConfig, { capabilities }: { capabilities: Capabilities }, deps: ServeDeps): Promise<Served> {
   const { host, port, behindProxy, anonymous, publicHosts, dataDir } = config;
   const { db, clock, random, log, version, metrics } = deps;
   const tls = config.tls && (await readTls(config.tls));

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { buildId, configHash, type Builder, type BuildKey } from './job.ts';
 import { parseBuilderName, parseBuildId, parseRepoName, parseRevision } from './names.ts';
+import { anyBuilder } from './testing.ts';
 
 const croft = { repo: parseRepoName('croft'), revision: parseRevision('a'.repeat(40)) };
 const tools = { repo: parseRepoName('tools'), revision: parseRevision('b'.repeat(40)) };
@@ -52,18 +53,13 @@ test('text cannot move from one part of the key into another', () => {
   fc.assert(fc.property(parts, parts, (a, b) => assert.equal(idOf(a) === idOf(b), JSON.stringify(a) === JSON.stringify(b))));
 });
 
-const builder: Builder = {
+const builder = anyBuilder({
   name: parseBuilderName('unit'),
-  repo: parseRepoName('croft'),
+  repos: [parseRepoName('croft')],
   steps: [{ name: 'test', role: 'run-tests', argv: ['npm', 'test'], env: { A: '1', B: '2' }, dir: '.', limitMs: 60_000 }],
   env: { CI: 'true', LANG: 'C' },
   needs: { labels: ['linux'] },
-  isolation: 'none',
-  trust: 'trusted',
-  outputs: [],
-  retention: { logAgeMs: 1, logBytes: 2 },
-  source: { submodules: false, lfs: false },
-};
+});
 
 /** The same value with the keys of every object turned round. */
 function reversed<T>(value: T): T {
@@ -85,9 +81,18 @@ test('the order of keys does not change the hash of a configuration, nor does a 
   assert.match(configHash(builder), /^[0-9a-f]{16}$/);
 });
 
-test('a name and how long logs are kept do not decide how something is built', () => {
-  const renamed = { ...builder, name: parseBuilderName('other'), retention: { logAgeMs: 9, logBytes: 9 } };
-  assert.equal(configHash(renamed), configHash(builder));
+test('names, and when or what it builds, do not decide how something is built', () => {
+  const others: Partial<Builder>[] = [
+    { name: parseBuilderName('other') },
+    { repos: [parseRepoName('tools')] },
+    { retention: { logAgeMs: 9, logBytes: 9 } },
+    { priority: 'release' },
+    { branches: ['main'] },
+    { paths: ['src/**'] },
+    { knownIssues: ['https://example.org/1'] },
+    { variant: { os: 'linux' } },
+  ];
+  for (const other of others) assert.equal(configHash({ ...builder, ...other }), configHash(builder), JSON.stringify(other));
 });
 
 test('everything else does', () => {
@@ -95,7 +100,9 @@ test('everything else does', () => {
   assert.ok(step);
   const others: Builder[] = [
     builder,
-    { ...builder, repo: parseRepoName('tools') },
+    { ...builder, hostType: 'linux-x64' },
+    { ...builder, secrets: { TOKEN: 'npm' } },
+    { ...builder, caches: [{ name: 'npm', paths: ['node_modules'], key: '', keyFiles: [] }] },
     { ...builder, steps: 'detect' },
     { ...builder, steps: [{ ...step, argv: ['npm', 'run', 'test'] }] },
     { ...builder, steps: [{ ...step, argv: ['npm test'] }] },
@@ -107,7 +114,7 @@ test('everything else does', () => {
     { ...builder, needs: { labels: ['linux'], cpus: 2 } },
     { ...builder, isolation: 'vm' },
     { ...builder, trust: 'untrusted' },
-    { ...builder, outputs: ['dist'] },
+    { ...builder, artifacts: [{ name: 'dist', paths: ['dist/**'], when: 'passed', keepMs: 1 }] },
     { ...builder, source: { submodules: true, lfs: false } },
   ];
   assert.equal(new Set(others.map(configHash)).size, others.length);

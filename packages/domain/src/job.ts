@@ -32,6 +32,8 @@ export interface Step {
   /** Relative to the root of the first repository; `.` is the root. */
   readonly dir: string;
   readonly limitMs: number;
+  /** Variables that hold secrets, by the secret's name; their values are never stored. */
+  readonly secrets?: Readonly<Record<string, string>>;
 }
 
 export interface Needs {
@@ -53,6 +55,8 @@ export interface Job {
   readonly configHash: string;
   readonly steps: readonly Step[];
   readonly env: Readonly<Record<string, string>>;
+  /** Variables of every step that hold secrets, by the secret's name. */
+  readonly secrets?: Readonly<Record<string, string>>;
   readonly needs: Needs;
   readonly isolation: Isolation;
   readonly trust: Trust;
@@ -67,19 +71,55 @@ export interface Retention {
   readonly logBytes: number;
 }
 
-/** A named way to build a repository. `steps: 'detect'` finds the command in each commit's own tree. */
+/** Files that a build leaves behind and that are kept. */
+export interface Artifact {
+  readonly name: string;
+  /** Patterns over paths relative to the root of the tree. */
+  readonly paths: readonly string[];
+  readonly when: 'passed' | 'always';
+  readonly keepMs: number;
+}
+
+/** Files that builds of one builder hand on to the next ones. */
+export interface Cache {
+  readonly name: string;
+  /** Relative to the root of the tree. */
+  readonly paths: readonly string[];
+  /** Another text is another cache. */
+  readonly key: string;
+  /** Patterns over files of the commit whose contents are part of the key. */
+  readonly keyFiles: readonly string[];
+}
+
+/** A named way to build repositories. `steps: 'detect'` finds the command in each commit's own tree. */
 export interface Builder {
   readonly name: BuilderName;
-  readonly repo: RepoName;
+  /** The repositories it builds. */
+  readonly repos: readonly RepoName[];
+  /** Undefined: any machine that has what it needs. */
+  readonly hostType: string | undefined;
   readonly steps: readonly Step[] | 'detect';
   readonly env: Readonly<Record<string, string>>;
+  /** Variables of every step that hold secrets, by the secret's name. */
+  readonly secrets: Readonly<Record<string, string>>;
   readonly needs: Needs;
   readonly isolation: Isolation;
   readonly trust: Trust;
-  readonly outputs: readonly string[];
+  readonly artifacts: readonly Artifact[];
+  readonly caches: readonly Cache[];
   readonly retention: Retention;
   /** Whether submodules and LFS objects are part of the tree a step sees. */
   readonly source: { readonly submodules: boolean; readonly lfs: boolean };
+  /** Where builds of a branch's tip queue. */
+  readonly priority: Band;
+  /** Patterns; empty: every branch that the repository's own list names. */
+  readonly branches: readonly string[];
+  /** Patterns over changed paths; empty: whatever was changed. */
+  readonly paths: readonly string[];
+  /** Addresses of issues; failures are shown, and muted. */
+  readonly knownIssues: readonly string[];
+  /** The cell of the matrix it was made from. */
+  readonly variant: Readonly<Record<string, string>>;
 }
 
 /** What makes two builds the same one: builder, revisions and the kind of trigger (and the change, if it is one). */
@@ -96,8 +136,8 @@ export function buildId({ builder, revisions, trigger }: BuildKey): BuildId {
   return `B${sha256Hex(JSON.stringify(parts)).slice(0, 16)}` as BuildId;
 }
 
-/** Hash of all that decides how a builder builds; stored with each attempt. */
-export function configHash(builder: Builder): string {
-  const { name: _name, retention: _retention, ...rest } = builder;
-  return sha256Hex(canonicalJson(rest)).slice(0, 16);
+/** Hash of all that decides how a builder builds, and not when or what; stored with each attempt. */
+export function configHash({ hostType, steps, env, secrets, needs, isolation, trust, artifacts, caches, source }: Builder): string {
+  const decisive = { hostType, steps, env, secrets, needs, isolation, trust, artifacts, caches, source };
+  return sha256Hex(canonicalJson(decisive)).slice(0, 16);
 }

@@ -38,7 +38,8 @@ export function parseConfig<Schema extends z.ZodType>(schema: Schema, input: unk
   });
 }
 
-function frozen<T>(value: T): T {
+/** Frozen through and through, plain parts only. */
+export function frozen<T>(value: T): T {
   if (!isPlain(value)) return value;
   for (const inner of Object.values(value)) frozen(inner);
   return Object.freeze(value);

@@ -3,7 +3,6 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createPlace, createRepo, type Repo } from '@croft/forge/testing';
-import type { Builder } from '@croft/domain/job';
 import { parseRepoName } from '@croft/domain/names';
 import { systemClock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
@@ -12,7 +11,8 @@ import { createTaskGroup } from '@croft/runtime/tasks';
 import { branchCommits, branches } from '@croft/store/commits';
 import { openDatabase, type Database } from '@croft/store/database';
 import { getRepo } from '@croft/store/repos';
-import { readConfig, type ConfigInput } from '../config.ts';
+import type { ConfigInput } from '@croft/config/define-config';
+import { readConfig } from '@croft/config/read-config';
 import { createFinder, type Finder, type Found } from './find-loop.ts';
 import { createWorkRecords } from './record-found.ts';
 import { openSources } from './source.ts';
@@ -47,7 +47,7 @@ async function openStage({
   const records = createWorkRecords(db, systemClock);
   const finder = createFinder({
     sources,
-    builders: config.builders satisfies readonly Builder[],
+    config: () => config,
     clock: systemClock,
     log: silentLog,
     records: {

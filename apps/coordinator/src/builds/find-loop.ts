@@ -1,13 +1,13 @@
 /** Looks for new commits: at every poll, and at once when somebody says that there are some. What has not moved costs one fetch. */
 import type { RepoName, Revision } from '@croft/domain/names';
-import type { Builder } from '@croft/domain/job';
+import { isLiteral, selects } from '@croft/domain/pattern';
+import type { FarmConfig, Repository } from '@croft/config/farm-config';
 import type { Commit } from '@croft/forge/git';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { createBell, type Bell } from '@croft/runtime/tasks';
-import type { RepoConfig } from '../config.ts';
 import { ringOrRest } from '../keep-doing.ts';
 import type { Sources } from './source.ts';
 import { wantedBuilds, type BranchHead, type NewBuild } from './find-work.ts';
@@ -40,7 +40,7 @@ export interface WorkRecords {
 
 export interface FindDeps {
   readonly sources: Sources;
-  readonly builders: readonly Builder[];
+  readonly config: () => Pick<FarmConfig, 'builders' | 'policies'>;
   readonly records: WorkRecords;
   readonly clock: Clock;
   readonly log: Log;
@@ -77,7 +77,7 @@ export function createFinder(deps: FindDeps): Finder {
 
 /** One repository and where its looks stand. */
 interface Place {
-  readonly repo: RepoConfig;
+  readonly repo: Repository;
   readonly bell: Bell;
   /** The look that has not begun. */
   next: PromiseWithResolvers<string[]>;
@@ -111,7 +111,7 @@ async function keepLooking(place: Place, deps: FindDeps, waits: { signal: AbortS
   }
 }
 
-async function findIn(place: Place, { sources, builders, records, onQueued, onUnreadable }: FindDeps, waits: Waits): Promise<string[]> {
+async function findIn(place: Place, { sources, config, records, onQueued, onUnreadable }: FindDeps, waits: Waits): Promise<string[]> {
   const { repo } = place;
   const { shown: url } = parseRepositoryUrl(repo.url);
   try {
@@ -119,17 +119,18 @@ async function findIn(place: Place, { sources, builders, records, onQueued, onUn
     await mirror.fetch(waits);
     const defaultBranch = await mirror.defaultBranch(waits);
     const heads = new Map((await mirror.branches(waits)).map(({ name, revision }) => [name, revision]));
-    const wanted = repo.branches.length > 0 ? repo.branches : defaultBranch === undefined ? [] : [defaultBranch];
-    const missing = wanted.filter((branch) => !heads.has(branch));
+    const patterns = repo.branches.length > 0 ? repo.branches : defaultBranch === undefined ? [] : [defaultBranch];
+    const wanted = patterns.length > 0 ? [...heads.keys()].filter((branch) => selects(patterns, branch)) : [];
+    const missing = patterns.filter((pattern) => isLiteral(pattern) && !heads.has(pattern));
     const here = JSON.stringify([defaultBranch, ...heads]);
-    const moved = place.stored === here ? [] : wanted.filter((branch) => heads.has(branch));
+    const moved = place.stored === here ? [] : wanted;
     const branches = await Promise.all(
       moved.map(async (branch): Promise<FoundBranch> => {
         const { commits, position } = await mirror.commits({ from: branch, limit: repo.depth }, waits);
         return { repo: repo.name, branch, commits, position, revisions: commits.map((commit) => commit.revision) };
       }),
     );
-    const builds = branches.flatMap((head) => wantedBuilds(head, builders));
+    const builds = branches.flatMap((head) => wantedBuilds(head, config()));
     const problem =
       missing.length > 0 ? `there is no branch ${missing.join(', ')}; there are: ${[...heads.keys()].join(', ') || 'none'}` : undefined;
     const found = { repo: repo.name, url, defaultBranch, heads: Object.fromEntries(heads), branches, builds, problem };

@@ -33,7 +33,7 @@ export interface Records extends BuildRecords {
 }
 
 export interface RecordsDeps {
-  readonly builders: readonly Builder[];
+  readonly builders: () => readonly Builder[];
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Pick<Metrics, 'attemptEnded' | 'buildEnded'>;
@@ -60,7 +60,7 @@ export function createRecords(db: Database, { builders, clock, random, metrics, 
   };
 
   return {
-    load: (work) => waitable(db.read((sql) => loadAttempt(sql, work, builders))),
+    load: (work) => waitable(db.read((sql) => loadAttempt(sql, work, builders()))),
     plan: (work, job, reason) =>
       told(
         work.build,

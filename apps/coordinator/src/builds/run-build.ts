@@ -76,7 +76,7 @@ async function ensurePlanned(drive: Drive): Promise<{ job: Job; states: StepStat
   if (typeof plan === 'string') return { kind: 'skipped', why: plan };
   if ('kind' in plan) return plan;
   const { builder, revisions } = sourceOf(record);
-  const { name, env, needs, isolation, trust, outputs } = builder;
+  const { name, env, secrets, needs, isolation, trust, artifacts } = builder;
   const job: Job = {
     owner: { kind: 'builder', name },
     configHash: configHash(builder),
@@ -84,10 +84,11 @@ async function ensurePlanned(drive: Drive): Promise<{ job: Job; states: StepStat
     revisions,
     trigger: record.trigger,
     env,
+    secrets,
     needs,
     isolation,
     trust,
-    outputs,
+    outputs: artifacts.flatMap(({ paths }) => paths),
   };
   await farm.records.plan(work, job, plan.reason);
   return { job, states: ['source', ...plan.steps].map(() => ({ kind: 'pending' })) };

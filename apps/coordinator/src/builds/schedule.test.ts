@@ -47,8 +47,8 @@ async function openStage({ machines = ids, lowDisk = false, hold = undefined as 
     await db.write((sql) => upsertMachine(sql, { id, pool: 'test', hostType: 'test', labels: [], address: null, at: clock.now() }));
   }
   const metrics = { attemptEnded() {}, buildEnded() {} };
-  const records = createRecords(db, { builders: [], clock, random: systemRandom, metrics, onMove() {} });
-  const deps: ScheduleDeps = { db, clock, machines: () => watched, builders: new Set([unit]), hold: () => hold };
+  const records = createRecords(db, { builders: () => [], clock, random: systemRandom, metrics, onMove() {} });
+  const deps: ScheduleDeps = { db, clock, machines: () => watched, builders: () => [{ name: unit }], hold: () => hold };
   const tasks = stack.use(createTaskGroup((_, error) => assert.fail(String(error))));
   const started: Work[] = [];
   const owned = stack.move();

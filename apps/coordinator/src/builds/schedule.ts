@@ -17,7 +17,7 @@ export interface ScheduleDeps {
   readonly db: Database;
   readonly machines: () => readonly WatchedMachine[];
   /** Builders that are configured; builds of others wait. */
-  readonly builders: ReadonlySet<BuilderName>;
+  readonly builders: () => readonly { readonly name: BuilderName }[];
   readonly hold: () => string | undefined;
   readonly clock: Clock;
 }
@@ -37,7 +37,7 @@ async function assignNow({ db, machines, builders, hold, clock }: ScheduleDeps):
   return db.read(async (sql) => {
     const views = viewMachines(machines(), await leasedMachines(sql));
     const limit = views.filter((machine) => machine.state === 'ready').length;
-    const waiting = limit === 0 ? [] : await queuedBuilds(sql, { limit, builders: [...builders], restedAt: now });
+    const waiting = limit === 0 ? [] : await queuedBuilds(sql, { limit, builders: builders().map(({ name }) => name), restedAt: now });
     return planAssignments({ waiting, machines: views, now }).assign;
   });
 }
@@ -78,7 +78,7 @@ async function scheduleOnce(deps: ScheduleDeps, { assign, drivers, log }: Schedu
 async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {
   const usualMs = recall((builder: BuilderName) => medianDurationMs(sql, builder));
   const waiting: WaitingBuild[] = [];
-  for (const build of await queuedBuilds(sql, { limit: headLength, builders: [...builders] })) {
+  for (const build of await queuedBuilds(sql, { limit: headLength, builders: builders().map(({ name }) => name) })) {
     waiting.push({ ...build, lastsMs: await usualMs(build.builder) });
   }
   const leased = await leasedMachines(sql);

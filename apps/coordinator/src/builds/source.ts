@@ -1,16 +1,16 @@
 /** The repositories being farmed: one mirror each, the plan of a commit's steps, and the exact tree as an archive. */
 import { join } from 'node:path';
+import type { Repository } from '@croft/config/farm-config';
 import type { Builder } from '@croft/domain/job';
 import type { RepoName, Revision } from '@croft/domain/names';
 import { openMirror, type Mirror } from '@croft/forge/git';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
-import type { RepoConfig } from '../config.ts';
 import { detectSteps } from './detect-steps.ts';
 import type { FarmDeps, SourceOf, StepPlan } from './work.ts';
 
 export interface Sources extends AsyncDisposable {
-  readonly repos: readonly RepoConfig[];
+  readonly repos: readonly Repository[];
   /** @throws CroftError `not-found` for a repository that is not configured. */
   mirror(repo: string): Mirror;
   readonly forBuilds: FarmDeps['source'];
@@ -19,7 +19,7 @@ export interface Sources extends AsyncDisposable {
 /** Larger files at the root are not read when looking for the command. */
 const detectBytes = 1024 * 1024;
 
-export async function openSources(repos: readonly RepoConfig[], options: { dir: string; clock: Clock }): Promise<Sources> {
+export async function openSources(repos: readonly Repository[], options: { dir: string; clock: Clock }): Promise<Sources> {
   await using stack = new AsyncDisposableStack();
   const mirrors = new Map<string, Mirror>();
   for (const { name, url } of repos) {

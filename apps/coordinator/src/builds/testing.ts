@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { createBuildlet } from '@croft/buildlet/client';
 import { startTestBuildlet, type TestBuildlet } from '@croft/buildlet/testing';
 import type { Builder, Step } from '@croft/domain/job';
-import { parseBuilderName, parseMachineId, parseRepoName, parseRevision, type BuildId } from '@croft/domain/names';
+import { anyBuilder } from '@croft/domain/testing';
+import { parseMachineId, parseRepoName, parseRevision, type BuildId } from '@croft/domain/names';
 import { systemClock, type Clock } from '@croft/runtime/clock';
 import { sha256Hex } from '@croft/runtime/digest';
 import { silentLog } from '@croft/runtime/log';
@@ -40,21 +41,6 @@ export function step(name: string, script: string, limitMs = 60_000): Step {
   return { name, role: 'step', argv: ['sh', '-c', script], env: {}, dir: '.', limitMs };
 }
 
-function testBuilder(steps: readonly Step[]): Builder {
-  return {
-    name: parseBuilderName('test'),
-    repo,
-    steps,
-    env: {},
-    needs: { labels: [] },
-    isolation: 'none',
-    trust: 'trusted',
-    outputs: [],
-    retention: { logAgeMs: 1e9, logBytes: 1e9 },
-    source: { submodules: false, lfs: false },
-  };
-}
-
 export async function openBench(steps: readonly Step[], { clock = systemClock }: { clock?: Clock } = {}): Promise<Bench> {
   await using stack = new AsyncDisposableStack();
   const dir = await mkdtemp(join(tmpdir(), 'croft-replay-'));
@@ -64,13 +50,13 @@ export async function openBench(steps: readonly Step[], { clock = systemClock }:
   await db.write((sql) => upsertMachine(sql, { id: machine, pool: 'test', hostType: 'test', labels: [], address: null, at: clock.now() }));
   const left = stack.use(new AsyncDisposableStack());
   const owned = stack.move();
-  return { dir, left, db, buildlet, builder: testBuilder(steps), clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { dir, left, db, buildlet, builder: anyBuilder({ steps }), clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Queues a build of a revision made from `name`. */
 export async function queueBuild({ db, builder, clock }: Bench, name: string): Promise<BuildId> {
   const revision = parseRevision(sha256Hex(name).slice(0, 40));
-  const [build] = wantedBuilds({ repo, branch: 'main', revisions: [revision] }, [builder]);
+  const [build] = wantedBuilds({ repo, branch: 'main', revisions: [revision] }, { builders: [builder], policies: [] });
   if (!build) throw new Error('no build');
   await db.write((sql) => insertBuild(sql, { ...build, createdAt: clock.now() }));
   return build.id;
@@ -115,7 +101,7 @@ export function incarnate(
     return never;
   };
   const metrics = { attemptEnded() {}, buildEnded() {} };
-  const records = createRecords(db, { builders: [builder], clock, random: systemRandom, metrics, onMove() {} });
+  const records = createRecords(db, { builders: () => [builder], clock, random: systemRandom, metrics, onMove() {} });
   const logs = createAttemptLogs(join(dir, 'logs'), { clock, onStored() {} });
   const farm: FarmDeps = {
     records: mortal(records, use),

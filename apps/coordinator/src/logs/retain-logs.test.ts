@@ -37,7 +37,7 @@ async function openStage(builders: readonly Pick<Builder, 'name' | 'retention'>[
   return {
     db,
     clock,
-    deps: { db, logs, builders: builders as readonly Builder[], clock, log: silentLog },
+    deps: { db, logs, builders: () => builders, clock, log: silentLog },
     async add(builder, bytes) {
       await clock.advance(1_000);
       const build = `B${String(added.push('' as BuildId)).padStart(16, '0')}` as BuildId;

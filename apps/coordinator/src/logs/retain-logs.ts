@@ -9,7 +9,7 @@ import type { AttemptLogs } from './attempt-logs.ts';
 export interface RetainDeps {
   readonly db: Database;
   readonly logs: Pick<AttemptLogs, 'remove'>;
-  readonly builders: readonly Builder[];
+  readonly builders: () => readonly Pick<Builder, 'name' | 'retention'>[];
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -22,7 +22,7 @@ const batch = 100;
 export async function retainLogs({ db, logs, builders, clock, log }: RetainDeps, { signal }: Waits): Promise<number> {
   let removed = 0;
   for (const name of await db.read(buildersWithLogs)) {
-    const { logAgeMs, logBytes } = builders.find((builder) => builder.name === name)?.retention ?? defaultRetention;
+    const { logAgeMs, logBytes } = builders().find((builder) => builder.name === name)?.retention ?? defaultRetention;
     for (;;) {
       signal?.throwIfAborted();
       const limits = { endedBefore: clock.now() - logAgeMs, maxBytes: logBytes, limit: batch };

@@ -104,7 +104,7 @@ export async function readGrid(
   if (!known.includes(repo)) throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${known.join(', ')}`);
   const tips = await branches(sql, repo);
   const names = tips.map((tip) => tip.branch);
-  const builders = outlook.builders.filter((builder) => builder.repo === repo).map((builder) => builder.name);
+  const builders = outlook.builders.filter((builder) => builder.repos.includes(repo)).map((builder) => builder.name);
   const branch = query.branch ?? (await preferredBranch(sql, repo, names));
   if (branch === undefined) return { ...emptyGrid(query.page), repo, repos: known, builders };
   const tip = tips.find((candidate) => candidate.branch === branch);

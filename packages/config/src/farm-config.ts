@@ -1,0 +1,84 @@
+/** The configuration as it was loaded: plain, whole and frozen. Durations are ms, sizes bytes, a matrix is its builders. */
+import type { Builder } from '@croft/domain/job';
+import type { RepoName } from '@croft/domain/names';
+import type { PolicyRule } from '@croft/domain/policy';
+import type { Secret } from '@croft/runtime/config';
+
+export const environmentNames = ['production', 'staging', 'local'] as const;
+export type EnvironmentName = (typeof environmentNames)[number];
+
+export interface FarmConfig extends Environment {
+  readonly repos: readonly Repository[];
+  readonly hostTypes: readonly HostType[];
+  readonly builders: readonly Builder[];
+  readonly pools: readonly LocalPool[];
+  readonly policies: readonly PolicyRule[];
+  readonly dependents: readonly Dependents[];
+  readonly secrets: readonly SecretSource[];
+  readonly compat: { readonly goBuilderKeys: boolean };
+}
+
+/** Where the farm lives and how much it takes. */
+export interface Environment {
+  readonly environment: EnvironmentName;
+  readonly dataDir: string;
+  readonly databaseUrl: Secret | undefined;
+  /** Name of the secret that holds it instead. */
+  readonly databaseSecret: string | undefined;
+  readonly durability: 'power' | 'kill';
+  readonly host: string;
+  readonly port: number;
+  readonly publicHosts: readonly string[];
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  readonly behindProxy: boolean;
+  readonly anonymous: 'none' | 'viewer';
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  readonly logFile: string | undefined;
+  readonly lowWaterBytes: number;
+  readonly outputLimitBytes: number;
+}
+
+export interface Repository {
+  readonly name: RepoName;
+  readonly url: string;
+  /** Patterns; none: the branch its HEAD is on. */
+  readonly branches: readonly string[];
+  /** How many of the newest commits of each branch are built. */
+  readonly depth: number;
+  /** Undefined: only when somebody says that there is something new. */
+  readonly pollMs: number | undefined;
+  /** Patterns over changed paths. */
+  readonly paths: readonly string[];
+  /** Name of a secret. */
+  readonly hookSecret: string | undefined;
+}
+
+export interface HostType {
+  readonly name: string;
+  readonly labels: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly owners: readonly string[];
+  readonly notes: string;
+}
+
+export interface LocalPool {
+  readonly kind: 'local';
+  readonly name: string;
+  readonly size: number;
+  readonly hostType: string;
+  /** Its own, the host type's and the host type's name. */
+  readonly labels: readonly string[];
+  readonly orphanedMs: number;
+}
+
+export interface Dependents {
+  readonly toolchain: RepoName;
+  readonly repos: readonly RepoName[];
+  /** Patterns; none: the branch its HEAD is on. */
+  readonly branches: readonly string[];
+}
+
+export interface SecretSource {
+  readonly name: string;
+  readonly from: { readonly env: string } | { readonly file: string };
+}

@@ -1,0 +1,216 @@
+/** The schemas of what may be written, part by part: each part is checked by itself, so that one mistake hides no other. */
+import { z } from 'zod';
+import { bands, roles } from '@croft/domain/job';
+import { liveness } from '@croft/domain/lease';
+import { parseBuilderName, parseRepoName, parseStepName } from '@croft/domain/names';
+import { parseRepositoryUrl } from '@croft/forge/repository-url';
+import { DAY, MINUTE, SECOND } from '@croft/runtime/clock';
+import { secretSchema } from '@croft/runtime/config';
+import { errorText } from '@croft/runtime/errors';
+import { durationSchema, sizeSchema } from './quantities.ts';
+
+export const ownHostType = `host-${process.platform}-${process.arch}`;
+
+const parsed = <T>(parse: (text: string) => T) =>
+  z.string().transform((text, context): T => {
+    try {
+      return parse(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: errorText(error) });
+      return z.NEVER;
+    }
+  });
+
+/** What a command can be given: the kernel ends a text at NUL. */
+const text = z.string().regex(/^[^\0]*$/, 'holds a NUL');
+const variable = z.string().regex(/^(?!CROFT_|META_)[A-Za-z_][A-Za-z0-9_]*$/, 'is not a name a job may set');
+const env = z.record(variable, text);
+const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'is not a label: letters, digits, dots, dashes and underscores');
+const labels = z.array(label).default([]);
+const path = text.regex(/^(?!\/)(?!(?:.*\/)?\.\.(?:\/|$))./, 'is not a path inside of the tree');
+const pattern = z
+  .string()
+  .min(1, 'is empty')
+  .max(500)
+  .regex(/^!?[^\0!]/, 'is not a pattern');
+const patterns = z.union([pattern.transform((one) => [one]), z.array(pattern)]);
+const anything = patterns.default([]);
+const secretName = label;
+const secrets = z.union([
+  z.array(variable).transform((names) => Object.fromEntries(names.map((name) => [name, name]))),
+  z.record(variable, secretName),
+]);
+
+const environmentShape = {
+  dataDir: z.string().min(1),
+  databaseUrl: z.union([secretSchema, z.strictObject({ secret: secretName })]).optional(),
+  durability: z.enum(['power', 'kill']).default('power'),
+  host: z.string().default('127.0.0.1'),
+  port: z.number().int().min(0).max(65_535).default(8119),
+  publicHosts: z.array(z.string()).default([]),
+  tls: z.strictObject({ certFile: z.string(), keyFile: z.string() }).optional(),
+  behindProxy: z.boolean().default(false),
+  anonymous: z.enum(['none', 'viewer']).default('none'),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  logFile: z.string().optional(),
+  lowWaterBytes: sizeSchema.default(2e9),
+  outputLimitBytes: sizeSchema.pipe(z.number().positive('is not more than 0')).default(4 * 2 ** 30),
+};
+
+const stepSchema = z.strictObject({
+  name: parsed(parseStepName).refine((name) => name !== 'source', '"source" is the step that Croft itself makes'),
+  role: z.enum(roles).default('step'),
+  argv: z
+    .array(text)
+    .min(1, 'holds no program')
+    .refine(([program]) => program !== '', 'the program has no name'),
+  env: env.default({}),
+  secrets: secrets.default({}),
+  dir: path.default('.'),
+  limitMs: durationSchema.default(60 * MINUTE),
+});
+
+const artifactSchema = z.strictObject({
+  name: label,
+  paths: patterns,
+  when: z.enum(['passed', 'always']).default('passed'),
+  keepMs: durationSchema.default(30 * DAY),
+});
+
+const cacheSchema = z.strictObject({
+  name: label,
+  paths: z.array(path).min(1, 'holds no path'),
+  key: text.default(''),
+  keyFiles: anything,
+});
+
+const retention = { logAgeMs: 90 * DAY, logBytes: 20e9 };
+
+const distinct = (entries: readonly { name: string }[]): boolean => new Set(entries.map((entry) => entry.name)).size === entries.length;
+
+export const builderSchema = z.strictObject({
+  name: parsed(parseBuilderName),
+  repo: parsed(parseRepoName).optional(),
+  repos: z.array(parsed(parseRepoName)).default([]),
+  hostType: z.string().optional(),
+  steps: z
+    .union([z.literal('detect'), z.array(stepSchema).min(1, 'holds no step')])
+    .default('detect')
+    .refine((steps) => steps === 'detect' || distinct(steps), 'two steps have the same name'),
+  env: env.default({}),
+  secrets: secrets.default({}),
+  needs: z.strictObject({ labels, cpus: z.number().positive().optional(), memoryBytes: sizeSchema.optional() }).default({ labels: [] }),
+  isolation: z.enum(['none', 'container', 'vm']).default('none'),
+  trust: z.enum(['trusted', 'untrusted']).default('trusted'),
+  priority: z.enum(bands).default('post-submit'),
+  branches: anything,
+  paths: anything,
+  knownIssues: z.array(z.url({ protocol: /^https?$/, error: 'is not the address of an issue' })).default([]),
+  artifacts: z.array(artifactSchema).default([]).refine(distinct, 'two artifacts have the same name'),
+  caches: z.array(cacheSchema).default([]).refine(distinct, 'two caches have the same name'),
+  retention: z
+    .strictObject({ logAgeMs: durationSchema.default(retention.logAgeMs), logBytes: sizeSchema.default(retention.logBytes) })
+    .default(retention),
+  source: z
+    .strictObject({ submodules: z.boolean().default(false), lfs: z.boolean().default(false) })
+    .default({ submodules: false, lfs: false }),
+});
+
+const axisName = z.string().regex(/^[a-z][A-Za-z0-9_]{0,39}$/, 'is not the name of an axis: letters and digits, a small letter first');
+const axisValue = z
+  .union([z.string(), z.number()])
+  .transform(String)
+  .pipe(z.string().regex(/^[A-Za-z0-9._-]{1,60}$/, 'is not a value: letters, digits, dots, dashes and underscores'));
+
+export const matrixSchema = z.strictObject({
+  axes: z.record(axisName, z.union([z.array(axisValue).min(1, 'holds no value'), z.record(axisValue, z.record(z.string(), z.unknown()))])),
+  except: z.array(z.record(z.string(), axisValue)).default([]),
+});
+
+export type Matrix = z.output<typeof matrixSchema>;
+export type ParsedBuilder = z.output<typeof builderSchema>;
+
+const repositorySchema = z.strictObject({
+  name: parsed(parseRepoName),
+  url: parsed((address) => {
+    parseRepositoryUrl(address);
+    return address;
+  }),
+  branches: anything,
+  depth: z.number().int().positive().max(10_000).default(30),
+  pollMs: z.union([z.literal('never').transform(() => undefined), durationSchema]).default(15 * SECOND),
+  paths: anything,
+  hookSecret: secretName.optional(),
+});
+
+const hostTypeSchema = z.strictObject({
+  name: label,
+  labels,
+  env: env.default({}),
+  owners: z.array(z.string()).default([]),
+  notes: z.string().default(''),
+});
+
+const poolSchema = z.strictObject({
+  kind: z.literal('local'),
+  name: z
+    .string()
+    .regex(/^[a-z][a-z0-9]{0,19}$/, 'is not a pool name: at most 20 small letters and digits, a letter first')
+    .default('local'),
+  size: z.number().int().nonnegative().max(1000).default(1),
+  hostType: z.string().default(ownHostType),
+  labels: z.array(label).default([process.platform, process.arch]),
+  orphanedMs: durationSchema.default(liveness.orphanedMs),
+});
+
+const policySchema = z.strictObject({
+  allow: z.boolean(),
+  builders: anything,
+  repos: anything,
+  branches: anything,
+  toolchainBranches: anything,
+  paths: anything,
+  triggers: z.array(z.enum(['branch', 'change', 'asked'])).default([]),
+  tests: anything,
+  why: z.string().optional(),
+});
+
+const dependentsSchema = z.strictObject({
+  toolchain: parsed(parseRepoName),
+  repos: z.array(parsed(parseRepoName)).min(1, 'holds no repository'),
+  branches: anything,
+});
+
+const secretReferenceSchema = z
+  .strictObject({ name: secretName, env: z.string().min(1).optional(), file: z.string().min(1).optional() })
+  .refine(({ env: name, file }) => (name === undefined) !== (file === undefined), 'needs exactly one of env and file')
+  .transform(({ name, env: from, file }) => ({ name, from: from === undefined ? { file: file ?? '' } : { env: from } }));
+
+/** The parts of a configuration that are lists, in the order in which they are checked. */
+export const listSchemas = {
+  repos: repositorySchema,
+  hostTypes: hostTypeSchema,
+  builders: builderSchema,
+  pools: poolSchema,
+  policies: policySchema,
+  dependents: dependentsSchema,
+  secrets: secretReferenceSchema,
+};
+export type ListName = keyof typeof listSchemas;
+
+const anyList = z.array(z.unknown()).default([]);
+const overlay = z.strictObject({ ...environmentShape, onlyBuilders: anything }).partial();
+
+/** All but the entries of the lists. */
+export const headSchema = z.strictObject({
+  ...environmentShape,
+  environments: z.strictObject({ production: overlay, staging: overlay, local: overlay }).partial().default({}),
+  compat: z.strictObject({ goBuilderKeys: z.boolean().default(false) }).default({ goBuilderKeys: false }),
+  repos: anyList,
+  hostTypes: anyList,
+  builders: anyList,
+  pools: anyList,
+  policies: anyList,
+  dependents: anyList,
+  secrets: anyList,
+});
