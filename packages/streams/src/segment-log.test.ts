@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, truncate, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -69,6 +69,19 @@ test('concurrent appends are carried out in the order of the calls', async () =>
   const parts = Array.from({ length: 50 }, (_, index) => Buffer.from(`part ${index}\n`));
   await Promise.all(parts.map((part) => log.append(part)));
   assert.deepEqual(await collect(log.read({ from: 0 })), Buffer.concat(parts));
+});
+
+test('syncs run beside appends and drops, and a file that vanished fails each of them', async () => {
+  await using dir = await tempDir();
+  await using log = await openSegmentLog(dir.path, { segmentBytes: 10 });
+  const pieces = Array.from({ length: 100 }, (_, n) => Buffer.from(`piece ${n};`));
+  let length = 0;
+  await Promise.all(pieces.flatMap((piece) => [log.append(piece), log.sync(), log.dropBefore((length += piece.length) - 25)]));
+  assert.deepEqual(await collect(log.read({ from: log.from })), Buffer.concat(pieces).subarray(log.from));
+  await log.append(Buffer.alloc(25));
+  await unlink(join(dir.path, String(log.length - (log.length % 10) - 10).padStart(16, '0')));
+  await assert.rejects(log.sync());
+  await assert.rejects(log.sync());
 });
 
 test('followers get what is appended later, each from its own offset, and end at finish', async () => {

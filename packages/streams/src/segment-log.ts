@@ -7,10 +7,10 @@ import { constants } from 'node:fs';
 import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import type { Waits } from '@croft/runtime/clock';
 import { CroftError, systemCode } from '@croft/runtime/errors';
+import { SegmentCursor } from './segment-cursor.ts';
 import { cutSegments, logFailure, segmentPath, surveySegments, type Extent } from './segment-files.ts';
 
 const defaultSegmentBytes = 16 * 1024 * 1024;
-const readBytes = 256 * 1024;
 
 export interface ReadOptions {
   /** Each piece is good only until the next one is asked for: a large log is then read without making garbage. */
@@ -62,6 +62,8 @@ class SegmentFiles implements SegmentLog {
   /** Whether the names of the files are on disk; those found at the opening may not be. */
   #named = false;
   #last: Promise<void> = Promise.resolve();
+  #synced: Promise<void> = Promise.resolve();
+  #closing: Promise<unknown> = Promise.resolve();
   #waiting: (() => void)[] = [];
   #finished = false;
   #closed = false;
@@ -99,17 +101,18 @@ class SegmentFiles implements SegmentLog {
     });
   }
 
+  /** Beside what is appended meanwhile, which need not wait for the disk. */
   sync(): Promise<void> {
-    return this.#inTurn('write the log to disk', async () => {
-      if (this.#unsynced.size === 0) return;
-      for (const start of this.#unsynced) {
-        await using closed = this.#tail?.start === start ? undefined : await open(this.#path(start), 'r+');
-        await (closed ?? this.#tail?.file)?.datasync();
-      }
-      await using dir = this.#named ? undefined : await open(this.#dir, 'r');
-      await dir?.sync();
-      this.#named = true;
-      this.#unsynced.clear();
+    const before = this.#last;
+    const doing = 'write the log to disk';
+    const done = this.#synced.then(async () => {
+      await before;
+      if (this.#closed) throw new CroftError('stopped', `${doing}: it was closed`);
+      await this.#syncFiles();
+    });
+    this.#synced = done.catch(() => {});
+    return done.catch((error: unknown) => {
+      throw logFailure(error, doing);
     });
   }
 
@@ -130,7 +133,7 @@ class SegmentFiles implements SegmentLog {
       if (keep <= this.#from) return;
       if (keep === this.#length) await (await open(this.#path(keep), constants.O_WRONLY | constants.O_CREAT, 0o600)).close();
       for (let start = this.#from; start < keep; start += this.#segmentBytes) {
-        if (this.#tail?.start === start) await this.#closeTail();
+        if (this.#tail?.start === start) this.#closeTail();
         await rm(this.#path(start), { force: true });
         this.#unsynced.delete(start);
         this.#from = start + this.#segmentBytes;
@@ -164,8 +167,9 @@ class SegmentFiles implements SegmentLog {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#wake();
-    await this.#last;
-    await this.#closeTail();
+    await Promise.all([this.#last, this.#synced]);
+    this.#closeTail();
+    await this.#closing;
   }
 
   /** Runs after everything asked for before; failures become `CroftError`s. */
@@ -180,6 +184,35 @@ class SegmentFiles implements SegmentLog {
     });
   }
 
+  async #syncFiles(): Promise<void> {
+    const starts = [...this.#unsynced];
+    if (starts.length === 0) return;
+    const named = this.#named;
+    this.#unsynced.clear();
+    this.#named = true;
+    try {
+      for (const start of starts) await this.#syncFile(start);
+      await using dir = named ? undefined : await open(this.#dir, 'r');
+      await dir?.sync();
+    } catch (error) {
+      for (const start of starts) this.#unsynced.add(start);
+      this.#named = false;
+      throw error;
+    }
+  }
+
+  async #syncFile(start: number): Promise<void> {
+    if (this.#tail?.start === start) return this.#tail.file.datasync();
+    try {
+      await using file = await open(this.#path(start), 'r+');
+      await file.datasync();
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      await this.#last; // whoever removed it has noted that by then
+      if (start >= this.#from && start < this.#length) throw error;
+    }
+  }
+
   async #write(chunk: Uint8Array): Promise<void> {
     for (let done = 0; done < chunk.length;) {
       const at = this.#length + done;
@@ -187,35 +220,36 @@ class SegmentFiles implements SegmentLog {
       const within = at % this.#segmentBytes;
       const { bytesWritten } = await file.write(chunk, done, Math.min(chunk.length - done, this.#segmentBytes - within), within);
       done += bytesWritten;
+      this.#unsynced.add(at - within);
     }
   }
 
   async #tailAt(start: number): Promise<FileHandle> {
     if (this.#tail?.start !== start) {
-      await this.#closeTail();
+      this.#closeTail();
       this.#tail = { start, file: await open(this.#path(start), constants.O_WRONLY | constants.O_CREAT, 0o600) };
     }
     if (start >= this.#length) this.#named = false;
-    this.#unsynced.add(start);
     return this.#tail.file;
   }
 
-  async #closeTail(): Promise<void> {
-    const tail = this.#tail;
+  /** Nobody waits for it but the disposal, since a sync may hold the file for long. */
+  #closeTail(): void {
+    this.#closing = Promise.all([this.#closing, this.#tail?.file.close()]);
+    this.#closing.catch(() => {});
     this.#tail = undefined;
-    await tail?.file.close();
   }
 
   async #cut(length: number): Promise<void> {
-    await this.#closeTail();
+    this.#closeTail();
     await cutSegments(this.#dir, length);
     const first = this.#startOf(length);
     for (const start of this.#unsynced) if (start > first) this.#unsynced.delete(start);
   }
 
-  #cursor(from: number, reuseBuffer = false): Cursor {
+  #cursor(from: number, reuseBuffer = false): SegmentCursor {
     if (from > this.#length) throw new CroftError('invalid', `read the log from byte ${from}: it ends at ${this.#length}`);
-    return new Cursor(from, this.#segmentBytes, { reuseBuffer, open: (start) => this.#openToRead(start) });
+    return new SegmentCursor(from, { segmentBytes: this.#segmentBytes, reuseBuffer, open: (start) => this.#openToRead(start) });
   }
 
   async #openToRead(start: number): Promise<FileHandle> {
@@ -248,49 +282,5 @@ class SegmentFiles implements SegmentLog {
 
   #path(start: number): string {
     return segmentPath(this.#dir, start);
-  }
-}
-
-/** A place in the log with the file that holds it; one file open at most. */
-class Cursor implements AsyncDisposable {
-  at: number;
-  readonly #segmentBytes: number;
-  readonly #open: (start: number) => Promise<FileHandle>;
-  readonly #buffer: Buffer | undefined;
-  #held: { readonly start: number; readonly file: FileHandle } | undefined;
-
-  constructor(
-    at: number,
-    segmentBytes: number,
-    { reuseBuffer, open: openFile }: { reuseBuffer: boolean; open: (start: number) => Promise<FileHandle> },
-  ) {
-    this.at = at;
-    this.#segmentBytes = segmentBytes;
-    this.#open = openFile;
-    this.#buffer = reuseBuffer ? Buffer.allocUnsafeSlow(readBytes) : undefined;
-  }
-
-  async next(end: number): Promise<Buffer> {
-    const within = this.at % this.#segmentBytes;
-    const file = await this.#fileAt(this.at - within);
-    const wanted = Math.min(end - this.at, readBytes, this.#segmentBytes - within);
-    const { bytesRead, buffer } = await file.read(this.#buffer ?? Buffer.allocUnsafeSlow(wanted), 0, wanted, within);
-    if (bytesRead === 0) throw new CroftError('internal', `read the log at byte ${this.at}: its file is shorter than it was`);
-    this.at += bytesRead;
-    return buffer.subarray(0, bytesRead);
-  }
-
-  async #fileAt(start: number): Promise<FileHandle> {
-    if (this.#held?.start !== start) {
-      await this[Symbol.asyncDispose]();
-      this.#held = { start, file: await this.#open(start) };
-    }
-    return this.#held.file;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    const held = this.#held;
-    this.#held = undefined;
-    await held?.file.close();
   }
 }
