@@ -55,7 +55,9 @@ async function outcome(call: Promise<unknown>): Promise<ErrorCode | 'sent' | 'hu
     () => 'sent' as const,
     (error: unknown) => (error instanceof CroftError ? error.code : assert.fail(errorText(error))),
   );
-  return Promise.race([ended, systemClock.sleep(10 * SECOND).then(() => 'hung' as const)]);
+  const settled = new AbortController();
+  const hung = systemClock.sleep(10 * SECOND, { signal: settled.signal }).then(() => 'hung' as const);
+  return Promise.race([ended, hung]).finally(() => settled.abort());
 }
 
 test('a body that cannot be read is the sender’s failure, whatever the machine does meanwhile', async () => {
