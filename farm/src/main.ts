@@ -1,4 +1,4 @@
-/** The main job: the services in one process, buildlets as their own, on this repository or another. Ctrl-C ends all of it. */
+/** The main job: the services in one process, buildlets as their own, on this repository or another. Ctrl-C, and closing the terminal, end all of it. */
 import { fileURLToPath } from 'node:url';
 import { readConfig } from '@croft/config/read-config';
 import { createCoordinator } from '@croft-apps/coordinator/coordinator';

@@ -42,7 +42,23 @@ test('Ctrl-C on npm start ends everything it started; what was cut short runs ag
   assert.equal((await logOf(farm, id, 4)).toString(), 'begun\ndone\n');
 });
 
-test('SIGTERM to the coordinator detaches and its command goes on to the end meanwhile; SIGINT ends it', async () => {
+test('closing the terminal of npm start ends everything it started, though nobody can read what it says', async () => {
+  await using stage = await makeStage();
+  await using repo = await makeRepo(stage.script('say begun; linger; wait_at end'));
+  await using farm = await startFarm({ repo: repo.dir, npm: true });
+  const { id } = await onlyBuild(farm);
+  const lingers = await farm.waitFor('the command', () => stage.markedPid(`${id}.1.ci`, 'lingers'));
+  farm.closeOutput();
+  await farm.hangUp(); // npm ends at once, and the farm after it
+  await farm.waitFor('every process gone', () => processesOf(farm.dataDir).length === 0);
+  assert.equal(findProcess(lingers), undefined);
+  assert.deepEqual(kernelGroupsOf(id), []);
+  await farm.restart();
+  const build = await buildThat(farm, id, { what: 'runs again', is: ({ attempts }) => attempts === 2 });
+  assert.equal(build.attemptList[0]?.end?.kind === 'infra' && build.attemptList[0].end.cause, 'farm-stopped');
+});
+
+test('SIGTERM to the coordinator detaches and its command goes on to the end meanwhile, SIGHUP is the same; SIGINT ends it', async () => {
   await using stage = await makeStage();
   await using repo = await makeRepo(stage.script('say begun; linger; wait_at end; say done; mark over x; wait_at over'));
   await using farm = await startFarm({ config: configOf(repo) });
@@ -50,6 +66,9 @@ test('SIGTERM to the coordinator detaches and its command goes on to the end mea
   const run = `${id}.1.ci`;
   const lingers = await farm.waitFor('the command', () => stage.markedPid(run, 'lingers'));
   assert.equal(await farm.stop('SIGTERM'), 0, farm.output());
+  assert.ok(findProcess(lingers), 'what runs goes on');
+  await farm.restart();
+  assert.equal(await farm.stop('SIGHUP'), 0, farm.output());
   assert.ok(findProcess(lingers), 'what runs goes on');
   await stage.open('end');
   await farm.waitFor('its end without a coordinator', () => stage.marked(run, 'over'));

@@ -47,6 +47,8 @@ export interface TestFarm extends AsyncDisposable {
   stop(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
   /** What a terminal does on Ctrl-C: SIGINT to everything in the foreground. */
   ctrlC(): Promise<number | NodeJS.Signals>;
+  /** What a terminal does when its window is closed: SIGHUP to everything in the foreground. */
+  hangUp(): Promise<number | NodeJS.Signals>;
   /** The same program over the same data and port, once more. */
   restart(): Promise<void>;
   /** What every program started so far has written, both streams. */
@@ -73,7 +75,7 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
   process.once('exit', guard);
   const end = async (): Promise<void> => {
     const ran = program.running();
-    if (ran) await program.ctrlC().catch(() => undefined);
+    if (ran) await program.interrupt('SIGINT').catch(() => undefined);
     const left = processesOf(dataDir);
     killAll(left);
     process.removeListener('exit', guard);
@@ -100,7 +102,8 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
       await program.stop('SIGKILL');
     },
     stop: program.stop,
-    ctrlC: program.ctrlC,
+    ctrlC: () => program.interrupt('SIGINT'),
+    hangUp: () => program.interrupt('SIGHUP'),
     restart: program.start,
     output: program.output,
     closeOutput: program.closeOutput,
@@ -130,7 +133,8 @@ export async function endOfFarm(options: FarmOptions): Promise<{ exit: number | 
 interface Program {
   start(): Promise<void>;
   stop(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
-  ctrlC(): Promise<number | NodeJS.Signals>;
+  /** Signals everything in the foreground, as a terminal does. */
+  interrupt(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
   running(): boolean;
   url(): string;
   pid(): number;
@@ -163,8 +167,8 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
       must().kill(signal);
       return exitOf(must(), endMs);
     },
-    async ctrlC() {
-      process.kill(-(must().pid ?? fail('the farm has no process')), 'SIGINT');
+    async interrupt(signal) {
+      process.kill(-(must().pid ?? fail('the farm has no process')), signal);
       return exitOf(must(), endMs);
     },
     running: () => child !== undefined && !isGone(child),

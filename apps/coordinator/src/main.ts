@@ -1,4 +1,4 @@
-/** The coordinator as a program of its own: `--config FILE`. SIGTERM detaches (what runs goes on), SIGINT ends everything. */
+/** The coordinator as a program of its own: `--config FILE`. SIGTERM and SIGHUP detach (what runs goes on), SIGINT ends everything. */
 import { readConfigFile } from '@croft/config/read-config';
 import { runMain, type Main } from '@croft/runtime/run-main';
 import { readArguments } from './config.ts';

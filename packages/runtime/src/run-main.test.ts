@@ -59,7 +59,7 @@ const server = `
   return { onSignal: (name) => say(\`told \${name}\`), [Symbol.asyncDispose]: () => stack.disposeAsync() };
 `;
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   test(`${signal} is told first, then everything is closed in reverse order, and the exit code is 0`, async () => {
     await using main = await program(server);
     await main.says('ready');

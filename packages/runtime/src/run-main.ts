@@ -12,7 +12,10 @@ export interface Main extends AsyncDisposable {
   readonly finished?: Promise<void>;
 }
 
-/** Runs `start` until SIGINT, SIGTERM or its own end. Exit codes: 0 done, 1 failed, 2 bad use or settings. */
+/** Ctrl-C, a service manager's stop, and a terminal that was closed. */
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Runs `start` until one of these signals or its own end. Exit codes: 0 done, 1 failed, 2 bad use or settings. */
 export async function runMain(start: () => Promise<Main>): Promise<void> {
   const asked = Promise.withResolvers<NodeJS.Signals>();
   let firstAt: number | undefined;
@@ -21,8 +24,7 @@ export async function runMain(start: () => Promise<Main>): Promise<void> {
     if (performance.now() - firstAt > SECOND) process.kill(process.pid, 'SIGKILL');
     asked.resolve(name);
   };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+  for (const name of signals) process.on(name, onSignal);
   try {
     await using main = await start();
     const name = await Promise.race([asked.promise, ...(main.finished ? [main.finished] : [])]);
@@ -33,7 +35,6 @@ export async function runMain(start: () => Promise<Main>): Promise<void> {
     else if (!(error instanceof CroftError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = error instanceof CroftError && error.code === 'invalid' ? 2 : 1;
   } finally {
-    process.removeListener('SIGINT', onSignal);
-    process.removeListener('SIGTERM', onSignal);
+    for (const name of signals) process.removeListener(name, onSignal);
   }
 }
