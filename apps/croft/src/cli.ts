@@ -5,6 +5,7 @@ import { type CroftError, asCroftError, errorText } from '@croft/runtime/errors'
 import type { Random } from '@croft/runtime/random';
 import { addBuilds } from './commands/builds.ts';
 import { addCancel } from './commands/cancel.ts';
+import { addConfig } from './commands/config.ts';
 import { addLog } from './commands/log.ts';
 import { addNotify } from './commands/notify.ts';
 import { addRetry } from './commands/retry.ts';
@@ -66,7 +67,7 @@ function createProgram(cli: Cli, run: Run): Command {
     .showHelpAfterError('(croft --help lists what there is)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => print(cli.stdout, text), writeErr: (text) => print(cli.stderr, text) });
-  for (const add of [addBuilds, addShow, addLog, addRetry, addCancel, addNotify, addToken]) add(program, cli, run);
+  for (const add of [addBuilds, addShow, addLog, addRetry, addCancel, addNotify, addToken, addConfig]) add(program, cli, run);
   return program;
 }
 

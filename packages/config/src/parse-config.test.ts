@@ -172,6 +172,11 @@ test('an environment says what is different there, and which builders run', () =
   ]);
 });
 
+test('a repository is looked at every 15 s, as often as it says, or never', () => {
+  const pollMs = (given?: string | number) => readConfig({ dataDir: 'd', repos: [{ ...repo, pollMs: given }] }).repos[0]?.pollMs;
+  assert.deepEqual([pollMs(), pollMs('1.5h'), pollMs(20), pollMs('never')], [15_000, 5_400_000, 20, undefined]);
+});
+
 test('what a host type says comes before what a builder says', () => {
   const config = readConfig({
     ...base,

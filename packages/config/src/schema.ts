@@ -138,7 +138,10 @@ const repositorySchema = z.strictObject({
   }),
   branches: anything,
   depth: z.number().int().positive().max(10_000).default(30),
-  pollMs: z.union([z.literal('never').transform(() => undefined), durationSchema]).default(15 * SECOND),
+  pollMs: z
+    .union([z.literal('never'), durationSchema])
+    .default(15 * SECOND)
+    .transform((ms) => (ms === 'never' ? undefined : ms)),
   paths: anything,
   hookSecret: secretName.optional(),
 });
