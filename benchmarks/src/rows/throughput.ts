@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { CroftError } from '@croft/runtime/errors';
 import { startFarm, type FarmProcess } from '../farm-process.ts';
+import { cpuMs } from '../process-cpu.ts';
 import { runProgram } from '../programs.ts';
 import type { Bench, Measurement, Row } from '../row.ts';
 import { createSampleRepository } from '../sample-repository.ts';
@@ -27,15 +28,24 @@ async function run(bench: Bench): Promise<Measurement[]> {
   await using farm = await startFarm({ repo, depth: builds, buildlets: atOnce, argv: ['sh', '-c', 'echo hello'] }, bench);
   const ours: number[] = [];
   const loop: number[] = [];
+  const cost = { coordinator: [] as number[], buildlet: [] as number[] };
+  const buildlets = await farm.buildletPids();
   for (let round = 1; round <= rounds; round += 1) {
     const revisions = await repo.addCommits(builds);
     await repo.moveTo(revisions.at(-1) ?? '');
+    const before = [await cpuMs([farm.coordinatorPid]), await cpuMs(buildlets)] as const;
     ours.push(await timeFarm(farm, bench, `round ${round} of ${rounds}`));
+    cost.coordinator.push(((await cpuMs([farm.coordinatorPid])) - before[0]) / builds);
+    cost.buildlet.push(((await cpuMs(buildlets)) - before[1]) / builds);
     bench.progress(`round ${round} of ${rounds}: shell loop`);
     loop.push(await timeLoop(repo.path, revisions, bench));
   }
   const peer = { what: 'shell loop, two at a time', samples: loop };
-  return [{ what: 'queued to verdicts', unit: '/s', samples: ours, goal, peer }];
+  return [
+    { what: 'queued to verdicts', unit: '/s', samples: ours, goal, peer },
+    { what: '  CPU of the coordinator, each', unit: 'ms', samples: cost.coordinator },
+    { what: '  CPU of its buildlet, each', unit: 'ms', samples: cost.buildlet },
+  ];
 }
 
 /** From the word to the end that was stored last. */

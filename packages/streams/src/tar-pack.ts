@@ -6,6 +6,7 @@ import { CroftError } from '@croft/runtime/errors';
 import { isUtf8 } from 'node:buffer';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { storedGzip } from './stored-gzip.ts';
 import { quoteName } from './quote-name.ts';
 import { blockSize, formatHeader, formatPax, maxOctal, splitName, type TarHeader } from './tar-header.ts';
 
@@ -24,8 +25,8 @@ export type TarEntry =
   | { readonly kind: 'link'; readonly path: Buffer; readonly target: Buffer }
   | { readonly kind: 'directory'; readonly path: Buffer };
 
-/** Small pieces are gathered up to this size before they go into gzip. */
-const batchBytes = 64 * 1024;
+/** Small pieces are gathered up to this size before they go into gzip: mostly one stored block. */
+const batchBytes = 56 * 1024;
 const chunkSize = 128 * 1024;
 
 /**
@@ -36,6 +37,7 @@ export async function* packTarGz(
   entries: AsyncIterable<TarEntry>,
   { level = 1 }: { level?: number | undefined } = {},
 ): AsyncGenerator<Buffer, void> {
+  if (level === 0) return yield* storedGzip(tarBytes(entries));
   const gzip = createGzip({ level, chunkSize });
   const fed = pipeline(tarBytes(entries), gzip);
   // The reader of `gzip` meets the same failure.

@@ -15,7 +15,8 @@ import { createBell, type TaskGroup } from '@croft/runtime/tasks';
 import { messages } from '../events.ts';
 
 const niceness = 10;
-const gatherMs = 1_000;
+/** ext4 without a journal passes over each inode deleted lately for every file it makes: a burst of builds is over by then. */
+const gatherMs = 10_000;
 /** So many paths fit into the arguments of a program. */
 const together = 500;
 
