@@ -90,28 +90,29 @@ async function readHead(input: ByteInput): Promise<{ status: number; framing: 'c
 
 /** A chunk that is on its way is waited for and given as one, so that each piece is worth the trips that it makes from here on. */
 async function* chunkedBody(input: ByteInput): AsyncGenerator<Buffer> {
-  const whole = Buffer.allocUnsafeSlow(bufferBytes);
+  let buffer: Buffer | undefined; // most runs write little and never need it
+  const room = (): Buffer => (buffer ??= Buffer.allocUnsafeSlow(bufferBytes));
   for (;;) {
     const [, size] = /^([0-9a-f]{1,8})[ \t]*(;.*)?$/i.exec(await readLine(input, maxSizeLineBytes)) ?? [];
     if (size === undefined) throw unusable('the size of a chunk is missing');
     const bytes = Number.parseInt(size, 16);
     if (bytes === 0) return; // what may follow is of no use
-    for (let left = bytes; left > 0; left -= Math.min(left, bufferBytes)) yield await gather(input, whole.subarray(0, left));
+    for (let left = bytes; left > 0; left -= Math.min(left, bufferBytes)) yield await gather(input, Math.min(left, bufferBytes), room);
     if ((await readLine(input, maxSizeLineBytes)) !== '') throw unusable('a chunk is longer than its size');
   }
 }
 
 /** What had come when the line broke is given too: whoever asks again for the rest then gets on, however bad the line. */
-async function gather(input: ByteInput, whole: Buffer): Promise<Buffer> {
-  let piece = await take(input, whole.length);
-  if (piece.length === whole.length) return piece;
+async function gather(input: ByteInput, bytes: number, room: () => Buffer): Promise<Buffer> {
+  let piece = await take(input, bytes);
+  if (piece.length === bytes) return piece;
   for (let at = 0; ;) {
-    at += piece.copy(whole, at);
-    if (at === whole.length) return whole;
+    at += piece.copy(room(), at);
+    if (at === bytes) return room().subarray(0, at);
     try {
-      piece = await take(input, whole.length - at);
+      piece = await take(input, bytes - at);
     } catch {
-      return whole.subarray(0, at); // the next one that is asked for fails
+      return room().subarray(0, at); // the next one that is asked for fails
     }
   }
 }
