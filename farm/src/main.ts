@@ -1,4 +1,7 @@
-/** The main job: the services in one process, buildlets as their own, on this repository or another. Ctrl-C, and closing the terminal, end all of it. */
+/**
+ * The main job: the services in one process, buildlets as their own, on this repository, another or the sample. Ctrl-C and the
+ * terminal's end are the end of all of it; so is SIGTERM, but not for `npm run dev`, which starts it again.
+ */
 import { fileURLToPath } from 'node:url';
 import { readConfig } from '@croft/config/read-config';
 import { createCoordinator } from '@croft-apps/coordinator/coordinator';
@@ -7,6 +10,7 @@ import { errorText } from '@croft/runtime/errors';
 import { runMain, type Main } from '@croft/runtime/run-main';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import { printBuilds } from './print-builds.ts';
+import { ensureSampleProject } from './sample-project.ts';
 import { readSettings, usage } from './settings.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -17,6 +21,7 @@ await runMain(async (): Promise<Main> => {
     process.stdout.write(`${usage}\n`);
     return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
   }
+  if (settings.sample !== undefined) await ensureSampleProject(settings.sample);
   const config = readConfig(settings.config);
   const coordinator = await createCoordinator(config, { env: process.env });
   const [repo] = config.repos;
@@ -34,7 +39,9 @@ await runMain(async (): Promise<Main> => {
   const printing = createTaskGroup((_, error) => print(`  nothing more is printed here: ${errorText(error)}`));
   printing.start('print builds', ({ signal }) => printBuilds(coordinator.capabilities, print, { url: coordinator.url, signal }));
   return {
-    onSignal: () => coordinator.endOnDispose(),
+    onSignal(name) {
+      if (name !== 'SIGTERM' || !settings.dev) coordinator.endOnDispose();
+    },
     async [Symbol.asyncDispose]() {
       await printing[Symbol.asyncDispose]();
       await coordinator[Symbol.asyncDispose]();

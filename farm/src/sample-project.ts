@@ -1,9 +1,12 @@
 /**
- * A small project with a history, for the pictures of the README: a counter that worker threads share, its tests and its checks, all of
+ * A small project with a history, for `npm run dev` and the pictures of the README: a counter that worker threads share, its tests and its checks, all of
  * them real. Some commits are mistakes that the tests find. It is written by nobody.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { ConfigInput } from '@croft/config/define-config';
 import { HOUR, MINUTE, SECOND, systemClock } from '@croft/runtime/clock';
@@ -126,6 +129,17 @@ const newest: readonly Change[] = [
   ['race: sixty rounds instead of thirty', { 'race.mjs': ['?? 30', '?? 60'] }],
   ['tally: say what a tally is made of', { 'tally.mjs': ['share. */', 'share: one 64-bit cell. */'] }],
 ];
+
+/** Makes it with all of its commits where it is not there, whole or not at all. */
+export async function ensureSampleProject(dir: string): Promise<void> {
+  if (existsSync(dir)) return;
+  const draft = `${dir}.new`;
+  await rm(draft, { recursive: true, force: true });
+  await mkdir(dirname(dir), { recursive: true });
+  const commitNewest = await makeSampleProject(draft);
+  await commitNewest();
+  await rename(draft, dir);
+}
 
 /** Makes a bare repository in `dir` with all but the newest commits, which come with the function that it returns. */
 export async function makeSampleProject(dir: string): Promise<() => Promise<void>> {

@@ -1,6 +1,6 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '@croft/config/read-config';
@@ -66,6 +66,19 @@ test('a repository is named for the end of its address, whatever that holds, and
   } finally {
     rmSync(dir, { recursive: true });
   }
+});
+
+test('npm run dev farms a sample, or what is named, and detaches when it is to start again', () => {
+  const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { scripts: { dev: string } };
+  assert.match(scripts.dev, /^node --watch .*farm\/src\/main\.ts --dev$/);
+  const { config, dev, sample } = settings('--dev');
+  const { dataDir, repos, builders } = readConfig(config);
+  assert.deepEqual([dev, dataDir, sample], [true, '/clone/croft/.croft/dev', '/clone/croft/.croft/dev/sample/tally.git']);
+  assert.deepEqual([repos[0]?.name, repos[0]?.url], ['tally', sample]);
+  assert.ok(builders.length > 1);
+  const named = settings('--dev', '--repo', 'https://example.org/thing.git');
+  assert.deepEqual([named.sample, readConfig(named.config).repos[0]?.name, named.dev], [undefined, 'thing', true]);
+  assert.equal(settings().dev, false);
 });
 
 test('a path becomes absolute, an address stays as it is', () => {

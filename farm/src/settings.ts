@@ -1,4 +1,4 @@
-/** What `npm start` farms: this repository, or the one named with `--repo`. Defaults that fit a laptop of two cores. */
+/** What is farmed: this repository, the one named with `--repo`, or the sample of `npm run dev`. Defaults that fit a laptop of two cores. */
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -6,11 +6,16 @@ import type { ConfigInput } from '@croft/config/define-config';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import { MINUTE, SECOND } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
+import { sampleBuilders, sampleName } from './sample-project.ts';
 
 export interface FarmSettings {
   readonly config: ConfigInput;
   /** True when the farmed repository is another one than Croft's own. */
   readonly foreign: boolean;
+  /** For whoever works on Croft: SIGTERM, which `node --watch` sends before a restart, leaves what runs running. */
+  readonly dev: boolean;
+  /** The sample repository, to be made where it is not there. */
+  readonly sample: string | undefined;
 }
 
 export const usage = `Usage: npm start -- [options]
@@ -20,7 +25,8 @@ export const usage = `Usage: npm start -- [options]
   --at-once N          how many builds at once (default 1)
   --port N             port on 127.0.0.1 (default 8119; 0 takes a free one)
   --data-dir PATH      where everything is kept (default .croft/NAME below this clone)
-  --database URL       postgres://… instead of the SQLite file`;
+  --database URL       postgres://… instead of the SQLite file
+  --dev                what npm run dev gives: SIGTERM detaches, and without --repo a sample is farmed`;
 
 const options = {
   repo: { type: 'string' },
@@ -30,6 +36,7 @@ const options = {
   port: { type: 'string', default: '8119' },
   'data-dir': { type: 'string' },
   database: { type: 'string' },
+  dev: { type: 'boolean', default: false },
   help: { type: 'boolean' },
 } as const;
 
@@ -37,18 +44,24 @@ const options = {
 export function readSettings(args: readonly string[], root: string): FarmSettings | undefined {
   const values = parse(args);
   if (values.help) return undefined;
-  const url = values.repo === undefined ? root : addressOf(values.repo);
+  const { repo, dev } = values;
+  const isSample = dev && repo === undefined;
+  const place = (name: string): string => values['data-dir'] ?? join(root, '.croft', name);
+  const sample = isSample ? join(place('dev'), 'sample', `${sampleName}.git`) : undefined;
+  const url = sample ?? (repo === undefined ? root : addressOf(repo));
   const name = repoName(parseRepositoryUrl(url).shown);
-  const foreign = values.repo !== undefined;
+  const dataDir = place(isSample ? 'dev' : name);
   return {
-    foreign,
+    foreign: repo !== undefined,
+    dev,
+    sample,
     config: {
-      dataDir: values['data-dir'] ?? join(root, '.croft', name),
+      dataDir,
       ...(values.database === undefined ? {} : { databaseUrl: values.database }),
       port: wholeNumber('--port', values.port),
-      logFile: join(values['data-dir'] ?? join(root, '.croft', name), 'farm.log'),
+      logFile: join(dataDir, 'farm.log'),
       repos: [{ name, url, depth: wholeNumber('--depth', values.depth), branches: values.branch ?? [], pollMs: 5 * SECOND }],
-      builders: foreign ? [{ name: 'ci', repo: name, steps: 'detect' }] : ownBuilders(name),
+      builders: isSample ? sampleBuilders : repo === undefined ? ownBuilders(name) : [{ name: 'ci', repo: name, steps: 'detect' }],
       pools: [{ kind: 'local', size: wholeNumber('--at-once', values['at-once']) }],
     },
   };

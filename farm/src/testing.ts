@@ -17,6 +17,8 @@ export interface FarmOptions {
   readonly repo?: string | undefined;
   /** Starts it through npm, as people do. */
   readonly npm?: boolean | undefined;
+  /** Starts it again by itself when something in this directory changes. */
+  readonly watch?: string | undefined;
   /** Further options of that program. */
   readonly args?: readonly string[] | undefined;
   /** Starts the coordinator with this configuration instead; the data directory and a free port are filled in. */
@@ -154,13 +156,13 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
       const { promise: serving, resolve } = Promise.withResolvers<string>();
       const onText = (piece: string): void => {
         output += piece;
-        const [, address] = /^ *(https?:\/\/[^\s/]+:\d+)\/?(?: |$)/m.exec(output.slice(from)) ?? [];
-        if (address !== undefined) resolve(address);
+        const address = [...output.slice(from).matchAll(/^ *(https?:\/\/[^\s/]+:\d+)\/?(?: |$)/gm)].at(-1)?.[1];
+        if (address !== undefined) resolve((url = address));
       };
       started.stdout?.setEncoding('utf8').on('data', onText);
       started.stderr?.setEncoding('utf8').on('data', onText);
       const ended = exitOf(started, startMs).then((exit) => fail(`the farm ended (${exit}) before it served: ${output.slice(from)}`));
-      url = await Promise.race([serving, ended]);
+      await Promise.race([serving, ended]);
       ended.catch(() => undefined);
     },
     async stop(signal) {
@@ -182,11 +184,12 @@ function createProgram(options: FarmOptions, dataDir: string): Program {
   };
 }
 
-function launch({ repo, npm, args = [], config, env }: FarmOptions, dataDir: string, url: string): ChildProcess {
+function launch({ repo, npm, watch, args = [], config, env }: FarmOptions, dataDir: string, url: string): ChildProcess {
   const port = url === '' ? 0 : Number(new URL(url).port);
   const own = repo === undefined ? [] : ['--repo', repo];
   const flags = [...own, '--data-dir', dataDir, '--port', String(port), ...args];
-  let command = npm ? ['npm', 'start', '--', ...flags] : [process.execPath, farmMain, ...flags];
+  const watching = watch === undefined ? [] : ['--watch', `--watch-path=${watch}`];
+  let command = npm ? ['npm', 'start', '--', ...flags] : [process.execPath, ...watching, farmMain, ...flags];
   if (config) {
     const file = join(dataDir, 'config.json');
     writeFileSync(file, JSON.stringify({ dataDir, port, ...config }));
