@@ -5,6 +5,8 @@
 import type { BuildId } from '@croft/domain/names';
 import type { BuildDetail, BuildList, BuildSummary, Change, Farm, Grid } from '@croft/protocol/api';
 import type { Waits } from '@croft/runtime/clock';
+import type { Dashboard } from './originals/dashboard.ts';
+import type { Farmer } from './originals/farmer.ts';
 
 export interface BuildFilter {
   readonly repo?: string | undefined;
@@ -46,5 +48,8 @@ export interface Capabilities {
 
   /** Changes as they happen; a slow reader misses some and should look again anyway. */
   changes(waits: Waits): AsyncIterable<Change>;
+  /** What the originals' tools and builders ask for. */
+  readonly dashboard: Dashboard;
+  readonly farmer: Farmer;
   readonly ready: () => { ready: boolean; reasons: string[] };
 }

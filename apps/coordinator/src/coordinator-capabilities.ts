@@ -28,6 +28,8 @@ export interface CapabilityDeps {
   readonly schedule: ScheduleDeps;
   readonly facts: () => FarmFacts;
   readonly ready: Capabilities['ready'];
+  readonly dashboard: Capabilities['dashboard'];
+  readonly farmer: Capabilities['farmer'];
   /** Work may be waiting: look at the queue. */
   wake(): void;
 }
@@ -77,6 +79,8 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
       return { queued: await finder.find(repo, waits) };
     },
     changes: (waits) => changes.follow(waits),
+    dashboard: deps.dashboard,
+    farmer: deps.farmer,
     ready: deps.ready,
   };
 }

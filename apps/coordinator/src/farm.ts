@@ -27,6 +27,7 @@ import { createChanges, type Changes } from './changes.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Metrics, Observed } from './events.ts';
 import { createCapabilities } from './coordinator-capabilities.ts';
+import { createOriginals } from './originals/originals.ts';
 import { openDisk, type Disk } from './disk.ts';
 import { createAttemptLogs, type AttemptLogs } from './logs/attempt-logs.ts';
 import { keepDoing, doOnce, type Regular } from './keep-doing.ts';
@@ -79,6 +80,7 @@ export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<
     wake,
     repos: () => config.repos.map((repo) => repo.name),
     facts: factsOf(parts, { disk, machines }),
+    ...createOriginals(config, parts, { ...works, wake, tell: changes.tell }),
     ready() {
       const reasons = [disk.hold(), adopted ? undefined : 'still taking over what ran before'].filter((reason) => reason !== undefined);
       return { ready: reasons.length === 0, reasons };

@@ -12,6 +12,7 @@ import { assertSafeAddress, isLoopbackHost } from '@croft/web/safe-address';
 import { openAuth, type Auth } from './auth/auth.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Metrics } from './events.ts';
+import { openBuilderKeys } from './originals/builder-keys.ts';
 import { createPages } from './pages/routes.ts';
 import { createApp } from './routes/app.ts';
 
@@ -39,6 +40,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   await using stack = new AsyncDisposableStack();
   const trustLocalUser = isLoopbackHost(host) && !behindProxy;
   const auth = await openAuth({ database: db, dataDir, trustLocalUser, anonymous, clock, random, log });
+  const keys = await openBuilderKeys(config.compat, trustLocalUser);
   const pages = createPages({ clock });
   const publicOrigin = behindProxy && publicHosts[0] ? `https://${publicHosts[0]}` : undefined;
   const app = createApp({
@@ -46,6 +48,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     auth,
     pages,
     metrics,
+    keys,
     version,
     behindProxy,
     publicNames: publicHosts,

@@ -33,8 +33,12 @@ export interface ConfigInput extends EnvironmentInput {
   secrets?: readonly SecretInput[] | undefined;
   /** For Go's own programs. */
   compat?: {
-    /** Takes their HMAC-MD5 builder keys. */
+    /** Takes their HMAC-MD5 builder keys: weak, never expiring and shown in addresses. */
     goBuilderKeys?: boolean | undefined;
+    /** Holds their master key. Without it their public development key counts, on loopback only. */
+    masterKeyFile?: string | undefined;
+    /** Builders whose own key does not count any more. */
+    revokedBuilders?: readonly string[] | undefined;
   };
 }
 

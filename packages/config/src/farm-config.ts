@@ -15,7 +15,14 @@ export interface FarmConfig extends Environment {
   readonly policies: readonly PolicyRule[];
   readonly dependents: readonly Dependents[];
   readonly secrets: readonly SecretSource[];
-  readonly compat: { readonly goBuilderKeys: boolean };
+  readonly compat: Compat;
+}
+
+/** For Go's own programs. */
+export interface Compat {
+  readonly goBuilderKeys: boolean;
+  readonly masterKeyFile: string | undefined;
+  readonly revokedBuilders: readonly string[];
 }
 
 /** Where the farm lives and how much it takes. */

@@ -208,7 +208,13 @@ const overlay = z.strictObject({ ...environmentShape, onlyBuilders: anything }).
 export const headSchema = z.strictObject({
   ...environmentShape,
   environments: z.strictObject({ production: overlay, staging: overlay, local: overlay }).partial().default({}),
-  compat: z.strictObject({ goBuilderKeys: z.boolean().default(false) }).default({ goBuilderKeys: false }),
+  compat: z
+    .strictObject({
+      goBuilderKeys: z.boolean().default(false),
+      masterKeyFile: z.string().min(1).optional(),
+      revokedBuilders: z.array(parsed(parseBuilderName)).default([]),
+    })
+    .default({ goBuilderKeys: false, revokedBuilders: [] }),
   repos: anyList,
   hostTypes: anyList,
   builders: anyList,

@@ -21,6 +21,7 @@ const over: BuildState = { kind: 'ended', since: 30, attempts: 5, end: failed };
 const assigned: BuildEvent = { kind: 'assigned', at: 99 };
 const cancel: BuildEvent = { kind: 'cancel', at: 99, by: 'bob', why: 'too old' };
 const retry: BuildEvent = { kind: 'retry', at: 99 };
+const reported: BuildEvent = { kind: 'reported', at: 99, end: failed };
 const attemptEnds = (end: AttemptEnd, attempt = 5): BuildEvent => ({ kind: 'attempt-ended', at: 99, attempt, end });
 const endedWith = (end: AttemptEnd): BuildState => ({ kind: 'ended', since: 99, attempts: 5, end });
 
@@ -30,6 +31,10 @@ const moves: [name: string, from: BuildState, event: BuildEvent, to: BuildState 
   ['queued refuses the end of an attempt', queued, attemptEnds(passed, 4), refused],
   ['queued takes cancel', queued, cancel, { kind: 'ended', since: 99, attempts: 4, end: { kind: 'cancelled', by: 'bob', why: 'too old' } }],
   ['queued refuses retry', queued, retry, refused],
+  ['queued takes a result from outside', queued, reported, endedWith(failed)],
+  ['running refuses a result from outside', running, reported, refused],
+  ['cancelling refuses a result from outside', cancelling, reported, refused],
+  ['ended takes a later result from outside', over, reported, { kind: 'ended', since: 99, attempts: 6, end: failed }],
   ['running refuses assigned', running, assigned, refused],
   ['running ends passed', running, attemptEnds(passed), endedWith(passed)],
   ['running ends failed', running, attemptEnds(failed), endedWith(failed)],
@@ -92,7 +97,7 @@ test('the table of moves leaves out no state and no event', () => {
   const states = kinds(moves.map(([, from]) => from));
   const events = kinds(moves.map(([, , event]) => event));
   assert.equal(states.length, 4);
-  assert.equal(events.length, 4);
+  assert.equal(events.length, 5);
   for (const state of states) for (const event of events) assert.ok(named.has(`${state} ${event}`), `${state} ${event}`);
 });
 
@@ -116,7 +121,7 @@ const anyEnd: fc.Arbitrary<AttemptEnd> = fc.oneof(
   fc.constantFrom(...infraCauses).map((cause): AttemptEnd => ({ kind: 'infra', cause, evidence: 'gone' })),
 );
 const anyEvent: fc.Arbitrary<BuildEvent> = fc.oneof(
-  fc.constantFrom(assigned, cancel, retry),
+  fc.constantFrom(assigned, cancel, retry, reported),
   fc.record({ end: anyEnd, attempt: fc.integer({ min: 0, max: 6 }) }).map(({ end, attempt }) => attemptEnds(end, attempt)),
 );
 
@@ -133,7 +138,7 @@ test('whatever happens, attempts are numbered upwards and each retry allows thre
           assert.ok(isCode(error, 'conflict'));
           continue;
         }
-        assert.equal(next.attempts, event.kind === 'assigned' ? state.attempts + 1 : state.attempts);
+        assert.equal(next.attempts, event.kind === 'assigned' || event.kind === 'reported' ? state.attempts + 1 : state.attempts);
         if (event.kind === 'retry') counted = 0;
         if (state.kind === 'running' && event.kind === 'attempt-ended' && event.end.kind === 'infra' && event.end.cause !== 'farm-stopped')
           counted += 1;

@@ -1,6 +1,7 @@
 /**
  * A build's life. `queued -> running -> ended`, with `cancelling` between running and ended when somebody cancels; an infra
- * end below the limit and a retry go back to queued. Attempts are numbered from 1 and numbers are never used again.
+ * end below the limit and a retry go back to queued; a result from outside ends what does not run here. Attempts are numbered
+ * from 1 and numbers are never used again.
  * The diagram is in docs/using/builds.md.
  */
 import { CroftError } from '@croft/runtime/errors';
@@ -20,6 +21,8 @@ export type BuildState =
 export type BuildEvent =
   | { readonly kind: 'assigned'; readonly at: number }
   | { readonly kind: 'attempt-ended'; readonly at: number; readonly attempt: number; readonly end: AttemptEnd }
+  /** Somebody outside of this farm built it and tells the end. */
+  | { readonly kind: 'reported'; readonly at: number; readonly end: AttemptEnd }
   | { readonly kind: 'cancel'; readonly at: number; readonly by: string; readonly why: string }
   | { readonly kind: 'retry'; readonly at: number };
 
@@ -35,6 +38,9 @@ export function advance(state: BuildState, event: BuildEvent): BuildState {
       return { kind: 'running', since: event.at, attempts: state.attempts + 1, infra: state.infra };
     case 'attempt-ended':
       return afterAttempt(state, event);
+    case 'reported':
+      if (state.kind !== 'queued' && state.kind !== 'ended') throw misfit(state, event);
+      return { kind: 'ended', since: event.at, attempts: state.attempts + 1, end: event.end };
     case 'cancel':
       return afterCancel(state, event);
     case 'retry':

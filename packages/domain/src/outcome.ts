@@ -55,7 +55,7 @@ export function endOfStep(step: string, exit: Exit): AttemptEnd | undefined {
 }
 
 /** The cell of the originals' JSON (coordinator.md 9.5): `ok`, the log's address, or empty for "needs a build". */
-export function legacyResult(end: AttemptEnd | undefined, logUrl: string): string {
+export function legacyResult(end: Pick<AttemptEnd, 'kind'> | undefined, logUrl: string): string {
   if (end?.kind === 'passed') return 'ok';
   return end?.kind === 'failed' || end?.kind === 'timed-out' ? logUrl : '';
 }

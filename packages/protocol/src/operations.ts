@@ -19,6 +19,7 @@ import {
   whoSchema,
   type RoleName,
 } from './api.ts';
+import { buildRecordsSchema } from './build-records.ts';
 
 export interface Operation {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -76,6 +77,14 @@ export const operations = {
     does: 'One build with its attempts and steps.',
     role: 'viewer',
     answer: buildDetailSchema,
+    errors: ['not-found'],
+  },
+  'build.records': {
+    method: 'GET',
+    path: '/api/v1/builds/{build}/records',
+    does: 'The events and spans of its attempts and its record, in the originals’ words.',
+    role: 'viewer',
+    answer: buildRecordsSchema,
     errors: ['not-found'],
   },
   'build.cancel': {

@@ -84,6 +84,13 @@ export async function countQueuedByBand(sql: Sql): Promise<Partial<Record<Band, 
   return counts;
 }
 
+/** How many builds wait for each kind of machine. */
+export async function countQueuedByNeeds(sql: Sql): Promise<{ labels: readonly string[]; count: number }[]> {
+  const text = 'SELECT queue, count(*) AS count FROM builds WHERE queue IS NOT NULL GROUP BY queue';
+  const rows = await sql.all<{ queue: string; count: number }>(text);
+  return rows.map(({ queue, count }) => ({ labels: JSON.parse(queue) as string[], count }));
+}
+
 export interface BuildFilter {
   readonly repo?: RepoName | undefined;
   readonly builder?: BuilderName | undefined;

@@ -46,6 +46,7 @@ export async function insertBuild(sql: Sql, build: NewBuild): Promise<boolean> {
     band: bands.indexOf(build.band),
     needs: JSON.stringify(build.needs),
     needs_key: needsKey(build.needs),
+    beside: besideText(build.revisions.slice(1)),
     created_at: build.createdAt,
     ...stateColumns(newBuildState(build.createdAt)),
   };
@@ -66,9 +67,9 @@ export async function getBuildForUpdate(sql: Sql, id: BuildId): Promise<StoredBu
   return toBuild(row);
 }
 
-/** Replaces the state; the caller has it from `advance` on what `getBuildForUpdate` gave. */
-export async function saveBuildState(sql: Sql, id: BuildId, state: BuildState): Promise<void> {
-  const row = stateColumns(state);
+/** Replaces the state; the caller has it from `advance` on what `getBuildForUpdate` gave. `logSha1` is that of the attempt that ended it. */
+export async function saveBuildState(sql: Sql, id: BuildId, state: BuildState, logSha1?: string): Promise<void> {
+  const row = { ...stateColumns(state), log_sha1: logSha1 ?? null };
   const sets = Object.keys(row).map((name) => `${name} = ?`);
   await sql.run(`UPDATE builds SET ${sets.join(', ')} WHERE id = ?`, [...Object.values(row), id]);
 }
@@ -128,6 +129,11 @@ function toState(row: BuildRow): BuildState {
     default:
       return kind satisfies never;
   }
+}
+
+/** The other revisions of a build as one text, in order; null when there is but one. */
+function besideText(others: readonly RepoRevision[]): string | null {
+  return others.map(({ repo, revision }) => `${repo}@${revision}`).join(' ') || null;
 }
 
 function stateColumns(state: BuildState): Record<string, SqlValue> {

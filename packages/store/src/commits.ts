@@ -97,6 +97,25 @@ export async function insertCommits(sql: Sql, repo: RepoName, commits: readonly 
   }
 }
 
+/** Where a commit stands on one of the branches that show it. */
+export async function placeOfCommit(
+  sql: Sql,
+  repo: RepoName,
+  revision: Revision,
+): Promise<{ branch: string; position: number } | undefined> {
+  const text = 'SELECT branch, position FROM branch_commits WHERE repo = ? AND revision = ? ORDER BY branch LIMIT 1';
+  return sql.get<{ branch: string; position: number }>(text, [repo, revision]);
+}
+
+/** Stores a commit, and puts it on top of the branch if the tip is its first parent; the next look at the repository decides anew. */
+export async function appendCommit(sql: Sql, repo: RepoName, { branch, commit }: { branch: string; commit: Commit }): Promise<void> {
+  await insertCommits(sql, repo, [commit]);
+  const tip = (await branches(sql, repo)).find((candidate) => candidate.branch === branch);
+  if (!tip || tip.revision !== commit.parents[0]) return;
+  const text = 'INSERT INTO branch_commits (repo, branch, position, revision) VALUES (?, ?, ?, ?)';
+  await sql.run(text, [repo, branch, tip.position + 1, commit.revision]);
+}
+
 /** Those of the revisions that are known. */
 export async function getCommits(sql: Sql, repo: RepoName, revisions: readonly Revision[]): Promise<Map<Revision, Commit>> {
   const found = new Map<Revision, Commit>();

@@ -7,6 +7,7 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Dialect, Engine, Sql } from './database.ts';
 import { spine } from './migrations/0001-spine.ts';
+import { results } from './migrations/0002-results.ts';
 
 export interface ColumnTypes {
   /** Text that compares byte by byte. */
@@ -22,7 +23,7 @@ export interface Migration {
 }
 
 /** In order, without gaps. A migration that was released is never changed. */
-export const migrations: readonly Migration[] = [spine];
+export const migrations: readonly Migration[] = [spine, results];
 
 export interface MigrateOptions {
   readonly clock: Clock;

@@ -42,13 +42,14 @@ export function parseInput<T>(schema: Schema<T>, value: unknown, what: string): 
   throw new CroftError('invalid', `${what} is wrong: ${mistakes.join('; ')}`);
 }
 
-async function readText(request: Request): Promise<string> {
-  if (Number(request.headers.get('content-length') ?? 0) > bodyLimitBytes) throw tooLarge();
+/** @throws CroftError `too-large`, `invalid` when it is not UTF-8 */
+export async function readText(request: Request, limitBytes = bodyLimitBytes): Promise<string> {
+  if (Number(request.headers.get('content-length') ?? 0) > limitBytes) throw tooLarge(limitBytes);
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const part of request.body ?? []) {
     bytes += part.byteLength;
-    if (bytes > bodyLimitBytes) throw tooLarge();
+    if (bytes > limitBytes) throw tooLarge(limitBytes);
     parts.push(part);
   }
   try {
@@ -58,6 +59,6 @@ async function readText(request: Request): Promise<string> {
   }
 }
 
-function tooLarge(): CroftError {
-  return new CroftError('too-large', `the body is larger than ${bodyLimitBytes} bytes`, { hint: `Send at most ${bodyLimitBytes} bytes.` });
+function tooLarge(limitBytes: number): CroftError {
+  return new CroftError('too-large', `the body is larger than ${limitBytes} bytes`, { hint: `Send at most ${limitBytes} bytes.` });
 }

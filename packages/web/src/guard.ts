@@ -12,6 +12,8 @@ export interface GuardOptions {
   readonly publicNames: readonly string[];
   /** Where browsers find it when a proxy is in front, `https://farm.example`. */
   readonly publicOrigin?: string | undefined;
+  /** Tells whether a request carries a secret that no page knows, and is carried out for that secret alone: a form may do so. */
+  readonly proves?: ((url: URL) => boolean) | undefined;
 }
 
 /**
@@ -31,7 +33,7 @@ export function guard(request: Request, connection: Connection, options: GuardOp
       hint: 'Open the farm’s own page, or use the API with a token from a program.',
     });
   }
-  if (writes && origin === null && site === null && isFormType(request)) {
+  if (writes && origin === null && site === null && isFormType(request) && options.proves?.(url) !== true) {
     throw new CroftError('forbidden', 'a form must come from a page of this farm and say so (Origin)', {
       hint: 'Programs send JSON to /api/v1 instead.',
     });

@@ -3,6 +3,7 @@ import { CroftError } from '@croft/runtime/errors';
 import type { BuildId } from '@croft/domain/names';
 import type { BuildDetail } from '@croft/protocol/api';
 import type { Capabilities } from '../capabilities.ts';
+import { scopedDashboard } from '../originals/scoped-dashboard.ts';
 
 /** Empty `repos` means all of them. */
 export function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
@@ -46,6 +47,8 @@ export function scopedTo(repos: readonly string[], all: Capabilities): Capabilit
     async *changes(waits) {
       for await (const change of all.changes(waits)) if (change.kind !== 'commits' || allowed(change.repo)) yield change;
     },
+    dashboard: scopedDashboard(all.dashboard, allowed),
+    farmer: all.farmer,
     ready: all.ready,
   };
 }

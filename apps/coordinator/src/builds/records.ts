@@ -199,7 +199,7 @@ async function endWork(
   const build = await getBuildForUpdate(sql, work.build);
   try {
     const state = advance(build.state, { kind: 'attempt-ended', at, attempt: work.attempt, end });
-    await saveBuildState(sql, work.build, state);
+    await saveBuildState(sql, work.build, state, log?.sha1);
     return state;
   } catch (error) {
     throw isCode(error, 'conflict') ? new CroftError('internal', `build ${work.build} and its attempt disagree`, { cause: error }) : error;

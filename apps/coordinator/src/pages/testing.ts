@@ -4,6 +4,7 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Waits } from '@croft/runtime/clock';
 import { createBell } from '@croft/runtime/tasks';
 import type { Capabilities, LogReader } from '../capabilities.ts';
+import { fakeOriginals, type FakeOriginals } from '../originals/testing.ts';
 import { testFarm, testGrid, testNow } from './testing-views.ts';
 
 /** Lines of 64 bytes that name themselves; a gigabyte costs nothing until it is read. */
@@ -79,7 +80,7 @@ export function growingLog(start = ''): GrowingLog {
   };
 }
 
-export interface FakeFarm extends Capabilities {
+export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals>, FakeOriginals {
   /** What the pages are told; tests change it and then say so. */
   readonly state: { grid: Grid; farm: Farm; builds: Map<string, BuildDetail>; logs: Map<string, LogReader> };
   readonly asked: string[];
@@ -133,6 +134,7 @@ export function fakeFarm(): FakeFarm {
     },
     notify: async () => ({ queued: [] }),
     changes: (waits) => follow(listeners, waits),
+    ...fakeOriginals(),
     ready: () => ({ ready: true, reasons: [] }),
   };
 }

@@ -2,6 +2,7 @@
 import { openApiDocument } from '@croft/protocol/openapi';
 import { CroftError } from '@croft/runtime/errors';
 import type { Audit } from '../auth/audit.ts';
+import { recordsOf } from '../originals/build-records.ts';
 import type { Tokens } from '../auth/tokens.ts';
 import type { Handlers } from './perform.ts';
 
@@ -19,6 +20,11 @@ export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
       const build = await capabilities.build(params.build);
       if (!build) throw new CroftError('not-found', `there is no build ${params.build}`);
       return build;
+    },
+    'build.records': async ({ params, capabilities }) => {
+      const build = await capabilities.build(params.build);
+      if (!build) throw new CroftError('not-found', `there is no build ${params.build}`);
+      return recordsOf(build);
     },
     'build.cancel': ({ params, body, who, capabilities }) => capabilities.cancel(params.build, who.name, body.why),
     'build.retry': ({ params, who, capabilities }) => capabilities.retry(params.build, who.name),

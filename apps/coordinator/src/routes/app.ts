@@ -9,6 +9,7 @@ import type { Clock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
+import { createAttempts } from '@croft/web/attempts';
 import { eventStream } from '@croft/web/event-stream';
 import { failureOf } from '@croft/web/failure';
 import { guard, type GuardOptions } from '@croft/web/guard';
@@ -18,8 +19,12 @@ import type { Auth } from '../auth/auth.ts';
 import { scopedTo } from '../auth/scoped.ts';
 import type { Capabilities } from '../capabilities.ts';
 import type { Metrics } from '../events.ts';
+import { createAdmit } from '../originals/admit.ts';
+import type { BuilderKeys } from '../originals/builder-keys.ts';
 import { apiHandlers } from './api.ts';
 import type { AppContext, AppEnv, Pages } from './context.ts';
+import { mountDashboardApi, provesByKey } from './dashboard-api.ts';
+import { mountFarmer } from './farmer.ts';
 import { mountLegacyResults } from './legacy-results.ts';
 import { mountLogs } from './logs.ts';
 import { createOperator, fromOf, mountOperations, type Operator } from './perform.ts';
@@ -30,6 +35,8 @@ export interface AppDeps extends GuardOptions {
   readonly auth: Auth;
   readonly pages: Pages;
   readonly metrics: Metrics;
+  /** Of the originals' builders; undefined where they are not accepted. */
+  readonly keys: BuilderKeys | undefined;
   readonly version: string;
   /** Believe `X-Forwarded-For`. */
   readonly behindProxy: boolean;
@@ -58,6 +65,8 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   mountWatching(app, deps);
   mountLogs(app, { clock, log });
   mountLegacyResults(app);
+  mountDashboardApi(app, { keys: deps.keys, admit: createAdmit({ keys: deps.keys, audit: auth.audit, attempts: createAttempts(clock) }) });
+  mountFarmer(app, { clock, log });
   mountPages(app, pages, operator);
   return app;
 }
@@ -77,7 +86,7 @@ async function enter(c: AppContext, next: Next, deps: AppDeps): Promise<void> {
   const { auth, capabilities, behindProxy } = deps;
   c.set('behindProxy', behindProxy);
   try {
-    c.set('origin', guard(c.req.raw, c.env.connection, deps));
+    c.set('origin', guard(c.req.raw, c.env.connection, { ...deps, proves: provesByKey }));
   } catch (error) {
     const changes = !['GET', 'HEAD', 'OPTIONS'].includes(c.req.method);
     const entry = { who: 'unknown', what: c.req.method.slice(0, 20), target: c.req.path.slice(0, 200), from: fromOf(c) };

@@ -1,49 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Grid } from '@croft/protocol/api';
+import { parseRepoName, parseRevision } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
-import { testBuild, testCommit } from '../pages/testing-views.ts';
+import type { ResultPage, ResultRow } from '../originals/read-results.ts';
 import { openTestApp } from './testing.ts';
 
-const revision = (digit: string): string => digit.repeat(40);
+const revision = (digit: string): ResultRow['revision'] => parseRevision(digit.repeat(40));
+const log = (digit: string): string => `/log/${digit.repeat(40)}`;
 const committedAt = Date.UTC(2009, 10, 10, 23, 0, 1, 999);
+const author = { authorName: 'Ee Yore', authorEmail: 'e@e.net', subject: 'net: a < b' };
 
-function grid(over: Partial<Grid> = {}): Grid {
-  const cell = (id: string, state: Parameters<typeof testBuild>[0]): Grid['rows'][number]['cells'][number] => testBuild({ id, ...state });
+function page(over: Partial<ResultPage> = {}): ResultPage {
+  const row = { repo: parseRepoName('net'), branch: 'master', committedAt, ...author };
   return {
-    repo: 'net',
-    repos: ['net'],
-    branch: 'master',
-    branches: ['master'],
-    page: 0,
-    older: false,
     builders: ['linux-amd64', 'plan9-arm', 'race', 'none'],
     rows: [
-      {
-        commit: testCommit({
-          repo: 'net',
-          revision: revision('a'),
-          committedAt,
-          authorName: 'Ee Yore',
-          authorEmail: 'e@e.net',
-          subject: 'net: a < b',
-        }),
-        cells: [
-          cell('B00', { end: { kind: 'passed' } }),
-          cell('B01', { end: { kind: 'failed', step: 's', text: 't' }, attempts: 2 }),
-          cell('B02', { end: { kind: 'infra', cause: 'machine-lost', evidence: 'e' } }),
-          null,
-        ],
-      },
-      {
-        commit: testCommit({ repo: 'net', revision: revision('b'), committedAt: committedAt - 1_000 }),
-        cells: [
-          cell('B03', { state: 'running', end: undefined }),
-          cell('B04', { end: { kind: 'timed-out', step: 's', text: 't' } }),
-          null,
-          null,
-        ],
-      },
+      { ...row, revision: revision('a'), results: ['ok', log('1'), '', ''] },
+      { ...row, revision: revision('b'), goRevision: revision('c'), results: ['', log('2'), '', ''] },
     ],
     ...over,
   };
@@ -51,7 +24,7 @@ function grid(over: Partial<Grid> = {}): Grid {
 
 test('JSON-1: results stand parallel to the builders, in the originals’ form to the byte', async () => {
   await using app = await openTestApp();
-  app.farm.state.grid = grid();
+  app.farm.dashboard.page = page();
   const response = await app.ask('/?mode=json');
   assert.equal(response.headers.get('content-type'), 'text/json; charset=utf-8');
   const text = await response.text();
@@ -72,36 +45,35 @@ test('JSON-1: results stand parallel to the builders, in the originals’ form t
 \t\t\t"desc": "net: a \\u003c b",
 \t\t\t"results": [
 \t\t\t\t"ok",
-\t\t\t\t"http://127.0.0.1:8080/builds/B01/attempts/2/log",
+\t\t\t\t"http://127.0.0.1:8080${log('1')}",
 \t\t\t\t"",
 \t\t\t\t""
 \t\t\t]
 \t\t},
+\t\t{
+\t\t\t"repo": "net",
+\t\t\t"revision": "${revision('b')}",
+\t\t\t"goRevision": "${revision('c')}",
 `;
   assert.equal(text.slice(0, expected.length), expected);
-  assert.deepEqual((JSON.parse(text) as { revisions: { results: string[] }[] }).revisions[1]?.results, [
-    '',
-    'http://127.0.0.1:8080/builds/B04/attempts/1/log',
-    '',
-    '',
-  ]);
 });
 
 test('JSON-3: no commits are null', async () => {
   await using app = await openTestApp();
-  app.farm.state.grid = grid({ rows: [] });
+  app.farm.dashboard.page = page({ rows: [] });
   assert.match(await (await app.ask('/?mode=json')).text(), /"revisions": null\n\}$/);
 });
 
-test('UI-8: each failure is a line of commit, builder and log', async () => {
+test('UI-8: each failure is a line of commit, builder and the log under its hash', async () => {
   await using app = await openTestApp();
-  app.farm.state.grid = grid();
+  app.farm.dashboard.page = page();
   const response = await app.ask('/?mode=failures');
   assert.equal(response.headers.get('content-type'), 'text/plain; charset=utf-8');
-  assert.equal(
-    await response.text(),
-    `${revision('a')} plan9-arm http://127.0.0.1:8080/builds/B01/attempts/2/log\n${revision('b')} plan9-arm http://127.0.0.1:8080/builds/B04/attempts/1/log\n`,
-  );
+  const lines = [
+    `${revision('a')} plan9-arm http://127.0.0.1:8080${log('1')}`,
+    `${revision('b')} plan9-arm http://127.0.0.1:8080${log('2')}`,
+  ];
+  assert.equal(await response.text(), `${lines.join('\n')}\n`);
 });
 
 describe('UI-1: parameters', () => {
@@ -115,7 +87,7 @@ describe('UI-1: parameters', () => {
   for (const [address, status, message] of wrong) {
     test(`${address} is answered ${status}`, async () => {
       await using app = await openTestApp();
-      app.farm.grid = async () => {
+      app.farm.dashboard.results = async () => {
         throw new CroftError('not-found', 'no such repository');
       };
       const response = await app.ask(address);
@@ -124,36 +96,14 @@ describe('UI-1: parameters', () => {
     });
   }
 
-  test('page, branch and repository are passed on, 30 commits a page', async () => {
+  test('page, branch and repository are passed on', async () => {
     await using app = await openTestApp();
-    const asked: unknown[] = [];
-    app.farm.grid = async (query) => {
-      asked.push(query);
-      return grid();
-    };
     await app.ask('/?mode=json&page=2&branch=release&repo=net');
-    assert.deepEqual(asked, [{ repo: 'net', branch: 'release', page: 2, pageSize: 30 }]);
-  });
-
-  test('mixed has the commits of all branches once, newest first, with all builders', async () => {
-    await using app = await openTestApp();
-    const shared = grid().rows[0];
-    assert.ok(shared);
-    const newer = { commit: testCommit({ revision: revision('c'), committedAt: committedAt + 5_000 }), cells: [testBuild({ id: 'B09' })] };
-    app.farm.grid = async ({ branch }) =>
-      branch === 'release'
-        ? grid({ branch, builders: ['only-here'], rows: [newer, { ...shared, cells: [null] }] })
-        : grid({ branches: ['master', 'release'] });
-    const { builders, revisions } = (await (await app.ask('/?mode=json&branch=mixed')).json()) as {
-      builders: string[];
-      revisions: { revision: string; results: string[] }[];
-    };
-    assert.deepEqual(builders, ['linux-amd64', 'plan9-arm', 'race', 'none', 'only-here']);
-    assert.deepEqual(
-      revisions.map((row) => row.revision[0]),
-      ['c', 'a', 'b'],
-    );
-    assert.deepEqual(revisions[0]?.results, ['', '', '', '', 'ok']);
+    await app.ask('/?mode=json');
+    assert.deepEqual(app.farm.dashboard.asked, [
+      { repo: 'net', branch: 'release', page: 2 },
+      { repo: undefined, branch: undefined, page: 0 },
+    ]);
   });
 });
 

@@ -44,6 +44,7 @@ export async function openTestApp(over: Partial<AppDeps & AuthOptions> = {}): Pr
     auth,
     pages,
     metrics: createMetrics(),
+    keys: undefined,
     version: '0.1.0',
     behindProxy: false,
     publicNames: [],

@@ -1,0 +1,141 @@
+/** The farm in the originals' words (coordinator.md 10, 10.2): host types with their machines, and builders with what they build on. */
+import type { FarmConfig } from '@croft/config/farm-config';
+import type { Builder } from '@croft/domain/job';
+import type { Clock } from '@croft/runtime/clock';
+import { countQueuedByNeeds } from '@croft/store/build-lists';
+import type { Database, Sql } from '@croft/store/database';
+import { heldLeases } from '@croft/store/leases';
+import { listMachines } from '@croft/store/machines';
+import type { WatchedMachine } from '../machines/watch-machines.ts';
+
+export interface Farmer {
+  /** By host type, in order of their names. */
+  hosts(): Promise<Record<string, HostStatus>>;
+  readonly builders: Record<string, BuilderEntry>;
+  readonly hostTypes: Record<string, HostEntry>;
+}
+
+export interface HostStatus {
+  readonly HostType: string;
+  readonly Connected: number;
+  readonly Expect: number;
+  readonly Idle: number;
+  readonly Busy: number;
+  readonly Waiters: number;
+  /** By machine. */
+  readonly Machines: Record<string, MachineStatus>;
+}
+
+export interface MachineStatus {
+  readonly Name: string;
+  readonly HostType: string;
+  readonly ConnectedSec: number;
+  readonly IdleSec?: number;
+  readonly BusySec?: number;
+  readonly Version: string;
+  readonly Busy: boolean;
+}
+
+/** The originals' fields, then ours. */
+export interface BuilderEntry extends Omit<Builder, 'name' | 'hostType' | 'retention' | 'env' | 'secrets' | 'steps'> {
+  readonly Name: string;
+  /** Empty when no pool has what it needs. */
+  readonly HostType: string;
+  /** The numbers at the ends of the issues' addresses. */
+  readonly KnownIssues: readonly number[];
+  readonly Notes: string;
+  readonly steps: 'detect' | readonly { readonly name: string; readonly role: string; readonly limitMs: number }[];
+}
+
+export interface HostEntry {
+  readonly HostType: string;
+  readonly ExpectNum: number;
+  readonly Notes: string;
+  readonly Owners: readonly { readonly Name: string }[];
+  readonly pools: readonly string[];
+  readonly labels: readonly string[];
+}
+
+export interface FarmerDeps {
+  readonly db: Database;
+  readonly config: Pick<FarmConfig, 'builders' | 'pools' | 'hostTypes'>;
+  readonly clock: Clock;
+  readonly version: string;
+  watched(): readonly WatchedMachine[];
+}
+
+export function createFarmer(deps: FarmerDeps): Farmer {
+  const { config } = deps;
+  return {
+    hosts: () => deps.db.read((sql) => readHosts(sql, deps)),
+    get builders() {
+      return Object.fromEntries(config.builders.map((builder) => [builder.name, builderEntry(builder, config.pools)]));
+    },
+    get hostTypes() {
+      const names = new Set([...config.hostTypes, ...config.pools.map(({ hostType }) => ({ name: hostType }))].map(({ name }) => name));
+      return Object.fromEntries([...names].map((name) => [name, hostEntry(name, config)]));
+    },
+  };
+}
+
+function hostEntry(name: string, { hostTypes, pools }: FarmerDeps['config']): HostEntry {
+  const declared = hostTypes.find((host) => host.name === name);
+  const theirs = pools.filter(({ hostType }) => hostType === name);
+  return {
+    HostType: name,
+    ExpectNum: sum(theirs.map(({ size }) => size)),
+    Notes: declared?.notes ?? '',
+    Owners: (declared?.owners ?? []).map((Name) => ({ Name })),
+    pools: theirs.map((pool) => pool.name),
+    labels: [...new Set([...(declared?.labels ?? []), ...theirs.flatMap(({ labels }) => labels)])],
+  };
+}
+
+/** Environments and arguments stay out: people put secrets there. */
+function builderEntry(builder: Builder, pools: FarmerDeps['config']['pools']): BuilderEntry {
+  const { name, hostType, retention: _kept, env: _env, secrets: _secrets, steps, ...rest } = builder;
+  const host = pools.find(({ labels }) => rest.needs.labels.every((label) => labels.includes(label)));
+  const shown = steps === 'detect' ? steps : steps.map((step) => ({ name: step.name, role: step.role, limitMs: step.limitMs }));
+  const KnownIssues = rest.knownIssues.map((address) => Number(/(\d+)\/?$/.exec(address)?.[1] ?? 0)).filter((number) => number > 0);
+  return { Name: name, HostType: hostType ?? host?.hostType ?? '', KnownIssues, Notes: '', steps: shown, ...rest };
+}
+
+async function readHosts(sql: Sql, { config: { pools }, clock, version, watched }: FarmerDeps): Promise<Record<string, HostStatus>> {
+  const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease.state]));
+  const stored = new Map((await listMachines(sql)).map((machine) => [machine.id, machine]));
+  const waiting = await countQueuedByNeeds(sql);
+  const now = clock.now();
+  const toStatus = ({ observed: { id, hostType }, seenAt }: WatchedMachine): MachineStatus => {
+    const lease = leases.get(id);
+    const connectedAt = stored.get(id)?.createdAt ?? seenAt;
+    const seconds = (from: number): number => Math.max(0, (now - from) / 1_000);
+    const time = lease ? { BusySec: seconds(lease.acquiredAt) } : { IdleSec: seconds(connectedAt) };
+    return { Name: id, HostType: hostType, ConnectedSec: seconds(connectedAt), ...time, Version: version, Busy: lease !== undefined };
+  };
+  const up = watched().filter(({ observed }) => observed.state === 'up');
+  const names = new Set([...pools.map(({ hostType }) => hostType), ...up.map(({ observed }) => observed.hostType)]);
+  return Object.fromEntries(
+    [...names].toSorted().map((HostType): [string, HostStatus] => {
+      const mine = up.filter(({ observed }) => observed.hostType === HostType);
+      const declared = pools.filter((pool) => pool.hostType === HostType);
+      const labels = new Set([...declared, ...mine.map(({ observed }) => observed)].flatMap((of) => of.labels));
+      const suited = waiting.filter((kind) => kind.labels.every((label) => labels.has(label)));
+      const machines = mine.map(toStatus);
+      const Busy = machines.filter((machine) => machine.Busy).length;
+      const status = {
+        HostType,
+        Connected: machines.length,
+        Expect: sum(declared.map(({ size }) => size)),
+        Idle: machines.length - Busy,
+        Busy,
+        Waiters: sum(suited.map(({ count }) => count)),
+        Machines: Object.fromEntries(machines.map((machine) => [machine.Name, machine])),
+      };
+      return [HostType, status];
+    }),
+  );
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
