@@ -185,7 +185,7 @@ class SegmentFiles implements SegmentLog {
   }
 
   async #syncFiles(): Promise<void> {
-    const starts = [...this.#unsynced];
+    const starts = [...this.#unsynced].toReversed(); // meanwhile the oldest may be dropped, and need no disk
     if (starts.length === 0) return;
     const named = this.#named;
     this.#unsynced.clear();
