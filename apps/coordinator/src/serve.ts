@@ -36,9 +36,10 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const { host, port, behindProxy, anonymous, publicHosts, dataDir } = config;
   const { db, clock, random, log, version, metrics } = deps;
   const tls = config.tls && (await readTls(config.tls));
-  assertSafeAddress({ host, tls: tls !== undefined, signIn: anonymous === 'none', behindProxy });
+  assertSafeAddress({ host, tls: tls !== undefined, behindProxy });
   await using stack = new AsyncDisposableStack();
   const trustLocalUser = isLoopbackHost(host) && !behindProxy;
+  if (anonymous === 'viewer' && !trustLocalUser) log.warn('anybody may read', { host, behindProxy });
   const auth = await openAuth({ database: db, dataDir, trustLocalUser, anonymous, clock, random, log });
   const keys = await openBuilderKeys(config.compat, trustLocalUser);
   const pages = createPages({ clock });

@@ -55,7 +55,7 @@ export interface EnvironmentInput {
   tls?: { certFile: string; keyFile: string } | undefined;
   /** Says that something in front ends TLS. */
   behindProxy?: boolean | undefined;
-  /** May people without a token read? Never on an open address without this. */
+  /** May people without a token read everything, on an open address too? */
   anonymous?: 'none' | 'viewer' | undefined;
   logLevel?: 'debug' | 'info' | 'warn' | 'error' | 'silent' | undefined;
   logFile?: string | undefined;

@@ -7,8 +7,8 @@ import { bands, roles } from '@croft/domain/job';
 import { infraCauses } from '@croft/domain/outcome';
 import { exitSchema } from './runs.ts';
 
-export const roleNames = ['viewer', 'developer', 'operator', 'admin'] as const;
-/** Each role may do what the ones before it may: read; retry and cancel; machines and pauses; tokens and audit. */
+export const roleNames = ['monitor', 'viewer', 'developer', 'operator', 'admin'] as const;
+/** Each role may do what the ones before it may: see how the farm is; read all of it; retry and cancel; machines and pauses; tokens and audit. */
 export type RoleName = (typeof roleNames)[number];
 
 const at = z.number().int().meta({ description: 'epoch ms' });

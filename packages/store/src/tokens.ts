@@ -2,7 +2,7 @@
 import { CroftError } from '@croft/runtime/errors';
 import type { Sql } from './database.ts';
 
-export type TokenRole = 'viewer' | 'developer' | 'operator' | 'admin';
+export type TokenRole = 'monitor' | 'viewer' | 'developer' | 'operator' | 'admin';
 
 export interface Token {
   readonly id: string;

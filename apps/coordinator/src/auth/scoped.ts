@@ -1,9 +1,12 @@
 /** The coordinator's abilities as one caller has them: limited to some repositories, if the caller is. The rest is not there. */
 import { CroftError } from '@croft/runtime/errors';
 import type { BuildId } from '@croft/domain/names';
-import type { BuildDetail } from '@croft/protocol/api';
+import type { BuildDetail, MachineView } from '@croft/protocol/api';
 import type { Capabilities } from '../capabilities.ts';
 import { scopedDashboard } from '../originals/scoped-dashboard.ts';
+
+/** Whose builds they are need not be asked again, for each reader of changes. */
+const rememberedBuilds = 1_000;
 
 /** Empty `repos` means all of them. */
 export function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
@@ -36,7 +39,9 @@ export function scopedTo(repos: readonly string[], all: Capabilities): Capabilit
       const farm = await all.farm();
       const running = farm.running.filter((build) => allowed(build.repo));
       const queue = farm.queue.filter((build) => allowed(build.repo));
-      return { ...farm, running, queue, queueLength: queue.length, repos: farm.repos.filter(({ name }) => allowed(name)) };
+      const known = new Set(running.map(({ id }) => id));
+      const machines = farm.machines.map((machine) => (isOwn(machine, known) ? machine : withoutBuild(machine)));
+      return { ...farm, machines, running, queue, queueLength: queue.length, repos: farm.repos.filter(({ name }) => allowed(name)) };
     },
     log: async (id, attempt) => all.log((await visible(id)).id as BuildId, attempt),
     // A hash does not say whose log it is.
@@ -45,10 +50,29 @@ export function scopedTo(repos: readonly string[], all: Capabilities): Capabilit
     retry: async (id, by) => all.retry((await visible(id)).id as BuildId, by),
     notify: async (repo, waits) => all.notify(checked(repo), waits),
     async *changes(waits) {
-      for await (const change of all.changes(waits)) if (change.kind !== 'commits' || allowed(change.repo)) yield change;
+      const own = new Map<string, boolean>();
+      for await (const change of all.changes(waits)) {
+        if (change.kind === 'build') {
+          if (own.size >= rememberedBuilds) own.clear();
+          if (!own.has(change.id)) own.set(change.id, allowed((await all.build(change.id as BuildId))?.repo ?? ''));
+          if (own.get(change.id) === false) continue;
+        } else if (change.kind === 'commits' && !allowed(change.repo)) continue;
+        yield change;
+      }
     },
     dashboard: scopedDashboard(all.dashboard, allowed),
     farmer: all.farmer,
     ready: all.ready,
   };
+}
+
+function isOwn({ lease }: MachineView, builds: ReadonlySet<string>): boolean {
+  return lease?.build === undefined || builds.has(lease.build);
+}
+
+/** That it is busy can be seen; with what cannot. */
+function withoutBuild({ lease, ...machine }: MachineView): MachineView {
+  if (!lease) return machine;
+  const { id, epoch, acquiredAt } = lease;
+  return { ...machine, lease: { id, holder: 'a build of another repository', epoch, acquiredAt } };
 }

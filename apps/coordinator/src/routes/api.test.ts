@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { roleNames } from '@croft/protocol/api';
 import { operations, pathOf, type Operation, type OperationName } from '@croft/protocol/operations';
 import { errorBodySchema } from '@croft/protocol/runs';
 import { HOUR } from '@croft/runtime/clock';
@@ -77,12 +78,11 @@ function schemaIn({ paths, components }: Document, path: string, method: string,
 describe('each operation', () => {
   test('refuses whoever has less than its role, and does nothing then', async () => {
     await using app = await openTestApp({ peerUid: async () => 54_321 });
-    const roles = ['viewer', 'developer', 'operator', 'admin'] as const;
     for (const [name, { method, path, role }] of Object.entries(operations) as [OperationName, Operation][]) {
       if (role === 'anyone') continue;
       const unknown = await app.ask(pathOf(name, params), { method, headers: { accept: 'application/json' } });
       assert.equal(unknown.status, 401, `${name} for nobody`);
-      const lesser = roles[roles.indexOf(role) - 1];
+      const lesser = roleNames[roleNames.indexOf(role) - 1];
       if (!lesser) continue;
       const refused = await app.ask(pathOf(name, params), { method, headers: await app.as(lesser) });
       assert.equal(refused.status, 403, `${name} for a ${lesser} at ${path}`);
@@ -215,6 +215,20 @@ test('a token limited to repositories sees and does nothing elsewhere', async ()
   assert.deepEqual(app.farm.asked, []);
 });
 
+test('a probe needs no token and learns no reasons; metrics are for a token that may do no more than read them', async () => {
+  await using app = await openTestApp({ peerUid: async () => 54_321 });
+  assert.deepEqual(await (await app.ask('/readyz')).json(), { ready: true, reasons: [] });
+  Object.assign(app.farm, { ready: () => ({ ready: false, reasons: ['the disk is full'] }) });
+  const stranger = await app.ask('/readyz');
+  assert.deepEqual([stranger.status, await stranger.json()], [503, { code: 'unavailable', message: 'not ready' }]);
+  const headers = await app.as('monitor');
+  assert.match(await (await app.ask('/readyz', { headers })).text(), /the disk is full/);
+  assert.equal((await app.ask('/readyz', { headers: { authorization: 'Bearer guessed' } })).status, 401);
+  assert.equal((await app.ask('/metrics')).status, 401);
+  assert.match(await (await app.ask('/metrics', { headers })).text(), /^croft_/m);
+  for (const path of ['/', '/farm', '/api/v1/builds', '/api/v1/events']) assert.equal((await app.ask(path, { headers })).status, 403, path);
+});
+
 test('readiness has its reasons, and metrics their names', async () => {
   await using app = await openTestApp();
   assert.equal((await app.ask('/readyz')).status, 200);
@@ -226,6 +240,25 @@ test('readiness has its reasons, and metrics their names', async () => {
   const metrics = await (await app.ask('/metrics')).text();
   assert.match(metrics, /croft_http_request_seconds_count\{method="GET",route="\/readyz",status="2xx"\} 1/);
   assert.doesNotMatch(metrics, /nonsense/);
+});
+
+test('a token limited to repositories is not told of other builds, by changes or by machines', async () => {
+  await using app = await openWithBuild();
+  app.farm.state.builds.set('Bffffffffffffffff', testDetail({ id: 'Bffffffffffffffff', repo: 'other' }));
+  const farm = await app.farm.farm();
+  const lease = { id: 'L0123456789abcdef', holder: `${build}.1`, build, epoch: 3, acquiredAt: 1 };
+  const [machine] = farm.machines;
+  assert.ok(machine);
+  Object.assign(app.farm, { farm: async () => ({ ...farm, machines: [{ ...machine, lease }] }) });
+  const headers = await app.as('viewer', ['other']);
+  const seen = await (await app.ask('/api/v1/farm', { headers })).text();
+  assert.ok(seen.includes(lease.id) && !seen.includes(build), seen);
+  const reader = (await app.ask('/api/v1/events', { headers })).body?.getReader();
+  await reader?.read();
+  const next = reader?.read();
+  for (const id of [build, 'Beeeeeeeeeeeeeeee', 'Bffffffffffffffff']) app.farm.tell({ kind: 'build', id });
+  assert.match(Buffer.from((await next)?.value ?? []).toString(), /^event: change\ndata: \{"kind":"build","id":"Bffffffffffffffff"\}\n\n$/);
+  await reader?.cancel();
 });
 
 test('changes of the farm are told as events', async () => {

@@ -36,10 +36,11 @@ export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
     'token.revoke': ({ params }) => tokens.revoke(params.token),
     'audit.list': ({ query }) => audit.list(query),
     'openapi.get': async () => openApiDocument(version),
-    'health.ready': async ({ capabilities }) => {
+    'health.ready': async ({ who, capabilities }) => {
       const { ready, reasons } = capabilities.ready();
-      if (!ready) throw new CroftError('unavailable', reasons.join('; ') || 'not ready yet');
-      return { ready, reasons };
+      const told = who.role === undefined ? [] : reasons; // why is for those who belong here
+      if (!ready) throw new CroftError('unavailable', told.join('; ') || 'not ready');
+      return { ready, reasons: told };
     },
   };
 }
