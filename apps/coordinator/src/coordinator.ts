@@ -18,6 +18,7 @@ import type { Capabilities } from './capabilities.ts';
 import { countWrites, createMetrics } from './events.ts';
 import { openSources } from './builds/source.ts';
 import { createFarm } from './farm.ts';
+import { keepSecrets } from './secrets.ts';
 import { serveFarm } from './serve.ts';
 
 export interface CoordinatorDeps {
@@ -57,7 +58,9 @@ export async function createCoordinator(
   const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
   const pools: Pool[] = [];
   for (const pool of config.pools) pools.push(stack.use(await openPool(pool, config.dataDir, { env, clock, random, log })));
-  const farm = stack.use(await createFarm(config, { db, sources, pools, metrics, version, clock, random, log }));
+  const farm = stack.use(
+    await createFarm(config, { db, sources, pools, secrets: keepSecrets(secrets), metrics, version, clock, random, log }),
+  );
   const server = stack.use(await serveFarm(config, farm, { db, metrics, version, clock, random, log }));
   farm.start();
   const owned = stack.move();

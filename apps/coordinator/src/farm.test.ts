@@ -17,6 +17,7 @@ import { incarnate, machine, openBench, queueBuild, repo, step, type Bench } fro
 import { openSources } from './builds/source.ts';
 import { readConfig } from '@croft/config/read-config';
 import { createMetrics } from './events.ts';
+import { keepSecrets } from './secrets.ts';
 import { createFarm, type Farm } from './farm.ts';
 
 /** A pool of the one buildlet that is there already. */
@@ -47,6 +48,7 @@ async function openFarm(bench: Bench, pool: Pool): Promise<Farm & AsyncDisposabl
     db: bench.db,
     sources,
     pools: [pool],
+    secrets: keepSecrets(new Map()),
     metrics: createMetrics(),
     version: 'test',
     clock: bench.clock,

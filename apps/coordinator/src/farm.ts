@@ -34,11 +34,13 @@ import { keepDoing, doOnce, type Regular } from './keep-doing.ts';
 import { retainLogs } from './logs/retain-logs.ts';
 import { watchMachines, type Machines } from './machines/watch-machines.ts';
 import type { FarmFacts } from './queries/read-farm.ts';
+import type { SecretKeeper } from './secrets.ts';
 
 export interface FarmParts {
   readonly db: Database;
   readonly sources: Sources;
   readonly pools: readonly Pool[];
+  readonly secrets: SecretKeeper;
   readonly metrics: Metrics;
   readonly version: string;
   readonly clock: Clock;
@@ -148,6 +150,7 @@ function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { 
     clock,
     random,
     log,
+    secrets: parts.secrets,
     source: sources.forBuilds,
     connect: (machine) => machines.connect(machine),
     onUnreachable: () => machines.look(),

@@ -32,7 +32,7 @@ test('all that cannot be had is named at once, and nothing of what is there', as
       'unset: the variable UNSET is not set',
       'short: it has 3 bytes',
       'nul: it holds a NUL',
-      'long: it has 70000',
+      'long: it has 70000 bytes, at most 8192',
       '/nowhere/at-all',
     ]) {
       assert.ok(error.message.includes(named), named);

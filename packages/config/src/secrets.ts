@@ -9,7 +9,8 @@ export type Secrets = ReadonlyMap<string, Secret>;
 
 /** Shorter ones cannot be told from ordinary output, and would be no secrets long. */
 const leastBytes = 6;
-const mostBytes = 64 * 1024;
+/** What looks for it in output takes some hundred bytes of memory for each of its own. */
+const mostBytes = 8 * 1024;
 
 /** @throws CroftError `invalid` that names every secret that cannot be had, and none of what they hold */
 export async function resolveSecrets(

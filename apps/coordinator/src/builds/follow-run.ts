@@ -68,20 +68,24 @@ export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
   return exit;
 }
 
-/** What comes, and no more than the run may write. Its end is looked at with each piece and each time that a quiet line is opened again. */
+/** What comes, without secrets and no more than the run may write; offsets stay those of the spool. Its end is looked at with each piece and each time that a quiet line is opened again. */
 async function* outputOf(run: Followed, { farm, log, waits }: Drive, ending: Ending): AsyncGenerator<Buffer> {
   const { id, logFrom, limits } = run;
   const output: Buildlet['output'] = (...asked) => {
     ending.check();
     return run.buildlet.output(...asked);
   };
-  for await (const chunk of liveOutput(log.length - logFrom, { id, buildlet: { output }, clock: farm.clock, signal: waits.signal })) {
-    const room = Math.max(0, limits.outputLimitBytes - (log.length - logFrom));
-    yield chunk.subarray(0, room);
+  let came = log.length - logFrom;
+  const mask = farm.secrets.mask(); // begins where the log ends: what it held back comes again
+  for await (const chunk of liveOutput(came, { id, buildlet: { output }, clock: farm.clock, signal: waits.signal })) {
+    const room = Math.max(0, limits.outputLimitBytes - came);
+    came += Math.min(room, chunk.length);
+    yield mask.push(chunk.subarray(0, room));
     if (chunk.length > room)
       ending.decide({ kind: 'over-limit', limit: 'output', reason: `it wrote more than ${limits.outputLimitBytes} bytes` });
     ending.check();
   }
+  yield mask.end();
 }
 
 /** A buildlet that began afresh has never heard of the run. */

@@ -249,3 +249,35 @@ test('a database that is gone for a moment while output comes costs neither byte
   assert.equal(refused, 3);
   assert.equal(await readLog(bench, build, 1), Array.from({ length: lines }, (_, i) => `line ${i + 1}\n`).join(''));
 });
+
+test('a secret reaches a step by its name, and no log, however often the coordinator dies while it comes', async () => {
+  const token = 'tok_5up3r/secret+value';
+  const tell =
+    'for part in 1 2 3; do echo "part $part: $TOKEN"; printf "%s" "${TOKEN%value}"; sleep 0.02; echo value; done; printf "u:$TOKEN" | base64';
+  await using bench = await openBench([{ ...step('tell', tell), secrets: { TOKEN: 'npm' } }], { secrets: { npm: token } });
+  const build = await queueBuild(bench, 'secret');
+  await runThroughDeaths(
+    bench,
+    build,
+    [8, 10, 12, 14, 16, 18].map((dieAt) => ({ dieAt, after: dieAt % 4 === 0 })),
+  );
+  const log = await readLog(bench, build, 1);
+  const stars = '*'.repeat(token.length);
+  const encoded = Buffer.from(`u:${token}`).toString('base64');
+  assert.ok(log.startsWith([1, 2, 3].map((part) => `part ${part}: ${stars}\n${stars}\n`).join('')), log);
+  assert.match(log.trimEnd().split('\n').at(-1) ?? '', /^.{1,3}\*{20,}$/);
+  assert.equal(log.trimEnd().split('\n').at(-1)?.length, encoded.length);
+  const [attempt] = await bench.db.read((sql) => attemptsOf(sql, build));
+  assert.deepEqual(attempt?.state.kind === 'ended' && attempt.state.end, { kind: 'passed' });
+  assert.doesNotMatch(JSON.stringify(attempt), /tok_5up3r/);
+});
+
+test('a step whose secret is not configured any more ends with its name, and does not run', async () => {
+  await using bench = await openBench([{ ...step('tell', 'echo ran'), secrets: { TOKEN: 'npm' } }]);
+  const build = await queueBuild(bench, 'no secret');
+  const { records, run } = incarnate(bench);
+  const work = await records.assign(build, machine);
+  assert.ok(work);
+  const end = await run(work);
+  assert.ok(end.kind === 'infra' && /secret "npm"/.test(end.evidence), JSON.stringify(end));
+});

@@ -148,7 +148,7 @@ async function ensureStep(drive: Drive, buildlet: Buildlet, { job, step, index, 
   const spec = {
     argv: [...step.argv],
     dir: joinDir(sourceDir(job), step.dir),
-    env: { CI: 'true', ...job.env, ...step.env },
+    env: { CI: 'true', ...job.env, ...step.env, ...farm.secrets.variables({ ...job.secrets, ...step.secrets }) },
     limitMs: step.limitMs,
     outputLimitBytes: farm.outputLimitBytes,
   };

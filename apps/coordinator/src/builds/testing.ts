@@ -11,6 +11,7 @@ import type { Builder, Step } from '@croft/domain/job';
 import { anyBuilder } from '@croft/domain/testing';
 import { parseMachineId, parseRepoName, parseRevision, type BuildId } from '@croft/domain/names';
 import { systemClock, type Clock } from '@croft/runtime/clock';
+import { Secret } from '@croft/runtime/config';
 import { sha256Hex } from '@croft/runtime/digest';
 import { silentLog } from '@croft/runtime/log';
 import { systemRandom } from '@croft/runtime/random';
@@ -19,6 +20,7 @@ import { openDatabase, type Database } from '@croft/store/database';
 import { upsertMachine } from '@croft/store/machines';
 import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
 import { createAttemptLogs } from '../logs/attempt-logs.ts';
+import { keepSecrets } from '../secrets.ts';
 import { wantedBuilds } from './find-work.ts';
 import { createRecords, type Records } from './records.ts';
 import { runBuild } from './run-build.ts';
@@ -32,6 +34,8 @@ export interface Bench extends AsyncDisposable {
   readonly db: Database;
   readonly buildlet: TestBuildlet;
   readonly builder: Builder;
+  /** Values by name. */
+  readonly secrets: Readonly<Record<string, string>>;
   readonly clock: Clock;
   /** Closes what the dead left open; the system does it for processes. */
   readonly left: AsyncDisposableStack;
@@ -41,7 +45,10 @@ export function step(name: string, script: string, limitMs = 60_000): Step {
   return { name, role: 'step', argv: ['sh', '-c', script], env: {}, dir: '.', limitMs };
 }
 
-export async function openBench(steps: readonly Step[], { clock = systemClock }: { clock?: Clock } = {}): Promise<Bench> {
+export async function openBench(
+  steps: readonly Step[],
+  { clock = systemClock, secrets = {} }: { clock?: Clock; secrets?: Bench['secrets'] } = {},
+): Promise<Bench> {
   await using stack = new AsyncDisposableStack();
   const dir = await mkdtemp(join(tmpdir(), 'croft-replay-'));
   stack.defer(() => rm(dir, { recursive: true, force: true }));
@@ -50,7 +57,7 @@ export async function openBench(steps: readonly Step[], { clock = systemClock }:
   await db.write((sql) => upsertMachine(sql, { id: machine, pool: 'test', hostType: 'test', labels: [], address: null, at: clock.now() }));
   const left = stack.use(new AsyncDisposableStack());
   const owned = stack.move();
-  return { dir, left, db, buildlet, builder: anyBuilder({ steps }), clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { dir, left, db, buildlet, builder: anyBuilder({ steps }), secrets, clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Queues a build of a revision made from `name`. */
@@ -82,7 +89,7 @@ export interface Death {
 }
 
 export function incarnate(
-  { dir, db, buildlet, builder, clock, left }: Bench,
+  { dir, db, buildlet, builder, secrets, clock, left }: Bench,
   { dieAt = Infinity, after = false, dieOn }: Death = {},
 ): Incarnation {
   let uses = 0;
@@ -119,6 +126,7 @@ export function incarnate(
     },
     connect: () => mortal(createBuildlet(buildlet.address, { clock: systemClock }), use),
     onUnreachable() {},
+    secrets: keepSecrets(new Map(Object.entries(secrets).map(([name, value]) => [name, new Secret(value)]))),
     clock,
     random: systemRandom,
     log: silentLog,

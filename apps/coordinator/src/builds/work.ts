@@ -8,6 +8,7 @@ import type { Clock, Waits } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { LogSegment } from '@croft/store/logs';
+import type { SecretKeeper } from '../secrets.ts';
 
 /** One attempt and the lease under which it is driven. Every write shows the epoch. */
 export interface Work {
@@ -88,6 +89,7 @@ export interface FarmDeps {
   connect(machine: MachineId): Buildlet;
   /** Told when a machine did not answer, so that somebody looks at it. */
   onUnreachable(machine: MachineId): void;
+  readonly secrets: Pick<SecretKeeper, 'variables' | 'mask'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
