@@ -7,12 +7,15 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { Database } from '@croft/store/database';
+import { createAttempts } from '@croft/web/attempts';
 import { serve, type Listener } from '@croft/web/listener';
 import { assertSafeAddress, isLoopbackHost } from '@croft/web/safe-address';
 import { openAuth, type Auth } from './auth/auth.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Metrics } from './events.ts';
+import { createAdmit } from './originals/admit.ts';
 import { openBuilderKeys } from './originals/builder-keys.ts';
+import { createRpc } from './originals/rpc.ts';
 import { createPages } from './pages/routes.ts';
 import { createApp } from './routes/app.ts';
 
@@ -44,6 +47,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const keys = await openBuilderKeys(config.compat, trustLocalUser);
   const pages = createPages({ clock });
   const publicOrigin = behindProxy && publicHosts[0] ? `https://${publicHosts[0]}` : undefined;
+  const names = { publicNames: publicHosts, publicOrigin };
   const app = createApp({
     capabilities,
     auth,
@@ -52,13 +56,16 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     keys,
     version,
     behindProxy,
-    publicNames: publicHosts,
-    publicOrigin,
+    ...names,
     clock,
     random,
     log,
   });
-  const listener = stack.use(await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, log, clock }));
+  const admit = createAdmit({ keys, audit: auth.audit, attempts: createAttempts(clock) });
+  const raw = createRpc({ ...names, admit, dashboard: capabilities.dashboard });
+  const listener = stack.use(
+    await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
+  );
   stack.use(await leaveAddress(join(dataDir, 'address.json'), listener));
   const owned = stack.move();
   return { url: listener.url, tokenFile: auth.tokenFile, [Symbol.asyncDispose]: () => owned.disposeAsync() };

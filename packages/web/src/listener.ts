@@ -1,9 +1,10 @@
 /**
- * The HTTP listener: a handler from `Request` to `Response` behind one address. The sockets stay reachable here, so that other
- * protocols can later be told apart before HTTP begins.
+ * The HTTP listener: a handler from `Request` to `Response` behind one address, over HTTP/1 and HTTP/2. What a `Response` cannot
+ * say, the trailers of gRPC, is left to a handler of its own.
  */
 import { once } from 'node:events';
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
@@ -11,8 +12,18 @@ import { systemClock, type Clock } from '@croft/runtime/clock';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { connectionOf, type Connection } from './connection.ts';
+import { chooseProtocol, serveHttp2, type Http2Side } from './tell-apart.ts';
 
 export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
+
+export type Incoming = IncomingMessage | Http2ServerRequest;
+export type Outgoing = ServerResponse | Http2ServerResponse;
+
+export interface RawHandler {
+  /** Whether this request is for it. */
+  takes(incoming: Incoming): boolean;
+  answer(incoming: Incoming, outgoing: Outgoing, connection: Connection): void;
+}
 
 export interface ListenOptions {
   readonly host: string;
@@ -20,6 +31,8 @@ export interface ListenOptions {
   readonly port: number;
   /** PEM texts. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Goes before the handler. */
+  readonly raw?: RawHandler | undefined;
   readonly log: Log;
   readonly clock?: Clock;
   /** How long requests under way may take to end when the listener closes, ms. */
@@ -37,10 +50,11 @@ export interface Listener extends AsyncDisposable {
 export async function serve(handler: Handler, options: ListenOptions): Promise<Listener> {
   const { host, tls, log, clock = systemClock, graceMs = 3_000, maxConnections = 20_000 } = options;
   const stopping = new AbortController();
-  const onRequest = requestListener(handler, stopping.signal, log);
+  const onRequest = requestListener(handler, stopping.signal, options);
   // A body is at most some kilobytes here: whoever needs longer than this to send one is holding the connection, not using it.
   const limits = { requestTimeout: 30_000, headersTimeout: 15_000, keepAliveTimeout: 20_000, maxHeaderSize: 16_384 };
-  const server = tls ? createTlsServer({ ...limits, ...tls }, onRequest) : createServer(limits, onRequest);
+  const server = tls ? createTlsServer({ ...limits, ...tls, ALPNCallback: chooseProtocol }, onRequest) : createServer(limits, onRequest);
+  const http2 = serveHttp2(server, onRequest, { event: tls ? 'secureConnection' : 'connection', prefaceMs: limits.headersTimeout });
   server.maxConnections = maxConnections;
   const { port } = await listen(server, options);
   server.on('error', (error) => log.error('listener failed', { error: errorText(error) }));
@@ -50,18 +64,25 @@ export async function serve(handler: Handler, options: ListenOptions): Promise<L
     async [Symbol.asyncDispose]() {
       if (stopping.signal.aborted) return;
       stopping.abort(new CroftError('stopped', 'the server is stopping'));
-      await close(server, clock, graceMs);
+      await close(server, http2, { clock, graceMs });
     },
   };
 }
 
-function requestListener(handler: Handler, stopping: AbortSignal, log: Log): RequestListener {
+function requestListener(
+  handler: Handler,
+  stopping: AbortSignal,
+  { log, raw }: ListenOptions,
+): (incoming: Incoming, outgoing: Outgoing) => void {
   const connections = new WeakMap<Socket, Connection>();
-  const answer = async (request: Request, socket: Socket): Promise<Response> => {
+  const connectionFor = (socket: Socket): Connection => {
     let connection = connections.get(socket);
     if (!connection) connections.set(socket, (connection = connectionOf(socket, stopping)));
+    return connection;
+  };
+  const answer = async (request: Request, socket: Socket): Promise<Response> => {
     try {
-      return await handler(request, connection);
+      return await handler(request, connectionFor(socket));
     } catch (error) {
       log.error('request handler failed', { error: errorText(error), stack: error instanceof Error ? error.stack : undefined });
       return new Response('internal error\n', { status: 500 });
@@ -72,8 +93,9 @@ function requestListener(handler: Handler, stopping: AbortSignal, log: Log): Req
     errorHandler: () => new Response('This request cannot be understood: its address or its Host header is malformed.\n', { status: 400 }),
   });
   return (incoming, outgoing) => {
-    if (stopping.aborted) outgoing.setHeader('connection', 'close');
-    void listener(incoming, outgoing);
+    if (stopping.aborted && incoming.httpVersionMajor < 2) outgoing.setHeader('connection', 'close');
+    if (raw?.takes(incoming)) raw.answer(incoming, outgoing, connectionFor(incoming.socket));
+    else void listener(incoming, outgoing);
   };
 }
 
@@ -101,9 +123,10 @@ function hintOf(code: string | undefined, port: number): string {
 }
 
 /** Ends what can end, then cuts the rest. */
-async function close(server: Server, clock: Clock, graceMs: number): Promise<void> {
+async function close(server: Server, http2: Http2Side, { clock, graceMs }: { clock: Clock; graceMs: number }): Promise<void> {
   const closed = once(server, 'close');
   server.close();
+  http2.close();
   const over = clock.deadline(graceMs);
   while (!over.aborted) {
     server.closeIdleConnections();
@@ -111,5 +134,6 @@ async function close(server: Server, clock: Clock, graceMs: number): Promise<voi
     if (outcome === 'closed') return;
   }
   server.closeAllConnections();
+  http2.destroy();
   await closed;
 }
