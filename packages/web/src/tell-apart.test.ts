@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { systemClock } from '@croft/runtime/clock';
 import { silentLog } from '@croft/runtime/log';
 import { serve, type Listener } from './listener.ts';
 
@@ -61,6 +62,13 @@ test('who says nothing, or half a preface and no more, holds nothing up', async 
   silent.on('error', () => undefined);
   half.on('error', () => undefined);
   await Promise.all([listener[Symbol.asyncDispose](), ...gone]);
+});
+
+test('who sends the preface and ends is let go of', async () => {
+  await using listener = await serve(hello, options);
+  const ended = await spoken(listener);
+  ended.end('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+  await once(ended.resume(), 'close', { signal: systemClock.deadline(10_000) });
 });
 
 test('stopping ends sessions of HTTP/2 when their requests have ended, and cuts those that last', async () => {

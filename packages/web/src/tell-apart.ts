@@ -33,7 +33,10 @@ export function serveHttp2(server: Server, listener: Http2Listener, { event, pre
   const sessions = keepSessions(http2);
   const silent = new Set<Socket>();
   const toHttp1 = (socket: Socket): void => http1?.call(server, socket);
-  const toHttp2 = (socket: Socket): void => void http2.emit('connection', socket);
+  const toHttp2 = (socket: Socket): void => {
+    socket.allowHalfOpen = false; // a session whose other side has ended has nobody to speak to, and would be kept until it is idle
+    http2.emit('connection', socket);
+  };
   server.removeAllListeners(event);
   server.on(event, (socket: Socket | TLSSocket) => {
     if ('alpnProtocol' in socket) return socket.alpnProtocol === 'h2' ? toHttp2(socket) : toHttp1(socket);

@@ -36,7 +36,7 @@ export interface ReportDeps {
   onMove(build: BuildId): void;
 }
 
-export const outside = 'outside' as MachineId;
+const outside = 'outside' as MachineId;
 const noLease = '' as LeaseId;
 
 export type Report = (reported: Reported) => Promise<BuildId>;
