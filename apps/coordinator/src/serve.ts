@@ -62,7 +62,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     log,
   });
   const admit = createAdmit({ keys, audit: auth.audit, attempts: createAttempts(clock) });
-  const raw = createRpc({ ...names, admit, dashboard: capabilities.dashboard });
+  const raw = createRpc({ ...names, admit, dashboard: capabilities.dashboard, log, random });
   const listener = stack.use(
     await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
   );

@@ -1,7 +1,7 @@
 /** The originals' dashboard over what this farm stores (coordinator.md 9.1 to 9.5, D17-1 to D17-3): results, commits, marks. */
 import type { Builder } from '@croft/domain/job';
 import type { BuilderName, BuildId, RepoName, Revision } from '@croft/domain/names';
-import { MINUTE, type Clock } from '@croft/runtime/clock';
+import { MINUTE, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { listBuilds, runningBuilds } from '@croft/store/build-lists';
 import { appendCommit, branchCommits, branches, getCommits, placeOfCommit, type Commit } from '@croft/store/commits';
@@ -15,8 +15,8 @@ export interface Dashboard {
   results(query: ResultsQuery): Promise<ResultPage>;
   /** @throws CroftError `conflict` while the farm builds it itself, or when another report came first */
   report(result: Omit<Reported, 'branch'>): Promise<BuildId>;
-  /** Lets what has ended be built again; without hashes, the failures of the newest page. Returns how many those were. */
-  clear(wish: ClearWish): Promise<number>;
+  /** Lets what has ended be built again; without hashes, the failures of the newest page. Returns how many those were; an abort leaves the rest. */
+  clear(wish: ClearWish, waits?: Waits): Promise<number>;
   /** @throws CroftError `not-found` */
   commit(repo: RepoName, revision: Revision): Promise<KnownCommit>;
   /** Tells of a commit before it was found. @throws CroftError `conflict` when its parent is not known */
@@ -73,9 +73,10 @@ export function createDashboard(deps: DashboardDeps): Dashboard {
       const branch = repo && (await db.read(async (sql) => defaultBranch(sql, repo, await branches(sql, repo))));
       return report({ ...result, branch: branch ?? '' });
     },
-    async clear(wish) {
+    async clear(wish, { signal } = {}) {
       const builds = await clearable(db, wish);
       for (const build of builds) {
+        signal?.throwIfAborted();
         await deps.retry(build).catch((error: unknown) => {
           if (!isCode(error, 'conflict')) throw error; // it runs again already
         });

@@ -1,10 +1,16 @@
-/** The originals' gRPC service `protos.Coordinator` (coordinator.md RET-6), also for Connect clients over HTTP/1: clears results by a builder's key. */
+/**
+ * The originals' gRPC service `protos.Coordinator` (coordinator.md RET-6), also for Connect clients over HTTP/1: clears results by a
+ * builder's key. Every other call of gRPC is answered here too, in its own terms: nobody implements it.
+ */
 import { Code, ConnectError, createContextKey, createContextValues, type HandlerContext } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { parseBuilderName, parseRevision } from '@croft/domain/names';
 import { authorizationHeader, clearResultsMethod, coordinatorService, type ClearResultsRequest } from '@croft/protocol/coordinator-service';
-import { asCroftError, CroftError, type ErrorCode } from '@croft/runtime/errors';
+import { CroftError, type ErrorCode } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import type { Random } from '@croft/runtime/random';
 import type { Connection } from '@croft/web/connection';
+import { failureOf } from '@croft/web/failure';
 import { guard, type GuardOptions } from '@croft/web/guard';
 import type { Incoming, Outgoing, RawHandler } from '@croft/web/listener';
 import type { Admitted, Asking } from './admit.ts';
@@ -13,6 +19,8 @@ import type { Dashboard } from './dashboard.ts';
 export interface RpcDeps extends GuardOptions {
   readonly dashboard: Dashboard;
   readonly admit: (asking: Asking) => Promise<Admitted>;
+  readonly log: Log;
+  readonly random: Random;
 }
 
 const readLimitBytes = 65_536;
@@ -24,14 +32,36 @@ export function createRpc(deps: RpcDeps): RawHandler {
     readMaxBytes: readLimitBytes,
     contextValues: (incoming) => createContextValues().set(connectionKey, connections.get(incoming)),
     routes: (router) => router.rpc(clearResultsMethod, (request, context) => clear(request as Partial<ClearResultsRequest>, context, deps)),
+    fallback: ({ headers }, outgoing) => unimplemented(isGrpc(headers['content-type']), outgoing),
   });
   return {
-    takes: ({ url }) => url?.startsWith(`/${coordinatorService.typeName}/`) ?? false,
+    takes: ({ url, headers }) => isGrpc(headers['content-type']) || (url?.startsWith(`/${coordinatorService.typeName}/`) ?? false),
     answer(incoming: Incoming, outgoing: Outgoing, connection) {
       connections.set(incoming, connection);
       answer(incoming, outgoing);
     },
   };
+}
+
+function isGrpc(contentType: string | undefined): boolean {
+  return contentType !== undefined && /^application\/grpc(?:$|[+;])/.test(contentType);
+}
+
+interface Answering {
+  writeHead(status: number, headers?: Record<string, string>): unknown;
+  end(): unknown;
+}
+
+/** The status of a call stands in the head where there is no body; a Connect client reads 404 the same way. */
+function unimplemented(grpc: boolean, outgoing: Answering): void {
+  const said = {
+    'content-type': 'application/grpc',
+    'grpc-status': String(Code.Unimplemented),
+    'grpc-message': 'this farm has no such method',
+  };
+  if (grpc) outgoing.writeHead(200, said);
+  else outgoing.writeHead(404);
+  outgoing.end();
 }
 
 async function clear(
@@ -44,6 +74,7 @@ async function clear(
     if (!connection) throw new CroftError('internal', 'a call came without its connection');
     const { url, requestMethod: method, requestHeader: headers } = context;
     guard(new Request(url, { method, headers }), connection, deps);
+    context.signal.throwIfAborted();
     if (builder === '' || hash === '') throw new CroftError('invalid', 'Builder and Hash must be provided');
     await deps.admit({
       what: 'original.clear-results',
@@ -54,12 +85,13 @@ async function clear(
       who: { name: 'anonymous', role: undefined, repos: [], via: 'nothing' },
       role: 'developer',
     });
-    const { packages } = deps.dashboard;
-    await deps.dashboard.clear({ builder: parseBuilderName(builder), repo: packages.repoOf(''), revisions: [parseRevision(hash)] });
+    const wish = { builder: parseBuilderName(builder), repo: deps.dashboard.packages.repoOf(''), revisions: [parseRevision(hash)] };
+    await deps.dashboard.clear(wish, context);
     return {};
   } catch (error) {
-    const { code, message } = asCroftError(error, 'internal', 'clearing results');
-    throw new ConnectError(code === 'internal' ? 'something is wrong inside the farm' : message, rpcCodes[code]);
+    if (error instanceof ConnectError) throw error; // the caller's deadline
+    const { code, message } = failureOf(error, deps).body;
+    throw new ConnectError(message, rpcCodes[code as ErrorCode]);
   }
 }
 

@@ -16,7 +16,7 @@ export function scopedDashboard(all: Dashboard, allowed: (repo: string) => boole
       for (const { repo } of result.revisions) checked(repo);
       return all.report(result);
     },
-    clear: async (wish) => all.clear({ ...wish, repo: checked(wish.repo) }),
+    clear: async (wish, waits) => all.clear({ ...wish, repo: checked(wish.repo) }, waits),
     commit: async (repo, revision) => all.commit(checked(repo), revision),
     addCommit: async (repo, branch, commit) => all.addCommit(checked(repo), branch, commit),
     // A mark does not say of which repository it is.

@@ -139,7 +139,8 @@ async function clearResults(c: AppContext): Promise<unknown> {
   const hashes = (c.req.query('hash') ?? '').split(',').filter((hash) => hash !== '');
   const { dashboard } = c.var.capabilities;
   const repo = dashboard.packages.repoOf(c.req.query('packagePath') ?? '');
-  const cleared = await dashboard.clear({ builder: parseBuilderName(builder), repo, revisions: hashes.map(parseRevision) });
+  const wish = { builder: parseBuilderName(builder), repo, revisions: hashes.map(parseRevision) };
+  const cleared = await dashboard.clear(wish, { signal: c.req.raw.signal });
   return { cleared };
 }
 
