@@ -10,6 +10,7 @@ import { createBell, createTaskGroup } from '@croft/runtime/tasks';
 import type { FarmConfig } from '@croft/config/farm-config';
 import type { Pool } from '@croft/fleet/pool';
 import type { Database } from '@croft/store/database';
+import { heldLeases } from '@croft/store/leases';
 import { markMachine, upsertMachine } from '@croft/store/machines';
 import { countQueuedByBand } from '@croft/store/build-lists';
 import type { BuildId, MachineId } from '@croft/domain/names';
@@ -20,7 +21,7 @@ import { createDrivers, type Drivers } from './builds/drive-builds.ts';
 import { createFinder, type Finder } from './builds/find-loop.ts';
 import { createWorkRecords } from './builds/record-found.ts';
 import { createRecords, type Records } from './builds/records.ts';
-import { keepScheduling, type ScheduleDeps } from './builds/schedule.ts';
+import { keepScheduling, whyClosed, type ScheduleDeps } from './builds/schedule.ts';
 import type { Sources } from './builds/source.ts';
 import type { FarmDeps, Work } from './builds/work.ts';
 import { createChanges, type Changes } from './changes.ts';
@@ -142,7 +143,9 @@ function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { 
     changes.tell({ kind: 'build', id });
     wake();
   };
-  const records = createRecords(db, { builders, clock, random, metrics, onMove });
+  const isOpen = (id: MachineId): boolean =>
+    machines.list().some(({ observed }) => observed.id === id && whyClosed(observed) === undefined);
+  const records = createRecords(db, { builders, isOpen, clock, random, metrics, onMove });
   const machines = createMachines(parts, { wake, onLost: (id, evidence) => adoption.giveUpMachine(id, evidence) });
   const farm: FarmDeps = {
     records,
@@ -176,12 +179,14 @@ interface MachineHandlers {
 
 function createMachines({ db, pools, clock, log }: FarmParts, { wake, onLost }: MachineHandlers): Machines {
   return watchMachines(
-    pools,
+    () => pools,
     {
       onUp: (pool, { id, hostType, labels, boot }) =>
         db.write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
       onAway: ({ id, state, evidence = state }) => db.write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
       onLost,
+      // A write, so that it comes after whatever is giving the machine out at this moment.
+      isLeased: (id) => db.write(async (sql) => (await heldLeases(sql)).some(({ machine }) => machine === id)),
       onChange: wake,
     },
     { clock, log },

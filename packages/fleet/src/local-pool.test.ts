@@ -10,7 +10,7 @@ import { systemClock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { systemRandom } from '@croft/runtime/random';
-import { openLocalPool, type LocalPoolOptions } from './local-pool.ts';
+import { openLocalPool, type LocalPool, type LocalPoolOptions } from './local-pool.ts';
 import { poolContract, type PoolStage } from './pool-contract.ts';
 import type { Observed, Pool } from './pool.ts';
 
@@ -18,12 +18,12 @@ const program = fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', impo
 
 interface LocalStage extends PoolStage {
   readonly dir: string;
-  open(options?: Partial<LocalPoolOptions>): Promise<Pool>;
+  open(options?: Partial<LocalPoolOptions>): Promise<LocalPool>;
 }
 
 async function openStage(): Promise<LocalStage> {
   const dir = await mkdtemp(join(tmpdir(), 'croft-pool-'));
-  const open = (options: Partial<LocalPoolOptions> = {}): Promise<Pool> => {
+  const open = (options: Partial<LocalPoolOptions> = {}): Promise<LocalPool> => {
     const command = [process.execPath, '--disable-warning=ExperimentalWarning', program] as const;
     const usual = { name: 'local', dir, size: 2, hostType: 'host-test', labels: ['test'], env: process.env, orphanedMs: 60_000 };
     return openLocalPool({ ...usual, command, ...options }, { clock: systemClock, random: systemRandom, log: silentLog });
@@ -110,10 +110,49 @@ test('a machine that is not declared any more ends and its directory goes; what 
   await wide[Symbol.asyncDispose]();
   await mkdir(join(stage.dir, 'local-notes of somebody'));
   await using narrow = await stage.open({ size: 1 });
-  const [machine, ...others] = await until(narrow, isUp(first));
+  const [machine, ...others] = await until(narrow, (machines) => machines.length === 1 && isUp(first)(machines));
   assert.deepEqual([machine?.id, others], [first, []]);
   await assert.rejects(stat(join(stage.dir, second)), /ENOENT/);
   await stat(join(stage.dir, 'local-notes of somebody'));
+});
+
+test('machines that are declared come, those that are not any more go, but not while somebody works on them', async () => {
+  await using stage = await openStage();
+  await using pool = await stage.open({ size: 1 });
+  const declared = { hostType: 'host-new', labels: ['new'], orphanedMs: 60_000 };
+  const boot = (await until(pool, isUp(first)))[0]?.boot;
+  pool.declare({ ...declared, size: 2 });
+  await until(pool, isUp(first, second));
+
+  pool.declare({ ...declared, size: 0 });
+  const reconcile = (...leased: MachineId[]): Promise<readonly Observed[]> =>
+    pool.reconcile({ isLeased: async (id) => leased.includes(id) });
+  const told = await reconcile();
+  assert.deepEqual(
+    told.map(({ id, draining, hostType, labels }) => [id, draining, hostType, labels]),
+    [first, second].map((id) => [id, true, 'host-new', ['new']]),
+  );
+  const kept = await reconcile(first);
+  assert.deepEqual(
+    kept.map((machine) => [machine.id, machine.draining, machine.boot]),
+    [[first, true, boot]],
+  );
+  await assert.rejects(stat(join(stage.dir, second)), /ENOENT/);
+  assert.deepEqual(await reconcile(), []);
+  assert.deepEqual(await stage.remains(), []);
+});
+
+test('a machine that is declared again before it has gone stays', async () => {
+  await using stage = await openStage();
+  await using pool = await stage.open();
+  const before = await until(pool, isUp(first, second));
+  const declared = { hostType: 'host-test', labels: ['test'], orphanedMs: 60_000 };
+  pool.declare({ ...declared, size: 1 });
+  assert.equal((await pool.reconcile({})).find(({ id }) => id === second)?.draining, true);
+  pool.declare({ ...declared, size: 2 });
+  const after = await pool.reconcile({});
+  const looks = ({ id, boot, draining }: Observed): unknown[] => [id, boot, draining];
+  assert.deepEqual(after.map(looks), before.map(looks));
 });
 
 test('only its owner can read a machine’s password or reach its socket, and no job sees what is not let through', async () => {

@@ -3,34 +3,43 @@
  * one that died kills what that left and serves what nobody collected. They are spoken to like any other machine, on a Unix
  * socket in a 0700 directory, with a random password.
  */
-import { spawn } from 'node:child_process';
-import { mkdir, open, readdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
 import { parseMachineId, type MachineId } from '@croft/domain/names';
 import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
-import { ensurePassword, passwordFile, readMark, writeMark } from './machine-files.ts';
+import { ensurePassword, readMark } from './machine-files.ts';
 import { planFleet, type FleetAction } from './plan-fleet.ts';
-import type { Observed, Pool } from './pool.ts';
-import { isRunning, killProcess, markProcess } from './processes.ts';
+import type { Observed, Pool, Reconciling } from './pool.ts';
+import { isRunning, killProcess } from './processes.ts';
 import { removeEmpty, socketDirectory } from './socket-directory.ts';
+import { startBuildlet } from './start-buildlet.ts';
 
-export interface LocalPoolOptions {
-  readonly name: string;
-  /** Absolute; holds one directory a machine. */
-  readonly dir: string;
+/** What may change while there are machines. */
+export interface Declared {
   readonly size: number;
   readonly hostType: string;
   readonly labels: readonly string[];
+  /** A buildlet without a coordinator ends itself after this long, ms; holds for those that are started from now on. */
+  readonly orphanedMs: number;
+}
+
+export interface LocalPoolOptions extends Declared {
+  readonly name: string;
+  /** Absolute; holds one directory a machine. */
+  readonly dir: string;
   /** Program and first arguments that start a buildlet; flags are added. */
   readonly command: readonly [string, ...string[]];
   /** What of it a job may see passes on; the rest never reaches a worker, where jobs could read it. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** A buildlet without a coordinator ends itself after this long, ms. */
-  readonly orphanedMs: number;
+}
+
+export interface LocalPool extends Pool {
+  /** What there shall be from the next `reconcile` on. */
+  declare(declared: Declared): void;
 }
 
 export interface PoolDeps {
@@ -52,17 +61,18 @@ interface Slot {
 const answerMs = 2 * SECOND;
 const startMs = 10 * SECOND;
 
-export async function openLocalPool(options: LocalPoolOptions, deps: PoolDeps): Promise<Pool> {
+export async function openLocalPool(options: LocalPoolOptions, deps: PoolDeps): Promise<LocalPool> {
   await mkdir(options.dir, { recursive: true, mode: 0o700 });
-  return new LocalPool(options, deps, await socketDirectory(options.dir));
+  return new LocalMachines(options, deps, await socketDirectory(options.dir));
 }
 
-class LocalPool implements Pool {
+class LocalMachines implements LocalPool {
   readonly name: string;
-  readonly #options: LocalPoolOptions;
+  #options: LocalPoolOptions;
   readonly #deps: PoolDeps;
   readonly #sockets: string;
-  readonly #declared: readonly MachineId[];
+  /** Machines that nobody declares and that whoever gives out machines knows of: they go when they are not leased. */
+  #leaving: ReadonlySet<MachineId> = new Set();
   readonly #slots = new Map<MachineId, Slot>();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -71,20 +81,34 @@ class LocalPool implements Pool {
     this.#options = options;
     this.#deps = deps;
     this.#sockets = sockets;
-    this.#declared = Array.from({ length: options.size }, (_, i) => parseMachineId(`${options.name}-${i + 1}`));
   }
 
-  reconcile(waits: Waits): Promise<readonly Observed[]> {
+  declare({ size, hostType, labels, orphanedMs }: Declared): void {
+    this.#options = { ...this.#options, size, hostType, labels, orphanedMs };
+  }
+
+  get #declared(): readonly MachineId[] {
+    return Array.from({ length: this.#options.size }, (_, i) => parseMachineId(`${this.name}-${i + 1}`));
+  }
+
+  reconcile({ isLeased = async () => false, ...waits }: Reconciling): Promise<readonly Observed[]> {
     return this.#inTurn(async () => {
-      const known = await this.#known();
-      const seen = await Promise.all(known.map((id) => this.#contain(id, () => this.#observe(id, waits), waits)));
+      const declared = this.#declared;
+      const known = await this.#known(declared);
+      const seen = await allOf(known.map((id) => this.#contain(id, () => this.#observe(id, waits), waits)));
       const after = new Map(seen.map((machine) => [machine.id, machine]));
       const act = async ({ kind, id }: FleetAction): Promise<void> => {
         const failed = await this.#contain(id, () => (kind === 'start' ? this.#start(id) : this.#remove(id, waits)), waits);
         if (failed) after.set(id, failed);
       };
-      await Promise.all(planFleet(this.#declared, seen).map(act));
-      return [...after.values()].filter(({ id }) => this.#declared.includes(id));
+      const undeclared = known.filter((id) => !declared.includes(id));
+      const leased = await Promise.all(undeclared.map(async (id) => !this.#leaving.has(id) || (await isLeased(id))));
+      const draining = new Set(undeclared.filter((_, index) => leased[index]));
+      this.#leaving = draining;
+      await allOf(planFleet([...declared, ...draining], seen).map(act));
+      return [...after.values()]
+        .filter(({ id }) => declared.includes(id) || draining.has(id))
+        .map((machine) => (draining.has(machine.id) ? { ...machine, draining: true } : machine));
     });
   }
 
@@ -104,7 +128,7 @@ class LocalPool implements Pool {
 
   endAll(waits: Waits): Promise<void> {
     return this.#inTurn(async () => {
-      await Promise.all((await this.#known()).map((id) => this.#end(id, waits)));
+      await Promise.all((await this.#known(this.#declared)).map((id) => this.#end(id, waits)));
       await removeEmpty(this.#sockets);
     });
   }
@@ -122,11 +146,11 @@ class LocalPool implements Pool {
     return mine;
   }
 
-  async #known(): Promise<MachineId[]> {
+  async #known(declared: readonly MachineId[]): Promise<MachineId[]> {
     const names = await readdir(this.#options.dir, { withFileTypes: true });
     const numbered = new RegExp(`^${this.name}-[0-9]+$`);
     const present = names.filter((entry) => entry.isDirectory() && numbered.test(entry.name));
-    return [...new Set([...this.#declared, ...present.map((entry) => parseMachineId(entry.name))])];
+    return [...new Set([...declared, ...present.map((entry) => parseMachineId(entry.name))])];
   }
 
   /** A machine that cannot be looked at, started or removed (a full disk, a broken directory) keeps none of the others. */
@@ -189,36 +213,8 @@ class LocalPool implements Pool {
     if (slot.startedAt !== undefined && this.#deps.clock.monotonic() - slot.startedAt < pause) return;
     slot.startedAt = this.#deps.clock.monotonic();
     slot.starts += 1;
-    const dir = this.#dir(id);
-    const output = await open(join(dir, 'buildlet.log'), 'a', 0o600);
-    try {
-      const [program, ...first] = this.#options.command;
-      const flags = ['-workdir', join(dir, 'work'), '-listen', `unix:${this.#socket(id)}`, '--state-dir', join(dir, 'state')];
-      const child = spawn(program, [...first, ...flags, '--orphaned-after', String(this.#options.orphanedMs)], {
-        cwd: dir,
-        detached: true,
-        stdio: ['ignore', output.fd, output.fd],
-        env: {
-          ...passedOn(this.#options.env),
-          META_password: `@${passwordFile(dir)}`,
-          NODE_COMPILE_CACHE: join(dirname(this.#options.dir), 'compile-cache'),
-        },
-      });
-      const spawned = Promise.withResolvers<void>();
-      child.once('spawn', () => spawned.resolve());
-      child.once('error', (error) => spawned.reject(new CroftError('internal', `starting the buildlet of ${id}`, { cause: error })));
-      child.unref();
-      await spawned.promise;
-      try {
-        await writeMark(dir, await markProcess(child.pid ?? 0));
-      } catch (error) {
-        child.kill('SIGKILL'); // nobody could find it again
-        throw error;
-      }
-      this.#deps.log.info('machine started', { machine: id, pid: child.pid });
-    } finally {
-      await output.close();
-    }
+    const pid = await startBuildlet(this.#options, { id, dir: this.#dir(id), socket: this.#socket(id) });
+    this.#deps.log.info('machine started', { machine: id, pid });
   }
 
   /**
@@ -282,10 +278,8 @@ class LocalPool implements Pool {
   }
 }
 
-const passed =
-  /^(?:PATH|HOME|USER|LOGNAME|SHELL|LANG|LC_[A-Z]+|TZ|TERM|TMPDIR|SSL_CERT_(?:FILE|DIR)|(?:https?|no)_proxy|(?:HTTPS?|NO)_PROXY)$/;
-
-function passedOn(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const entries = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && passed.test(entry[0]));
-  return Object.fromEntries(entries);
+/** When one of them fails the others are waited for, too: nothing of a turn goes on after it. */
+async function allOf<T>(work: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 }

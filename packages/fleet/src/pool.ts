@@ -17,14 +17,24 @@ export interface Observed {
   readonly boot?: string | undefined;
   readonly freeBytes?: number | undefined;
   readonly lowDisk?: boolean | undefined;
+  /** Not declared any more: it may end what it does, takes nothing new, and then goes. */
+  readonly draining?: boolean | undefined;
   /** What was seen, one sentence; for anything but `up`. */
   readonly evidence?: string | undefined;
 }
 
+export interface Reconciling extends Waits {
+  /** Whether somebody works on a machine that is not declared any more; nobody when absent. Asked once the machine was told as draining. */
+  isLeased?(id: MachineId): Promise<boolean>;
+}
+
 export interface Pool extends AsyncDisposable {
   readonly name: string;
-  /** Looks at every machine, starts what is missing, ends what is not declared. Disposing stops this and leaves the machines. */
-  reconcile(waits: Waits): Promise<readonly Observed[]>;
+  /**
+   * Looks at every machine, starts what is missing, drains and ends what is not declared. Disposing stops this and leaves the
+   * machines.
+   */
+  reconcile(waits: Reconciling): Promise<readonly Observed[]>;
   /** @throws CroftError `not-found` for a machine that is not this pool's. */
   connect(id: MachineId): Buildlet;
   /** Destroys a machine that is not trusted any more; the next `reconcile` makes another in its place. */

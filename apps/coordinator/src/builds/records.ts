@@ -34,6 +34,8 @@ export interface Records extends BuildRecords {
 
 export interface RecordsDeps {
   readonly builders: () => readonly Builder[];
+  /** Whether the machine is given to anybody at the moment. */
+  isOpen?(machine: MachineId): boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Pick<Metrics, 'attemptEnded' | 'buildEnded'>;
@@ -41,7 +43,7 @@ export interface RecordsDeps {
   onMove(build: BuildId): void;
 }
 
-export function createRecords(db: Database, { builders, clock, random, metrics, onMove }: RecordsDeps): Records {
+export function createRecords(db: Database, { builders, isOpen = () => true, clock, random, metrics, onMove }: RecordsDeps): Records {
   const told = async <T>(build: BuildId, move: Promise<T>): Promise<T> => {
     const result = await move;
     onMove(build);
@@ -83,7 +85,10 @@ export function createRecords(db: Database, { builders, clock, random, metrics, 
     assign: (build, machine) =>
       told(
         build,
-        db.write((sql) => assignBuild(sql, { build, machine, lease: `L${random.hex(8)}`, at: clock.now() })),
+        db.write(async (sql) => {
+          const lease = `L${random.hex(8)}`;
+          return isOpen(machine) ? assignBuild(sql, { build, machine, lease, at: clock.now() }) : undefined;
+        }),
       ),
     takeOver: (build, attempt) => db.write((sql) => takeOver(sql, build, attempt)),
     running: () => db.read(runningBuilds),

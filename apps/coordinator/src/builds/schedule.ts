@@ -97,10 +97,17 @@ function viewMachines(
   return machines.map(({ observed, seenAt }): MachineView => {
     const { id, labels } = observed;
     const freeAt = ends.get(id);
-    const low = observed.lowDisk === true ? { why: `${id} has too little free disk space` } : {};
-    const state = leased.has(id) ? 'busy' : observed.state === 'up' && observed.lowDisk !== true ? 'ready' : 'away';
-    return { id, labels, state, seenAt, ...low, ...(freeAt === undefined ? {} : { freeAt }) };
+    const why = whyClosed(observed);
+    const closed = why === undefined ? {} : { why };
+    const state = leased.has(id) ? 'busy' : observed.state === 'up' && why === undefined ? 'ready' : 'away';
+    return { id, labels, state, seenAt, ...closed, ...(freeAt === undefined ? {} : { freeAt }) };
   });
+}
+
+/** Why a machine that answers is given to nobody. */
+export function whyClosed({ id, draining, lowDisk }: WatchedMachine['observed']): string | undefined {
+  if (draining === true) return `${id} leaves the farm`;
+  return lowDisk === true ? `${id} has too little free disk space` : undefined;
 }
 
 type UsualMs = (builder: BuilderName) => Promise<number | undefined>;

@@ -53,9 +53,10 @@ function openStage(): Stage {
     onUp: (_, { id, boot }) => event('onUp', `${id} ${boot}`),
     onAway: ({ id, state }) => event('onAway', `${id} ${state}`),
     onLost: (id, evidence) => event('onLost', `${id} ${evidence}`),
+    isLeased: async () => false,
     onChange() {},
   };
-  const machines = watchMachines([pool], events, { clock, log: silentLog });
+  const machines = watchMachines(() => [pool], events, { clock, log: silentLog });
   const tasks = createTaskGroup((_, error) => assert.fail(String(error)));
   return Object.assign(stage, {
     clock,

@@ -25,6 +25,8 @@ export interface MachineEvents {
   onAway(observed: Observed): Promise<void>;
   /** Ends what it was leased for. */
   onLost(machine: MachineId, evidence: string): Promise<void>;
+  /** Whether somebody works on it. */
+  isLeased(machine: MachineId): Promise<boolean>;
   /** Something that schedules should look at has changed. */
   onChange(): void;
 }
@@ -55,10 +57,11 @@ interface Known {
   readonly reported: string;
 }
 
-export function watchMachines(pools: readonly Pool[], events: MachineEvents, { clock, log }: { clock: Clock; log: Log }): Machines {
+/** `pools`: those that there are at the moment. */
+export function watchMachines(pools: () => readonly Pool[], events: MachineEvents, { clock, log }: { clock: Clock; log: Log }): Machines {
   const watch: Watch = { events, clock, log, known: new Map() };
   const { known } = watch;
-  const told = new Set<Pool>();
+  const told = new WeakSet<Pool>();
   let failed = false;
   const bell = createBell();
   const check = async (waits: Waits): Promise<void> => {
@@ -73,18 +76,20 @@ export function watchMachines(pools: readonly Pool[], events: MachineEvents, { c
         log.error('pool not reconciled', { pool: pool.name, error });
       }
     };
-    await Promise.all(pools.map(look));
+    const present = pools();
+    await Promise.all(present.map(look));
+    for (const [id, { pool }] of known) if (!present.includes(pool)) known.delete(id);
     waits.signal?.throwIfAborted();
   };
   const pause = (): number => {
     if (failed) return SECOND;
     const all = [...known.values()];
-    return all.length > 0 && all.every((entry) => entry.observed.state === 'up') ? liveness.pingMs : soonMs;
+    return all.length > 0 && all.every(({ observed }) => observed.state === 'up' && observed.draining !== true) ? liveness.pingMs : soonMs;
   };
   return {
     list: () => [...known.values()].map(({ observed, pool, seenAt }) => ({ observed, pool: pool.name, seenAt })),
-    surveyed: () => told.size === pools.length,
-    connect: (id) => connect(pools, id),
+    surveyed: () => pools().every((pool) => told.has(pool)),
+    connect: (id) => connect(pools(), id),
     look: () => bell.ring(),
     check,
     async run({ signal }) {
@@ -107,8 +112,8 @@ interface Watch {
 }
 
 async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> {
-  const { known } = watch;
-  const observed = await pool.reconcile(waits);
+  const { known, events } = watch;
+  const observed = await pool.reconcile({ ...waits, isLeased: (id) => events.isLeased(id) });
   for (const one of observed) await note(watch, pool, one);
   for (const [id, entry] of known) {
     if (entry.pool === pool && !observed.some((one) => one.id === id)) known.delete(id);
@@ -120,7 +125,8 @@ async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> 
 async function note({ known, clock, events }: Watch, pool: Pool, observed: Observed): Promise<void> {
   const before = known.get(observed.id);
   const up = observed.state === 'up';
-  const reported = `${observed.state} ${observed.boot ?? ''}`;
+  const { state, boot, hostType, labels, draining } = observed;
+  const reported = JSON.stringify([state, boot, hostType, labels, draining]);
   if (reported !== before?.reported) await (up ? events.onUp(pool.name, observed) : events.onAway(observed));
   const lookedAt = clock.monotonic();
   known.set(observed.id, {
