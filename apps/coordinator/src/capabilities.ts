@@ -45,6 +45,8 @@ export interface Capabilities {
   retry(id: BuildId, by: string): Promise<BuildSummary>;
   /** Looks for new commits of a repository now. Resolves when what was found is queued. */
   notify(repo: string, waits: Waits): Promise<{ queued: string[] }>;
+  /** Has it looked for, and waits for nothing. Empty `branches`: it is not known which have moved. */
+  wake(repo: string, branches: readonly string[]): void;
 
   /** Changes as they happen; a slow reader misses some and should look again anyway. */
   changes(waits: Waits): AsyncIterable<Change>;

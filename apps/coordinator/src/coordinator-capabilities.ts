@@ -78,6 +78,7 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
     async notify(repo, waits) {
       return { queued: await finder.find(repo, waits) };
     },
+    wake: (repo, branches) => finder.wake(repo, branches),
     changes: (waits) => changes.follow(waits),
     dashboard: deps.dashboard,
     farmer: deps.farmer,

@@ -61,7 +61,7 @@ export async function createCoordinator(
   const farm = stack.use(
     await createFarm(config, { db, sources, pools, secrets: keepSecrets(secrets), metrics, version, clock, random, log }),
   );
-  const server = stack.use(await serveFarm(config, farm, { db, metrics, version, clock, random, log }));
+  const server = stack.use(await serveFarm(config, farm, { db, secrets, metrics, version, clock, random, log }));
   farm.start();
   const owned = stack.move();
   return {

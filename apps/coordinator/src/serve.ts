@@ -2,6 +2,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FarmConfig } from '@croft/config/farm-config';
+import type { Secrets } from '@croft/config/secrets';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
@@ -26,6 +27,7 @@ export interface ServeDeps {
   readonly log: Log;
   readonly version: string;
   readonly metrics: Metrics;
+  readonly secrets: Secrets;
 }
 
 export interface Served extends AsyncDisposable {
@@ -37,7 +39,7 @@ export interface Served extends AsyncDisposable {
 /** @throws CroftError `invalid` for an address that is not safe, `unavailable` for one that cannot be bound */
 export async function serveFarm(config: FarmConfig, { capabilities }: { capabilities: Capabilities }, deps: ServeDeps): Promise<Served> {
   const { host, port, behindProxy, anonymous, publicHosts, dataDir } = config;
-  const { db, clock, random, log, version, metrics } = deps;
+  const { db, clock, random, log, version, metrics, secrets } = deps;
   const tls = config.tls && (await readTls(config.tls));
   assertSafeAddress({ host, tls: tls !== undefined, behindProxy });
   await using stack = new AsyncDisposableStack();
@@ -54,6 +56,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     pages,
     metrics,
     keys,
+    hookSecret: (repo) => secrets.get(config.repos.find(({ name }) => name === repo)?.hookSecret ?? ''),
     version,
     behindProxy,
     ...names,

@@ -7,7 +7,7 @@ import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { packTarGz } from '@croft/streams/tar-pack';
 import { CommitLines } from './commits.ts';
-import { fetchRefs, fetchRevision, initialise, readRefs, type Place, type Refs } from './fetch.ts';
+import { fetchBranches, fetchRefs, fetchRevision, initialise, readRefs, type Place, type Refs } from './fetch.ts';
 import type { Branch, Commit, Mirror, SourceOptions, TreeEntry } from './git.ts';
 import { ObjectPool } from './object-pool.ts';
 import type { RepositoryUrl } from './repository-url.ts';
@@ -53,12 +53,12 @@ export class BareMirror implements Mirror, Repository {
     this.#refs = refs;
   }
 
-  fetch(waits: Waits): Promise<{ changed: boolean }> {
+  fetch({ first = [], ...waits }: Waits & { readonly first?: readonly string[] }): Promise<{ changed: boolean }> {
     return this.#write(waits, async (turn) => {
       const before = this.#refs;
       const wasShallow = fs.existsSync(join(this.dir, 'shallow'));
       if (this.#untidy >= tidyEvery) await this.#tidy(turn);
-      this.#refs = await fetchRefs(this, before, turn);
+      this.#refs = (await fetchBranches(this, { before, names: first }, turn)) ?? (await fetchRefs(this, before, turn));
       if (this.#refs === before) return { changed: false };
       this.#untidy += 1;
       if (wasShallow) this.#lines.forget();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseRevision, type Revision } from '@croft/domain/names';
 import { MINUTE, type Waits } from '@croft/runtime/clock';
 import { CroftError, systemCode } from '@croft/runtime/errors';
+import { isBranchName } from './branch-name.ts';
 import type { Git, GitResult } from './git-command.ts';
 import type { RepositoryUrl } from './repository-url.ts';
 import { forgetWriter, noteWriter } from './stale-writer.ts';
@@ -43,6 +44,32 @@ export async function fetchRefs(place: Place, before: Refs, waits: Waits): Promi
   const target = remote.detached ? detachedRef : remote.head === undefined ? noRef : `refs/heads/${remote.head}`;
   if (headOf(place.dir) !== target) await place.git.run({ args: [`--git-dir=${place.dir}`, 'symbolic-ref', 'HEAD', target], ...waits });
   return isListed(place.dir, before, remote) ? remote : readRefs(place, waits);
+}
+
+/** More are found as quickly by a listing. */
+const fewBranches = 8;
+
+/**
+ * Without a listing: for branches that are here already. Undefined when this does not do, and everything must be looked at: one
+ * is new or was deleted, none has moved, or the source cannot be reached.
+ */
+export async function fetchBranches(
+  place: Place,
+  { before, names }: { before: Refs; names: readonly string[] },
+  waits: Waits,
+): Promise<Refs | undefined> {
+  const known = names.every((name) => isBranchName(name) && before.heads.has(name));
+  if (names.length === 0 || names.length > fewBranches || !known || fs.existsSync(join(place.dir, 'shallow'))) return undefined;
+  requireLocal(place.url);
+  const refs = names.map((name) => `+refs/heads/${name}:refs/heads/${name}`);
+  if ((await tryFetch(place, ['--', place.url.text, ...refs], waits)).code !== 0) return undefined;
+  const heads = new Map(before.heads);
+  for (const name of names) {
+    const id = readIfThere(join(place.dir, 'refs/heads', name)) ?? before.heads.get(name);
+    if (id !== undefined) heads.set(name, parseRevision(id));
+  }
+  const after = { ...before, heads };
+  return sameRefs(before, after) ? undefined : after;
 }
 
 /** Whether what was fetched is what was listed before, which saves a process: git writes a ref that has changed into a file of its own. */
@@ -125,7 +152,12 @@ function sameRefs(a: Refs, b: Refs): boolean {
   );
 }
 
-async function fetch({ git, dir, url }: Place, args: readonly string[], waits: Waits): Promise<void> {
+async function fetch(place: Place, args: readonly string[], waits: Waits): Promise<void> {
+  const result = await tryFetch(place, args, waits);
+  if (result.code !== 0) throw sourceFailure(place.url, result);
+}
+
+async function tryFetch({ git, dir, url }: Place, args: readonly string[], waits: Waits): Promise<GitResult> {
   // A mirror of a shallow clone asks for what the clone got since.
   const deepen = fs.existsSync(join(dir, 'shallow')) ? ['--unshallow'] : [];
   const result = await git.call({
@@ -136,7 +168,7 @@ async function fetch({ git, dir, url }: Place, args: readonly string[], waits: W
     ...waits,
   });
   forgetWriter(dir);
-  if (result.code !== 0) throw sourceFailure(url, result);
+  return result;
 }
 
 function requireLocal(url: RepositoryUrl): void {

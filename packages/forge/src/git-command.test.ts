@@ -28,7 +28,7 @@ test("nothing of the caller's environment reaches git", async () => {
     .split('\n')
     .map((line) => line.split('=')[0] ?? '');
   const ours =
-    /^(PATH|HOME|LC_ALL|GIT_(CONFIG_GLOBAL|CONFIG_NOSYSTEM|CEILING_DIRECTORIES|NO_REPLACE_OBJECTS|OPTIONAL_LOCKS|SSH_COMMAND|TERMINAL_PROMPT)|PWD|OLDPWD|SHLVL|_|)$/;
+    /^(PATH|HOME|LC_ALL|GIT_(CONFIG_GLOBAL|CONFIG_NOSYSTEM|DEFAULT_REF_FORMAT|CEILING_DIRECTORIES|NO_REPLACE_OBJECTS|OPTIONAL_LOCKS|SSH_COMMAND|TERMINAL_PROMPT)|PWD|OLDPWD|SHLVL|_|)$/;
   assert.deepEqual(
     names.filter((name) => !ours.test(name)),
     [],

@@ -95,6 +95,7 @@ function prepareHome(gitHome: string, path: string): Record<string, string> {
     LC_ALL: 'C',
     GIT_CONFIG_GLOBAL: config,
     GIT_CONFIG_NOSYSTEM: '1',
+    GIT_DEFAULT_REF_FORMAT: 'files',
     GIT_CEILING_DIRECTORIES: dirname(gitHome),
     GIT_NO_REPLACE_OBJECTS: '1',
     GIT_OPTIONAL_LOCKS: '0',

@@ -40,6 +40,40 @@ test('branches, their deletion, force pushes and a branch in place of a director
   assert.deepEqual(await mirror.tree(second, {}), [], 'what was pushed over can still be built');
 });
 
+test('of branches that are said to have moved nothing else is asked', async () => {
+  await using place = createPlace();
+  const repo = source(place);
+  const first = repo.commit('first');
+  repo.git('branch', 'a/b');
+  const mirror = await place.mirror(repo.dir);
+  await mirror.fetch({});
+  const second = repo.commit('second');
+  repo.git('branch', '--force', 'a/b', second);
+  assert.deepEqual(await mirror.fetch({ first: ['a/b'] }), { changed: true });
+  assert.deepEqual(await heads(mirror), { main: first, 'a/b': second });
+  repo.git('reset', '--quiet', '--hard', first);
+  const other = repo.commit('pushed over');
+  assert.deepEqual(await mirror.fetch({ first: ['main', 'a/b'] }), { changed: true });
+  assert.deepEqual(await heads(mirror), { main: other, 'a/b': second });
+});
+
+test('everything is asked for when what is said cannot be all', async () => {
+  await using place = createPlace();
+  const repo = source(place);
+  repo.commit('first');
+  repo.git('branch', 'gone');
+  const mirror = await place.mirror(repo.dir);
+  await mirror.fetch({});
+  repo.git('branch', '-D', 'gone');
+  for (const said of ['new', 'gone', 'main', '../../HEAD', '--upload-pack=touch hacked']) {
+    const revision = repo.commit(`before ${said}`);
+    repo.git('branch', '--force', 'new', revision);
+    if (said === 'main') repo.git('update-ref', 'refs/heads/main', 'HEAD~1');
+    assert.deepEqual(await mirror.fetch({ first: [said] }), { changed: true }, said);
+    assert.deepEqual(await heads(mirror), { main: repo.git('rev-parse', 'main'), new: revision }, said);
+  }
+});
+
 test('the default branch is where HEAD of the source is', async () => {
   await using place = createPlace();
   const repo = source(place);

@@ -46,8 +46,11 @@ export interface SourceOptions {
  * reached, `timeout`. No message holds a credential.
  */
 export interface Mirror extends AsyncDisposable {
-  /** Takes over branches and HEAD of the source as they are now. What was fetched before stays, also after a failure. */
-  fetch(waits: Waits): Promise<{ changed: boolean }>;
+  /**
+   * Takes over branches and HEAD of the source as they are now. What was fetched before stays, also after a failure. `first` are
+   * branches that are known to have moved: when they are there, and known, nothing else is asked for.
+   */
+  fetch(waits: Waits & { readonly first?: readonly string[] }): Promise<{ changed: boolean }>;
   /** By name, as of the last fetch. A source whose HEAD is on no branch (a CI's checkout) has one more, called `HEAD`. */
   branches(waits: Waits): Promise<Branch[]>;
   /** The branch that the source's HEAD is on, or `HEAD` when it is on none; undefined when there is no commit yet. */

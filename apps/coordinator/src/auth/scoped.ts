@@ -49,6 +49,7 @@ export function scopedTo(repos: readonly string[], all: Capabilities): Capabilit
     cancel: async (id, by, why) => all.cancel((await visible(id)).id as BuildId, by, why),
     retry: async (id, by) => all.retry((await visible(id)).id as BuildId, by),
     notify: async (repo, waits) => all.notify(checked(repo), waits),
+    wake: (repo, branches) => all.wake(checked(repo), branches),
     async *changes(waits) {
       const own = new Map<string, boolean>();
       for await (const change of all.changes(waits)) {

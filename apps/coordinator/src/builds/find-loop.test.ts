@@ -25,6 +25,8 @@ interface Stage extends AsyncDisposable {
   readonly finder: Finder;
   /** What was to be stored, look by look. */
   readonly found: Found[];
+  /** What the next look that ends has queued. */
+  queued(): Promise<readonly string[]>;
 }
 
 async function openStage({
@@ -44,6 +46,7 @@ async function openStage({
   const db = stack.use(await openDatabase({ url: `sqlite:${join(place.dir, 'croft.db')}`, durability: 'kill', log: silentLog }));
   const sources = stack.use(await openSources(config.repos, { dir: join(place.dir, 'repos'), clock: systemClock }));
   const found: Found[] = [];
+  let looked = Promise.withResolvers<readonly string[]>();
   const records = createWorkRecords(db, systemClock);
   const finder = createFinder({
     sources,
@@ -57,13 +60,16 @@ async function openStage({
         return records.recordFound(all);
       },
     },
-    onQueued() {},
+    onQueued(_, builds) {
+      looked.resolve(builds);
+      looked = Promise.withResolvers();
+    },
     onUnreadable() {},
   });
   const tasks = stack.use(createTaskGroup((_, error) => assert.fail(String(error))));
   tasks.start('find', (waits) => finder.run(waits));
   const owned = stack.move();
-  return { repo, db, finder, found, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { repo, db, finder, found, queued: () => looked.promise, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 const subjects = async ({ db }: Stage): Promise<string[]> =>
@@ -91,6 +97,24 @@ test('however many ask during a look, one more look answers all of them', async 
   const answers = await Promise.all(Array.from({ length: 20 }, () => finder.find(name, {})));
   assert.ok(answers.every((queued) => queued.length === 1));
   assert.equal(found.length, looks + 1);
+});
+
+test('a branch that is said to have moved is looked at alone, and at once', async () => {
+  await using stage = await openStage({ branches: ['main', 'side'] });
+  const { repo, finder, found } = stage;
+  repo.git('branch', 'side');
+  await finder.find(name, {});
+  repo.write('a', 'b');
+  const revision = repo.commit('second');
+  repo.git('branch', '--force', 'side');
+  const queued = stage.queued();
+  finder.wake(name, ['main']);
+  assert.equal((await queued).length, 1);
+  assert.notEqual(found.at(-1)?.heads['side'], revision);
+  const again = stage.queued();
+  finder.wake(name, []);
+  await again;
+  assert.equal(found.at(-1)?.heads['side'], revision);
 });
 
 test('who goes away ends nobody else’s look', async () => {

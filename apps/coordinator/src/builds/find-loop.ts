@@ -55,6 +55,8 @@ export interface Finder {
    * waiting and not the look. @throws CroftError when it cannot be read; the error is also kept for the farm page
    */
   find(repo: string, waits: Waits): Promise<string[]>;
+  /** Has the next look begin as `find` does, and returns at once. Branches that are said to have moved are looked at first. */
+  wake(repo: string, branches: readonly string[]): void;
   run(waits: { signal: AbortSignal }): Promise<void>;
 }
 
@@ -62,12 +64,23 @@ export function createFinder(deps: FindDeps): Finder {
   const places = new Map<string, Place>(
     deps.sources.repos.map((repo) => [repo.name, { repo, bell: createBell(), next: newLook(), stored: undefined }]),
   );
+  const placeOf = (name: string): Place => {
+    const place = places.get(name);
+    if (!place) throw new CroftError('not-found', `no repository is called "${name}"`);
+    return place;
+  };
   return {
     async find(name, { signal }) {
-      const place = places.get(name);
-      if (!place) throw new CroftError('not-found', `no repository is called "${name}"`);
-      place.bell.ring();
-      return await unlessAborted(place.next.promise, signal);
+      const { next, bell } = placeOf(name);
+      next.everything = true;
+      bell.ring();
+      return await unlessAborted(next.result.promise, signal);
+    },
+    wake(name, branches) {
+      const { next, bell } = placeOf(name);
+      for (const branch of branches) next.moved.add(branch);
+      if (branches.length === 0) next.everything = true;
+      bell.ring();
     },
     async run(waits) {
       await Promise.all([...places.values()].map((place) => keepLooking(place, deps, waits)));
@@ -80,15 +93,22 @@ interface Place {
   readonly repo: Repository;
   readonly bell: Bell;
   /** The look that has not begun. */
-  next: PromiseWithResolvers<string[]>;
+  next: Look;
   /** Branches and HEAD as they were when everything about them was stored. */
   stored: string | undefined;
 }
 
-function newLook(): Place['next'] {
-  const look = Promise.withResolvers<string[]>();
-  look.promise.catch(() => undefined); // perhaps nobody waits for it
-  return look;
+interface Look {
+  readonly result: PromiseWithResolvers<string[]>;
+  /** Branches that are said to have moved: all that is looked at, unless somebody wants `everything`. */
+  readonly moved: Set<string>;
+  everything: boolean;
+}
+
+function newLook(): Look {
+  const result = Promise.withResolvers<string[]>();
+  result.promise.catch(() => undefined); // perhaps nobody waits for it
+  return { result, moved: new Set(), everything: false };
 }
 
 async function keepLooking(place: Place, deps: FindDeps, waits: { signal: AbortSignal }): Promise<void> {
@@ -98,25 +118,30 @@ async function keepLooking(place: Place, deps: FindDeps, waits: { signal: AbortS
       const look = place.next;
       place.next = newLook();
       try {
-        look.resolve(await findIn(place, deps, waits));
+        const first = look.everything ? [] : [...look.moved];
+        look.result.resolve(await findIn(place, deps, { ...waits, first }));
       } catch (error) {
-        look.reject(error);
+        look.result.reject(error);
         waits.signal.throwIfAborted();
         deps.log.warn('repository not read', { repo: repo.name, error });
       }
       await ringOrRest(bell, repo.pollMs, { ...waits, clock: deps.clock });
     }
   } finally {
-    place.next.reject(new CroftError('stopped', 'the coordinator stops'));
+    place.next.result.reject(new CroftError('stopped', 'the coordinator stops'));
   }
 }
 
-async function findIn(place: Place, { sources, config, records, onQueued, onUnreadable }: FindDeps, waits: Waits): Promise<string[]> {
+async function findIn(
+  place: Place,
+  { sources, config, records, onQueued, onUnreadable }: FindDeps,
+  { first, ...waits }: Waits & { readonly first: readonly string[] },
+): Promise<string[]> {
   const { repo } = place;
   const { shown: url } = parseRepositoryUrl(repo.url);
   try {
     const mirror = sources.mirror(repo.name);
-    await mirror.fetch(waits);
+    await mirror.fetch({ ...waits, first });
     const defaultBranch = await mirror.defaultBranch(waits);
     const heads = new Map((await mirror.branches(waits)).map(({ name, revision }) => [name, revision]));
     const patterns = repo.branches.length > 0 ? repo.branches : defaultBranch === undefined ? [] : [defaultBranch];

@@ -133,6 +133,7 @@ export function fakeFarm(): FakeFarm {
       return must(id);
     },
     notify: async () => ({ queued: [] }),
+    wake: (repo, branches) => void asked.push(`wake ${repo} ${branches.join(' ')}`.trim()),
     changes: (waits) => follow(listeners, waits),
     ...fakeOriginals(),
     ready: () => ({ ready: true, reasons: [] }),

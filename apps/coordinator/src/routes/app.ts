@@ -6,6 +6,7 @@ import { Hono } from 'hono';
 import { matchedRoutes } from 'hono/route';
 import { operations } from '@croft/protocol/operations';
 import type { Clock } from '@croft/runtime/clock';
+import type { Secret } from '@croft/runtime/config';
 import { isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
@@ -25,6 +26,7 @@ import { apiHandlers } from './api.ts';
 import type { AppContext, AppEnv, Pages } from './context.ts';
 import { mountDashboardApi, provesByKey } from './dashboard-api.ts';
 import { mountFarmer } from './farmer.ts';
+import { mountHooks, provesBySignature } from './hooks.ts';
 import { mountLegacyResults } from './legacy-results.ts';
 import { mountLogs } from './logs.ts';
 import { createOperator, fromOf, mountOperations, type Operator } from './perform.ts';
@@ -37,6 +39,8 @@ export interface AppDeps extends GuardOptions {
   readonly metrics: Metrics;
   /** Of the originals' builders; undefined where they are not accepted. */
   readonly keys: BuilderKeys | undefined;
+  /** With which a repository's forge signs; undefined when there is no such repository, or it has none. */
+  hookSecret(repo: string): Secret | undefined;
   readonly version: string;
   /** Believe `X-Forwarded-For`. */
   readonly behindProxy: boolean;
@@ -67,6 +71,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   mountLegacyResults(app);
   mountDashboardApi(app, { keys: deps.keys, admit: createAdmit({ keys: deps.keys, audit: auth.audit, attempts: createAttempts(clock) }) });
   mountFarmer(app, { clock, log });
+  mountHooks(app, { hookSecret: deps.hookSecret, audit: auth.audit, attempts: createAttempts(clock) });
   mountPages(app, pages, operator);
   return app;
 }
@@ -86,7 +91,7 @@ async function enter(c: AppContext, next: Next, deps: AppDeps): Promise<void> {
   const { auth, capabilities, behindProxy } = deps;
   c.set('behindProxy', behindProxy);
   try {
-    c.set('origin', guard(c.req.raw, c.env.connection, { ...deps, proves: provesByKey }));
+    c.set('origin', guard(c.req.raw, c.env.connection, { ...deps, proves: (url) => provesByKey(url) || provesBySignature(url) }));
   } catch (error) {
     const changes = !['GET', 'HEAD', 'OPTIONS'].includes(c.req.method);
     const entry = { who: 'unknown', what: c.req.method.slice(0, 20), target: c.req.path.slice(0, 200), from: fromOf(c) };

@@ -45,6 +45,7 @@ export async function openTestApp(over: Partial<AppDeps & AuthOptions> = {}): Pr
     pages,
     metrics: createMetrics(),
     keys: undefined,
+    hookSecret: () => undefined,
     version: '0.1.0',
     behindProxy: false,
     publicNames: [],
