@@ -35,6 +35,12 @@ export interface Buildlet extends AsyncDisposable {
    * @param waits `source`: a name for what the work directory holds then, until anything is sent or removed
    */
   putTarGz(dir: string, body: AsyncIterable<Uint8Array>, epoch: number, waits: SourceWaits): Promise<void>;
+  /**
+   * What lies below `dir` and one of the patterns selects, as a tar.gz; a directory that is matched comes with its contents.
+   * @param waits `source`: what the work directory must hold
+   * @throws CroftError `conflict` when it does not, `not-found` without the directory, `unavailable` when it was cut
+   */
+  getTarGz(dir: string, match: readonly string[], epoch: number, waits: ArchiveWaits): AsyncGenerator<Buffer>;
   removeAll(paths: readonly string[], epoch: number, waits: Waits): Promise<void>;
   /** @param waits `source`: what the command needs. @throws CroftError `conflict` when that is not there any more */
   startOrAttach(id: RunId, spec: RunSpec, epoch: number, waits: SourceWaits): Promise<Run>;
@@ -64,6 +70,10 @@ export interface SourceWaits extends Waits {
   readonly source?: string | undefined;
 }
 
+export interface ArchiveWaits extends SourceWaits {
+  readonly gzipLevel: number;
+}
+
 interface Schema<T> {
   safeParse(value: unknown): { success: true; data: T } | { success: false; error: Error };
 }
@@ -90,6 +100,7 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
       const body = { type: 'application/x-gzip', content };
       return tell({ doing: `send files to "${dir}"`, method: 'PUT', path, epoch, source: waits.source, body, deadlineMs: uploadMs }, waits);
     },
+    getTarGz: (dir, match, epoch, waits) => owned(exchange.stream(tarQuestion(dir, match, epoch, waits), waits)),
     removeAll(paths, epoch, waits) {
       const content = new URLSearchParams(paths.map((path) => ['path', path])).toString();
       const body = { type: 'application/x-www-form-urlencoded', content };
@@ -126,6 +137,16 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
       exchange[Symbol.dispose]();
     },
   };
+}
+
+function tarQuestion(dir: string, match: readonly string[], epoch: number, { source, gzipLevel }: ArchiveWaits): Question {
+  const query = new URLSearchParams([['dir', dir], ['level', String(gzipLevel)], ...match.map((pattern) => ['match', pattern])]);
+  return { doing: `fetch files of "${dir}"`, method: 'GET', path: `/tgz?${query.toString()}`, epoch, source };
+}
+
+/** Pieces that stay as they are. */
+async function* owned(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  for await (const piece of pieces) yield Buffer.from(piece);
 }
 
 function asJson(value: unknown): NonNullable<Question['body']> {

@@ -45,15 +45,13 @@ export interface Exchange extends Disposable {
 
 export function createExchange(address: BuildletAddress, clock: Clock): Exchange {
   const agent = new Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: maxSockets });
-  const authorization = `Basic ${Buffer.from(`:${address.password}`).toString('base64')}`;
+  const standing: Record<string, string> = { Authorization: `Basic ${Buffer.from(`:${address.password}`).toString('base64')}` };
   const place =
     address.socketPath === undefined ? { host: address.host ?? '127.0.0.1', port: address.port } : { socketPath: address.socketPath };
 
   const open = async (question: Question, signal: AbortSignal): Promise<IncomingMessage> => {
     const { method, path, epoch, source, body } = question;
-    const headers: Record<string, string> = { Authorization: authorization };
-    if (epoch !== undefined) headers[epochHeader] = String(epoch);
-    if (source !== undefined) headers[sourceHeader] = source;
+    const headers = { ...standing, ...leaseHeaders(epoch, source) };
     if (body) headers['Content-Type'] = body.type;
     if (typeof body?.content === 'string') headers['Content-Length'] = String(Buffer.byteLength(body.content));
     const request = httpRequest({ ...place, agent, method, path, headers, signal });
@@ -86,8 +84,9 @@ export function createExchange(address: BuildletAddress, clock: Clock): Exchange
     async *stream(question, { signal: given }) {
       const signal = anySignal(given);
       try {
-        const { doing, method, path } = question;
-        await using answer = await askForLong(address, { method, path, headers: { Authorization: authorization } }, { signal });
+        const { doing, method, path, epoch, source } = question;
+        const headers = { ...standing, ...leaseHeaders(epoch, source) };
+        await using answer = await askForLong(address, { method, path, headers }, { signal });
         const { status, body } = answer;
         if (status !== 200) throw refused(doing, { status, text: await readCapped(body, maxErrorBytes, doing) });
         yield* body;
@@ -116,6 +115,13 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function leaseHeaders(epoch: number | undefined, source: string | undefined): Record<string, string> {
+  const headers: Record<string, string> = {};
+  if (epoch !== undefined) headers[epochHeader] = String(epoch);
+  if (source !== undefined) headers[sourceHeader] = source;
+  return headers;
 }
 
 function limited({ deadlineMs }: Question, clock: Clock, { signal }: Waits): AbortSignal {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { idlePatterns, isLiteral, matchesPattern, selects } from './pattern.ts';
+import { idlePatterns, isLiteral, matchesPattern, mayHold, selects, withContents } from './pattern.ts';
 
 test('a star stays in its segment, two stars take any number of segments', () => {
   const yes = [
@@ -82,4 +82,31 @@ test('a list includes, excludes, and begins with everything when it only exclude
 test('what matches nothing is found, and what stands for itself is known', () => {
   assert.deepEqual(idlePatterns(['linux-*', 'windows', '!mac*'], ['linux-x64']), ['windows', '!mac*']);
   assert.deepEqual(['main', 'a*', 'a?', '!a'].map(isLiteral), [true, false, false, false]);
+});
+
+test('a directory that is matched brings its contents, or keeps them out', () => {
+  const patterns = withContents(['./dist/', 'reports/*.xml', '!dist/tmp']);
+  const taken = ['dist', 'dist/a', 'dist/deep/er/b', 'reports/a.xml', 'reports/a.xml/inner'];
+  const left = ['distant', 'dist/tmp', 'dist/tmp/x', 'reports/a.txt', 'reports', 'other/dist/a'];
+  for (const path of taken) assert.ok(selects(patterns, path), path);
+  for (const path of left) assert.ok(!selects(patterns, path), path);
+  assert.ok(selects(withContents(['.']), 'any/thing'));
+});
+
+test('a walk that enters only directories that may hold something misses nothing', () => {
+  const segment = fc.constantFrom('a', 'b', 'ab', '*', '?', '**');
+  const pattern = fc
+    .tuple(fc.constantFrom('', '!'), fc.array(segment, { minLength: 1, maxLength: 4 }))
+    .map(([not, all]) => not + all.join('/'));
+  const path = fc.array(fc.constantFrom('a', 'b', 'ab', 'c'), { minLength: 2, maxLength: 5 });
+  fc.assert(
+    fc.property(fc.array(pattern, { maxLength: 3 }), path, (given, names) => {
+      const patterns = withContents(given);
+      if (!selects(patterns, names.join('/'))) return;
+      for (let depth = 1; depth < names.length; depth += 1) assert.ok(mayHold(patterns, names.slice(0, depth).join('/')));
+    }),
+  );
+  assert.ok(!mayHold(withContents(['coverage']), 'node_modules'));
+  assert.ok(!mayHold(withContents(['**/*.log', '!node_modules']), 'node_modules'));
+  assert.ok(mayHold(withContents(['a/b/*.txt']), 'a'));
 });

@@ -16,6 +16,32 @@ export function selects(patterns: readonly string[], text: string): boolean {
   return included;
 }
 
+/** The patterns under which a directory that one of them matches is taken, or left out, with everything below it. */
+export function withContents(patterns: readonly string[]): string[] {
+  return patterns.map((pattern) => {
+    const not = pattern.startsWith('!') ? '!' : '';
+    const path = pattern.slice(not.length).replaceAll(/^(?:\.\/+)+|\/+$/g, '');
+    return path === '' || path === '.' ? `${not}**` : `${not}${path}/**`;
+  });
+}
+
+/** Whether something below the directory may be selected; a walk that asks need not enter the others. */
+export function mayHold(patterns: readonly string[], directory: string): boolean {
+  const included = patterns.filter((pattern) => !pattern.startsWith('!'));
+  const excluded = patterns.filter((pattern) => pattern.startsWith('!') && pattern.endsWith('/**')).map((pattern) => pattern.slice(1));
+  if (excluded.some((pattern) => matchesPattern(pattern, directory))) return false;
+  return included.length === 0 || included.some((pattern) => leadsThrough(pattern.split('/'), directory.split('/')));
+}
+
+function leadsThrough(pattern: readonly string[], directory: readonly string[]): boolean {
+  for (const [depth, name] of directory.entries()) {
+    const part = pattern[depth];
+    if (part === '**') return true;
+    if (part === undefined || !matchSegment(part, name)) return false;
+  }
+  return pattern.length > directory.length;
+}
+
 /** True when it stands for itself alone. */
 export function isLiteral(pattern: string): boolean {
   return !/[*?]|^!/.test(pattern);

@@ -8,6 +8,8 @@ export type Answer =
   | { readonly kind: 'whole'; readonly status: number; readonly type: string; readonly body: string }
   | {
       readonly kind: 'stream';
+      /** Plain bytes when absent. */
+      readonly type?: string;
       /** Known length; without one the end of the body says that it is complete. */
       readonly length?: number;
       /** Called when the head is sent. If it throws, the body is cut. The next piece is asked for when one was written. */
@@ -55,7 +57,7 @@ export async function sendAnswer(answer: Answer, response: ServerResponse, { sig
     return;
   }
   const length = answer.length === undefined ? {} : { 'Content-Length': answer.length };
-  response.writeHead(200, { 'Content-Type': 'application/octet-stream', ...length });
+  response.writeHead(200, { 'Content-Type': answer.type ?? 'application/octet-stream', ...length });
   response.flushHeaders();
   try {
     for await (const piece of answer.pieces()) {

@@ -50,9 +50,9 @@ export function requestSource(request: IncomingMessage): string | undefined {
   return parsed.data;
 }
 
-/** A number in the query, 0 when it is not there. @throws CroftError `invalid` */
-export function queryNumber(query: URLSearchParams, name: string): number {
-  const value = query.get(name) ?? '0';
+/** A number in the query. @throws CroftError `invalid` */
+export function queryNumber(query: URLSearchParams, name: string, absent = 0): number {
+  const value = query.get(name) ?? String(absent);
   if (!/^\d{1,15}$/.test(value)) throw new CroftError('invalid', `"${name}" in the query is not a number`);
   return Number(value);
 }

@@ -1,0 +1,137 @@
+/** `/tgz`: what a machine's work directory holds, whole or by patterns. buildlet.md 1.6. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, readdir, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { promisify } from 'node:util';
+import { gunzipSync } from 'node:zlib';
+import { readTarGz } from '@croft/streams/tar-read';
+import { unpackTarGz } from '@croft/streams/tar-unpack';
+import { ask, complete, shell, startMachine, withCode, type TestMachine } from '../testing.ts';
+
+let machine: TestMachine;
+before(async () => void (machine = await startMachine()));
+after(() => machine[Symbol.asyncDispose]());
+
+const limits = { maxBytes: 1e9, maxEntries: 100_000 };
+const work = (...names: string[]): string => join(machine.process.workDir, ...names);
+
+async function put(path: string, content: string | Buffer): Promise<void> {
+  await mkdir(dirname(work(path)), { recursive: true });
+  await writeFile(work(path), content);
+}
+
+async function namesIn(dir: string, match: string[] = []): Promise<string[]> {
+  return Array.fromAsync(readTarGz(machine.client.getTarGz(dir, match, 1, { gzipLevel: 0 }), limits), ({ header }) => header.name);
+}
+
+test('a directory comes back as it is: modes, times, links, empty directories, any size, in order', async () => {
+  const large = Buffer.alloc(3_000_001, 'large ');
+  await put('all/b/large', large);
+  await put('all/a.txt', 'A');
+  await put('all/b-', '');
+  await mkdir(work('all/empty'));
+  await symlink('../a.txt', work('all/b/link'));
+  await complete(machine.client, 'modes', shell('chmod 750 all/a.txt && touch -d @1000000000 all/a.txt && mkfifo all/fifo'));
+  assert.deepEqual(await namesIn('all'), ['a.txt', 'b/', 'b/large', 'b/link', 'b-', 'empty/']);
+  for (const gzipLevel of [0, 1]) {
+    const to = await mkdtemp(join(tmpdir(), 'croft-tgz-'));
+    try {
+      await unpackTarGz(machine.client.getTarGz('all', [], 1, { gzipLevel }), to, { now: Infinity });
+      assert.deepEqual(await readFile(join(to, 'b/large')), large);
+      assert.equal(await readlink(join(to, 'b/link')), '../a.txt');
+      const { mode, mtimeMs } = await stat(join(to, 'a.txt'));
+      assert.deepEqual([mode & 0o777, mtimeMs], [0o750, 1_000_000_000_000]);
+      assert.deepEqual(await readdir(join(to, 'empty')), []);
+    } finally {
+      await rm(to, { recursive: true });
+    }
+  }
+});
+
+test('patterns select files and whole directories, and the rest is not read', async () => {
+  for (const path of ['out/app', 'out/lib/x.so', 'out/tmp/y', 'reports/a.xml', 'reports/a.txt', 'node_modules/m/reports/b.xml'])
+    await put(`by/${path}`, path);
+  assert.deepEqual(await namesIn('by', ['out', '!out/tmp', 'reports/*.xml']), [
+    'out/',
+    'out/app',
+    'out/lib/',
+    'out/lib/x.so',
+    'reports/a.xml',
+  ]);
+  assert.deepEqual(await namesIn('by', ['**/*.xml', '!node_modules']), ['reports/a.xml']);
+  assert.deepEqual(await namesIn('by', ['nothing']), []);
+});
+
+test('the system’s tar reads it, and Go’s way of asking is answered', async () => {
+  await put('plain/one', '1');
+  const { stdout } = await promisify(execFile)(
+    'curl',
+    [
+      '-s',
+      '-u',
+      `:${machine.process.address.password}`,
+      '--unix-socket',
+      machine.process.address.socketPath ?? '',
+      'http://x/tgz?dir=plain&pargzip=0',
+    ],
+    { encoding: 'buffer' },
+  );
+  assert.equal(gunzipSync(stdout).subarray(0, 3).toString(), 'one');
+  const answer = await ask(machine.process, { path: '/tgz?dir=plain' });
+  assert.deepEqual([answer.status, answer.headers['content-type']], [200, 'application/x-gzip']);
+  assert.deepEqual(await ask(machine.process, { path: '/tgz', method: 'POST' }).then(({ status, body }) => [status, body]), [
+    400,
+    'requires GET method\n',
+  ]);
+  assert.equal((await ask(machine.process, { path: '/tgz?dir=none' })).status, 500);
+  assert.equal((await ask(machine.process, { path: '/tgz?dir=..' })).status, 400);
+});
+
+test('nothing outside of the work directory is read through a link', async () => {
+  const outside = await mkdtemp(join(tmpdir(), 'croft-secret-'));
+  try {
+    await writeFile(join(outside, 'secret'), 'secret');
+    await mkdir(work('sly'));
+    await symlink(outside, work('sly/way-out'));
+    await symlink(join(outside, 'secret'), work('sly/secret'));
+    const found = Array.fromAsync(readTarGz(machine.client.getTarGz('sly', [], 1, { gzipLevel: 0 }), limits), ({ header }) => [
+      header.name,
+      header.type,
+      header.size,
+    ]);
+    assert.deepEqual(await found, [
+      ['secret', '2', 0],
+      ['way-out', '2', 0],
+    ]);
+    await assert.rejects(namesIn('sly/way-out'), withCode('invalid'));
+  } finally {
+    await rm(outside, { recursive: true });
+  }
+});
+
+test('without the source that is asked for, without the directory and under an old lease there is no archive', async () => {
+  await put('now/here', 'x');
+  const get = (dir: string, epoch: number, source?: string) =>
+    Array.fromAsync(machine.client.getTarGz(dir, [], epoch, { gzipLevel: 0, source }));
+  await assert.rejects(get('now', 1, 'B0123456789abcdef.1'), withCode('conflict'));
+  await assert.rejects(get('never', 1), withCode('not-found'));
+  await get('now', 2);
+  await assert.rejects(get('now', 1), withCode('stale'));
+});
+
+test('an archive is cut, and never ended early, when its holder loses the lease or a file becomes shorter', async () => {
+  await put('long/file', Buffer.alloc(0));
+  await truncate(work('long/file'), 60_000_000);
+  const cutBy = async (act: () => Promise<void>): Promise<void> => {
+    const archive = machine.client.getTarGz('long', [], 3, { gzipLevel: 0 });
+    for (let came = 0; came < 1_000_000;) came += (await archive.next()).value?.length ?? assert.fail('it ended');
+    await act();
+    await assert.rejects(async () => void (await Array.fromAsync(archive)), withCode('unavailable'));
+  };
+  await cutBy(() => truncate(work('long/file'), 100));
+  await truncate(work('long/file'), 60_000_000);
+  await cutBy(() => machine.client.removeAll(['other'], 4, {}));
+});
