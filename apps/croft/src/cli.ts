@@ -9,6 +9,7 @@ import { addConfig } from './commands/config.ts';
 import { addLog } from './commands/log.ts';
 import { addNotify } from './commands/notify.ts';
 import { addRetry } from './commands/retry.ts';
+import { addRetrybuilds } from './commands/retrybuilds.ts';
 import { addShow } from './commands/show.ts';
 import { addToken } from './commands/token.ts';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
@@ -67,7 +68,8 @@ function createProgram(cli: Cli, run: Run): Command {
     .showHelpAfterError('(croft --help lists what there is)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => print(cli.stdout, text), writeErr: (text) => print(cli.stderr, text) });
-  for (const add of [addBuilds, addShow, addLog, addRetry, addCancel, addNotify, addToken, addConfig]) add(program, cli, run);
+  for (const add of [addBuilds, addShow, addLog, addRetry, addRetrybuilds, addCancel, addNotify, addToken, addConfig])
+    add(program, cli, run);
   return program;
 }
 

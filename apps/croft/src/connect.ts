@@ -11,7 +11,25 @@ export interface ServerOptions {
 }
 
 /** @throws CroftError `unavailable` when no farm is known, `invalid` for a token file that others can read */
-export async function connect(given: ServerOptions, { env, cwd, clock, random, stderr }: Cli): Promise<Client> {
+export async function connect(given: ServerOptions, cli: Cli): Promise<Client> {
+  const { clock, random, stderr } = cli;
+  let told = false;
+  return createClient({
+    ...(await locate(given, cli)),
+    clock,
+    random,
+    onRetry({ message }) {
+      if (!told) void stderr.write(`croft: ${message}; trying again\n`).catch(() => {});
+      told = true;
+    },
+  });
+}
+
+/** The farm's address and who asks there. @throws CroftError as above */
+export async function locate(
+  given: ServerOptions,
+  { env, cwd }: Pick<Cli, 'env' | 'cwd'>,
+): Promise<{ server: string; token: string | undefined }> {
   const named = given.server ?? env['CROFT_SERVER'];
   const dataDir = named === undefined ? await findDataDir(cwd) : undefined;
   const server = named ?? (dataDir && (await readAddress(dataDir)));
@@ -25,17 +43,7 @@ export async function connect(given: ServerOptions, { env, cwd, clock, random, s
     env['CROFT_TOKEN'] ??
     (await readTokenFile(dataDir && join(dataDir, 'admin-token'))) ??
     (await readTokenFile(userTokenFile(env)));
-  let told = false;
-  return createClient({
-    server,
-    token,
-    clock,
-    random,
-    onRetry({ message }) {
-      if (!told) void stderr.write(`croft: ${message}; trying again\n`).catch(() => {});
-      told = true;
-    },
-  });
+  return { server, token };
 }
 
 /** The directory of the farm that runs below the nearest `.croft` with one, from here upwards. @throws CroftError `invalid` for several */
