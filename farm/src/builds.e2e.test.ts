@@ -53,7 +53,7 @@ test('a command is a child of its buildlet, in a session of its own, and no proc
   const coordinator = findProcess(farm.pid);
   const buildlet = findProcess(command.parent);
   assert.ok(coordinator && buildlet);
-  assert.match(buildlet.command, /apps\/buildlet\/src\/main\.ts/);
+  assert.match(buildlet.command, /programs\/buildlet\.mjs/);
   assert.equal(command.session, command.pid, 'the command leads its session');
   assert.equal(buildlet.session, buildlet.pid, 'the buildlet leads its session: what ends the coordinator does not reach it');
   assert.notEqual(buildlet.pid, coordinator.pid);

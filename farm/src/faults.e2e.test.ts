@@ -82,7 +82,7 @@ async function underFire(farm: TestFarm, random: Random): Promise<Kills> {
     deadline.throwIfAborted();
     await systemClock.sleep(random.fraction() * 1_000);
     if (random.fraction() < 0.4 && kills.buildlet < most.buildlet) {
-      const buildlets = processesOf(farm.dataDir).filter(({ command }) => command.includes('apps/buildlet/src/main.ts'));
+      const buildlets = processesOf(farm.dataDir).filter(({ command }) => command.includes('programs/buildlet.mjs'));
       const one = buildlets[Math.floor(random.fraction() * buildlets.length)];
       if (one) killAll([one]);
       kills.buildlet += one ? 1 : 0;

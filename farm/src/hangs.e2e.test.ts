@@ -21,7 +21,7 @@ test('a machine that hangs for a moment keeps its build; one that hangs for long
   await using farm = await startFarm({ repo: repo.dir });
   const { id } = await onlyBuild(farm);
   const lingers = await farm.waitFor('the command', () => stage.markedPid(`${id}.1.ci`, 'lingers'));
-  const buildlet = processesOf(farm.dataDir).find(({ command }) => command.includes('apps/buildlet/src/main.ts'));
+  const buildlet = processesOf(farm.dataDir).find(({ command }) => command.includes('programs/buildlet.mjs'));
   assert.ok(buildlet);
 
   killAll([buildlet], 'SIGSTOP');

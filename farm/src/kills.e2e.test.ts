@@ -12,7 +12,7 @@ import { makeStage } from './testing-stage.ts';
 import { startFarm, type TestFarm } from './testing.ts';
 
 const buildlets = (farm: TestFarm): FoundProcess[] =>
-  processesOf(farm.dataDir).filter(({ command }) => command.includes('apps/buildlet/src/main.ts'));
+  processesOf(farm.dataDir).filter(({ command }) => command.includes('programs/buildlet.mjs'));
 const alive = (pids: readonly number[]): number[] => pids.filter((pid) => findProcess(pid) !== undefined);
 
 test('kill -9 of the coordinator: the command goes on, a restart takes over, and whoever follows the log misses nothing', async () => {
@@ -132,7 +132,7 @@ test('kill -9 of every Croft process: the next start leaves no process, director
   assert.equal((await listBuilds(farm)).length, 5);
   assert.deepEqual(readdirSync(join(farm.dataDir, 'machines')).toSorted(), ['local-1', 'local-2', 'sockets']);
   await farm.waitFor('nothing but the farm itself', () =>
-    processesOf(farm.dataDir).every(({ command }) => /main\.ts|^git .*cat-file/.test(command)),
+    processesOf(farm.dataDir).every(({ command }) => /main\.ts|buildlet\.mjs|^git .*cat-file/.test(command)),
   );
   await farm.waitFor('no run or thrown-away tree left', () =>
     ['local-1', 'local-2'].every((machine) => leftOn(farm, machine).length === 0),

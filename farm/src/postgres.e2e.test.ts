@@ -26,7 +26,7 @@ onPostgres('the whole story', (open) => {
     await farm.restart();
     assert.equal((await listBuilds(farm)).find(({ id }) => id === running.id)?.attempts, 1);
 
-    killAll(processesOf(farm.dataDir).filter(({ command }) => /apps\/buildlet\/src\/main\.ts/.test(command)));
+    killAll(processesOf(farm.dataDir).filter(({ command }) => /programs\/buildlet\.mjs/.test(command)));
     await farm.kill9();
     await farm.restart();
     await farm.waitFor('the old tree gone', () => findProcess(lingers) === undefined);

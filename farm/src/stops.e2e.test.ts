@@ -122,7 +122,7 @@ for (const [how, signal] of [
       const { id } = await onlyBuild(farm);
       const lingers = await farm.waitFor('the command', () => stage.markedPid(`${id}.1.ci`, 'lingers'));
       killAll(
-        processesOf(dataDir).filter(({ command }) => /apps\/buildlet\/src\/main\.ts/.test(command)),
+        processesOf(dataDir).filter(({ command }) => /programs\/buildlet\.mjs/.test(command)),
         signal,
       );
       await farm.ctrlC();

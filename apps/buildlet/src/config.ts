@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { MINUTE } from '@croft/runtime/clock';
 import { parseConfig, secretSchema } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ListenAddress } from './http/listener.ts';
 
 const MiB = 1024 * 1024;

@@ -1,5 +1,4 @@
 /** Starts a buildlet and runs it until SIGTERM, `/halt`, or until no coordinator has been heard for too long. */
-import { flushCompileCache } from 'node:module';
 import { systemClock } from '@croft/runtime/clock';
 import { createLog } from '@croft/runtime/log';
 import { systemRandom } from '@croft/runtime/random';
@@ -15,7 +14,5 @@ await runMain(async () => {
     return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
   }
   const log = createLog({ ...config.log, service: 'buildlet' });
-  const buildlet = await createBuildlet(config, { clock: systemClock, random: systemRandom, log, environment: process.env });
-  flushCompileCache(); // a buildlet is often ended with kill -9, and the next one starts faster and smaller
-  return buildlet;
+  return createBuildlet(config, { clock: systemClock, random: systemRandom, log, environment: process.env });
 });

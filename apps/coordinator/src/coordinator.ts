@@ -4,7 +4,6 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { FarmConfig } from '@croft/config/farm-config';
 import { resolveSecrets, type Secrets } from '@croft/config/secrets';
 import { openLocalPool } from '@croft/fleet/local-pool';
@@ -18,6 +17,7 @@ import type { Capabilities } from './capabilities.ts';
 import { countWrites, createMetrics } from './events.ts';
 import { openSources } from './builds/source.ts';
 import { createFarm } from './farm.ts';
+import { createBuildletProgram } from './machines/buildlet-program.ts';
 import { keepSecrets } from './secrets.ts';
 import { serveFarm } from './serve.ts';
 
@@ -57,7 +57,8 @@ export async function createCoordinator(
   const db = countWrites(database, metrics, clock);
   const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
   const pools: Pool[] = [];
-  for (const pool of config.pools) pools.push(stack.use(await openPool(pool, config.dataDir, { env, clock, random, log })));
+  const program = createBuildletProgram(join(config.dataDir, 'programs', 'buildlet.mjs'));
+  for (const pool of config.pools) pools.push(stack.use(await openPool(pool, config.dataDir, { program, env, clock, random, log })));
   const farm = stack.use(
     await createFarm(config, { db, sources, pools, secrets: keepSecrets(secrets), metrics, version, clock, random, log }),
   );
@@ -78,13 +79,15 @@ function databaseUrl(config: FarmConfig, secrets: Secrets): string {
   return url?.reveal() ?? `sqlite:${join(config.dataDir, 'croft.db')}`;
 }
 
-const buildletMain = fileURLToPath(new URL('../../buildlet/src/main.ts', import.meta.url));
+interface PoolDeps {
+  readonly program: () => Promise<string>;
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
 
-function openPool(
-  pool: FarmConfig['pools'][number],
-  dataDir: string,
-  { env, ...deps }: { env: NodeJS.ProcessEnv; clock: Clock; random: Random; log: Log },
-): Promise<Pool> {
-  const command = [process.execPath, '--disable-warning=ExperimentalWarning', buildletMain] as const;
+function openPool(pool: FarmConfig['pools'][number], dataDir: string, { program, env, ...deps }: PoolDeps): Promise<Pool> {
+  const command = async (): Promise<[string, ...string[]]> => [process.execPath, '--disable-warning=ExperimentalWarning', await program()];
   return openLocalPool({ ...pool, dir: join(dataDir, 'machines'), command, env }, deps);
 }

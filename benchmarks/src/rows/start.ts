@@ -5,6 +5,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createBuildletProgram } from '@croft-apps/coordinator/buildlet-program';
 import { anySignal, MINUTE, SECOND } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { killGroup } from '../programs.ts';
@@ -15,7 +16,6 @@ const rounds = 8;
 const goalMs = 2_000;
 const pollMs = 3;
 const root = fileURLToPath(new URL('../../..', import.meta.url));
-const buildletMain = join(root, 'apps/buildlet/src/main.ts');
 
 export const start: Row = { name: 'start', about: 'every start after the first one', run };
 
@@ -24,12 +24,13 @@ const bareServer = 'require("node:http").createServer((_, response) => response.
 
 async function run(bench: Bench): Promise<Measurement[]> {
   const repo = await createSampleRepository(bench.dir, bench.signal);
+  const program = await createBuildletProgram(join(bench.dir, 'buildlet.mjs'))(); // one serves all machines of a coordinator
   const pages: number[] = [];
   const buildlets: number[] = [];
   const bare: number[] = [];
   for (let round = 0; round <= rounds; round += 1) {
     bench.progress(`start ${round + 1} of ${rounds + 1}`);
-    const elapsed = [await timeFarm(repo.path, bench), await timeBuildlet(bench), await timeBare(bench)] as const;
+    const elapsed = [await timeFarm(repo.path, bench), await timeBuildlet(program, bench), await timeBare(bench)] as const;
     if (round === 0) continue; // the first start makes what the others find
     pages.push(elapsed[0]);
     buildlets.push(elapsed[1]);
@@ -53,12 +54,12 @@ async function timeFarm(repo: string, bench: Bench): Promise<number> {
   });
 }
 
-async function timeBuildlet(bench: Bench): Promise<number> {
+async function timeBuildlet(program: string, bench: Bench): Promise<number> {
   const dir = join(bench.dir, 'buildlet');
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const socketPath = join(dir, 'socket');
   const flags = ['-workdir', join(dir, 'work'), '-listen', `unix:${socketPath}`, '--state-dir', join(dir, 'state')];
-  const argv = [process.execPath, '--disable-warning=ExperimentalWarning', buildletMain, ...flags] as const;
+  const argv = [process.execPath, '--disable-warning=ExperimentalWarning', program, ...flags] as const;
   return timed(argv, { META_password: 'benchmark' }, bench, (signal) => answers(socketPath, '/healthz', signal));
 }
 

@@ -1,5 +1,5 @@
 /** What a schema objects to, said for people: where, what, and the name that was probably meant. */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { nearestName } from './nearest-name.ts';
 
 export type Path = readonly (string | number)[];

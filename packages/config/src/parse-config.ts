@@ -1,6 +1,6 @@
 /** From what was written to the configuration, or to every mistake in it at once. Pure but for the directory that paths begin at. */
 import { resolve } from 'node:path';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { selects } from '@croft/domain/pattern';
 import type { PolicyRule } from '@croft/domain/policy';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';

@@ -1,5 +1,5 @@
 /** Durations and sizes as people write them. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { DAY, HOUR, MINUTE, SECOND } from '@croft/runtime/clock';
 
 const durations: Readonly<Record<string, number>> = { ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: DAY };

@@ -1,5 +1,5 @@
 /** The schemas of what may be written, part by part: each part is checked by itself, so that one mistake hides no other. */
-import { z } from 'zod';
+import * as z from 'zod';
 import { bands, roles } from '@croft/domain/job';
 import { liveness } from '@croft/domain/lease';
 import { parseBuilderName, parseRepoName, parseStepName } from '@croft/domain/names';

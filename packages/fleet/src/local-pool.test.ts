@@ -24,7 +24,7 @@ interface LocalStage extends PoolStage {
 async function openStage(): Promise<LocalStage> {
   const dir = await mkdtemp(join(tmpdir(), 'croft-pool-'));
   const open = (options: Partial<LocalPoolOptions> = {}): Promise<LocalPool> => {
-    const command = [process.execPath, '--disable-warning=ExperimentalWarning', program] as const;
+    const command = async () => [process.execPath, '--disable-warning=ExperimentalWarning', program] as const;
     const usual = { name: 'local', dir, size: 2, hostType: 'host-test', labels: ['test'], env: process.env, orphanedMs: 60_000 };
     return openLocalPool({ ...usual, command, ...options }, { clock: systemClock, random: systemRandom, log: silentLog });
   };

@@ -31,8 +31,8 @@ export interface LocalPoolOptions extends Declared {
   readonly name: string;
   /** Absolute; holds one directory a machine. */
   readonly dir: string;
-  /** Program and first arguments that start a buildlet; flags are added. */
-  readonly command: readonly [string, ...string[]];
+  /** Program and first arguments that start a buildlet, asked for at each start; flags are added. */
+  command(): Promise<readonly [string, ...string[]]>;
   /** What of it a job may see passes on; the rest never reaches a worker, where jobs could read it. */
   readonly env: Readonly<Record<string, string | undefined>>;
 }

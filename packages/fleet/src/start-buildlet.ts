@@ -1,7 +1,7 @@
 /** Starts a buildlet as a process that outlives this one, and leaves in the machine's directory how to find it again. */
 import { spawn } from 'node:child_process';
 import { open } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { MachineId } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
 import { passwordFile, writeMark } from './machine-files.ts';
@@ -15,19 +15,19 @@ interface Place {
   readonly socket: string;
 }
 
-type Options = Pick<LocalPoolOptions, 'command' | 'dir' | 'env' | 'orphanedMs'>;
+type Options = Pick<LocalPoolOptions, 'command' | 'env' | 'orphanedMs'>;
 
 /** @returns its process id */
-export async function startBuildlet({ command, dir: poolDir, env, orphanedMs }: Options, { id, dir, socket }: Place): Promise<number> {
+export async function startBuildlet({ command, env, orphanedMs }: Options, { id, dir, socket }: Place): Promise<number> {
   const output = await open(join(dir, 'buildlet.log'), 'a', 0o600);
   try {
-    const [program, ...first] = command;
+    const [program, ...first] = await command();
     const flags = ['-workdir', join(dir, 'work'), '-listen', `unix:${socket}`, '--state-dir', join(dir, 'state')];
     const child = spawn(program, [...first, ...flags, '--orphaned-after', String(orphanedMs)], {
       cwd: dir,
       detached: true,
       stdio: ['ignore', output.fd, output.fd],
-      env: { ...passedOn(env), META_password: `@${passwordFile(dir)}`, NODE_COMPILE_CACHE: join(dirname(poolDir), 'compile-cache') },
+      env: { ...passedOn(env), META_password: `@${passwordFile(dir)}` },
     });
     const spawned = Promise.withResolvers<void>();
     child.once('spawn', () => spawned.resolve());

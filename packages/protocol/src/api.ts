@@ -2,7 +2,7 @@
  * The JSON API under `/api/v1`: the shapes that programs read and that the pages are rendered from. Instants are epoch ms,
  * durations ms, sizes bytes. Fields are only ever added.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import { bands, roles } from '@croft/domain/job';
 import { infraCauses } from '@croft/domain/outcome';
 import { exitSchema } from './runs.ts';

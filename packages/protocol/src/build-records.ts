@@ -1,5 +1,5 @@
 /** A build as events, spans and a record, with the originals' field names (coordinator.md REC-1 to REC-4) for tools that gather them. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const what = {
   IsTry: z.boolean(),

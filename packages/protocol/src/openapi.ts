@@ -1,5 +1,5 @@
 /** The OpenAPI 3.1 document of the coordinator, generated from the operations table: nothing in it is written twice. */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ErrorCode } from '@croft/runtime/errors';
 import { buildDetailSchema, buildSummarySchema, changeSchema, endSchema, farmSchema, gridSchema, tokenViewSchema } from './api.ts';
 import { commonErrors, operations, pathParameters, type Operation } from './operations.ts';

@@ -2,7 +2,7 @@
  * Every operation of the coordinator's HTTP interface, in one table: what it takes, what it answers, how it fails and the role
  * it needs. The routes are mounted from it, the typed client calls by it and the OpenAPI document is generated from it.
  */
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ErrorCode } from '@croft/runtime/errors';
 import {
   auditListSchema,

@@ -1,5 +1,5 @@
 /** Schemas of runs. @see docs/protocols/runs.md */
-import { z } from 'zod';
+import * as z from 'zod';
 import { errorCodes } from '@croft/runtime/errors';
 
 export const epochHeader = 'croft-epoch';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { format, inspect } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseConfig, Secret, secretSchema } from './config.ts';
 import { CroftError } from './errors.ts';
 

@@ -1,6 +1,6 @@
 /** Settings: one zod schema per app, read once, every mistake listed at once, then frozen. Secrets print as `[secret]`. */
 import { inspect } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { CroftError } from './errors.ts';
 
 /** A value that does not print. Use `reveal()` where it is needed and nowhere else. */

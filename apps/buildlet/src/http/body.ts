@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { epochHeader, sourceHeader, sourceNameSchema } from '@croft/protocol/runs';
 import { CroftError } from '@croft/runtime/errors';
-import type { z } from 'zod';
+import type * as z from 'zod';
 
 const maxBodyBytes = 4 * 1024 * 1024;
 

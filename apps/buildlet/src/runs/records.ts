@@ -8,7 +8,7 @@ import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exitSchema, runSpecSchema } from '@croft/protocol/runs';
 import { CroftError, systemCode } from '@croft/runtime/errors';
-import { z } from 'zod';
+import * as z from 'zod';
 import { readIfThere, writeDurably, writeFailure, writeSynced } from '../state/durable.ts';
 import { spreadTrees } from '../state/spread.ts';
 import type { ProcessMark } from '../tree/processes.ts';

@@ -4,7 +4,7 @@ import { maxWaitMs, runSpecSchema } from '@croft/protocol/runs';
 import { parseRunId } from '@croft/domain/names';
 import { anySignal, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
-import { z } from 'zod';
+import * as z from 'zod';
 import { json, noContent, refusal, type Answer } from '../http/answer.ts';
 import { queryNumber, readJson, requestEpoch, requestSource } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';

@@ -5,7 +5,7 @@
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sourceNameSchema } from '@croft/protocol/runs';
-import { z } from 'zod';
+import * as z from 'zod';
 import { bootId } from '../tree/processes.ts';
 
 export interface SourceNote {

@@ -6,7 +6,7 @@
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
-import { z } from 'zod';
+import * as z from 'zod';
 import { bornInside, findGroupHome, groupMembers, killIfThere, removeGroup, strikeGroup } from './groups.ts';
 import { findProcesses, isSameProcess, type ProcessMark } from './processes.ts';
 

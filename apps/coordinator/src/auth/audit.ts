@@ -2,7 +2,7 @@
  * The audit trail: who asked for which change, to what, from where. Written before the change is made, so that none goes
  * unrecorded. What was refused is recorded too, but nobody can fill the disk with refusals.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { auditListSchema } from '@croft/protocol/api';
 import { MINUTE, type Clock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';

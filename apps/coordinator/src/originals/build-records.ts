@@ -2,7 +2,7 @@
  * What happened in a build, in the originals' words (coordinator.md 4.8): events, the spans between them, and the record of the
  * build. All of it follows from what is stored about attempts and steps, so nothing can be missing after a restart. Pure.
  */
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { AttemptView, BuildDetail, StepView } from '@croft/protocol/api';
 import type { buildRecordsSchema } from '@croft/protocol/build-records';
 import { endText } from '@croft/domain/outcome';

@@ -4,7 +4,7 @@ import { roleNames } from '@croft/protocol/api';
 import { operations, pathOf, type Operation, type OperationName } from '@croft/protocol/operations';
 import { errorBodySchema } from '@croft/protocol/runs';
 import { HOUR } from '@croft/runtime/clock';
-import { z } from 'zod';
+import * as z from 'zod';
 import { growingLog } from '../pages/testing.ts';
 import { testDetail } from '../pages/testing-views.ts';
 import { openTestApp, type TestApp } from './testing.ts';

@@ -3,7 +3,7 @@
  * answers `{"Response", "Error"}`, with status 200 even for a failure where a key is shown, since that is what such programs read.
  */
 import type { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseBuilderName, parseRevision, type Revision } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
 import type { RoleName } from '@croft/protocol/api';

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import { sha256Hex } from '@croft/runtime/digest';
+import { bundleSources } from './bundle-sources.ts';
 
 export const assetNames = ['croft.css', 'croft.js', 'log.js', 'icon.svg'] as const;
 export type AssetName = (typeof assetNames)[number];
@@ -100,24 +101,15 @@ async function makeAsset({
   return { name, path: `/static/${stem}-${hash}.${suffix}`, asset: { type: types[suffix], tag: `"${hash}"`, bodies } };
 }
 
-/** esbuild runs as a child process; it is ended at once, so that it costs no memory afterwards. */
 async function compile(): Promise<{ name: AssetName; bytes: Uint8Array }[]> {
-  const { build, stop } = await import('esbuild');
-  try {
-    const { outputFiles } = await build({
-      absWorkingDir: sources,
-      entryPoints: { croft: 'islands/croft.ts', log: 'islands/log.ts', 'style/croft': 'design/croft.css' },
-      outdir: 'out',
-      bundle: true,
-      minify: true,
-      write: false,
-      format: 'iife',
-      target: ['es2023', 'chrome123', 'firefox120', 'safari17.5'],
-      legalComments: 'none',
-      logLevel: 'silent',
-    });
-    return outputFiles.map(({ path, contents }) => ({ name: path.slice(path.lastIndexOf('/') + 1) as AssetName, bytes: contents }));
-  } finally {
-    await stop();
-  }
+  const files = await bundleSources({
+    absWorkingDir: sources,
+    entryPoints: { croft: 'islands/croft.ts', log: 'islands/log.ts', 'style/croft': 'design/croft.css' },
+    outdir: 'out',
+    write: false,
+    minify: true,
+    format: 'iife',
+    target: ['es2023', 'chrome123', 'firefox120', 'safari17.5'],
+  });
+  return files.map(({ path, contents }) => ({ name: path.slice(path.lastIndexOf('/') + 1) as AssetName, bytes: contents }));
 }
