@@ -1,10 +1,14 @@
 /** The coordinator as a program of its own: `--config FILE`. SIGTERM and SIGHUP detach (what runs goes on), SIGINT ends everything. */
-import { readConfigFile } from '@croft/config/read-config';
+import { keepCompiled } from '@croft/runtime/compile-cache';
 import { runMain, type Main } from '@croft/runtime/run-main';
-import { readArguments } from './config.ts';
-import { createCoordinator } from './coordinator.ts';
 
 await runMain(async (): Promise<Main> => {
+  keepCompiled();
+  const [{ readConfigFile }, { readArguments }, { createCoordinator }] = await Promise.all([
+    import('@croft/config/read-config'),
+    import('./config.ts'),
+    import('./coordinator.ts'),
+  ]);
   const { configFile, environment } = readArguments(process.argv.slice(2));
   const coordinator = await createCoordinator(await readConfigFile(configFile, { environment }), { env: process.env });
   process.stdout.write(`${coordinator.url}\n`);

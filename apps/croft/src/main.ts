@@ -1,11 +1,15 @@
 #!/usr/bin/env node
 /** The `croft` command. */
 import process from 'node:process';
-import { systemClock } from '@croft/runtime/clock';
-import { systemRandom } from '@croft/runtime/random';
-import { runCli } from './cli.ts';
-import { outputTo } from './terminal.ts';
+import { keepCompiled } from '@croft/runtime/compile-cache';
 
+keepCompiled();
+const [{ systemClock }, { systemRandom }, { runCli }, { outputTo }] = await Promise.all([
+  import('@croft/runtime/clock'),
+  import('@croft/runtime/random'),
+  import('./cli.ts'),
+  import('./terminal.ts'),
+]);
 process.exitCode = await runCli(process.argv.slice(2), {
   stdout: outputTo(process.stdout, process.env),
   stderr: outputTo(process.stderr, process.env),

@@ -2,6 +2,7 @@
  * What every `main.ts` does: run until a signal, dispose in order, set the exit code. A second signal ends at once, but not
  * within a second of the first: npm passes on the Ctrl-C that the terminal has already sent to everybody.
  */
+import { flushCompileCache } from 'node:module';
 import { SECOND } from './clock.ts';
 import { CroftError, errorText } from './errors.ts';
 
@@ -27,6 +28,7 @@ export async function runMain(start: () => Promise<Main>): Promise<void> {
   for (const name of signals) process.on(name, onSignal);
   try {
     await using main = await start();
+    flushCompileCache(); // at the end would be too late: a program may be ended with kill -9
     const name = await Promise.race([asked.promise, ...(main.finished ? [main.finished] : [])]);
     if (name) main.onSignal?.(name);
   } catch (error) {
