@@ -49,8 +49,8 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const workDir = await openWorkDir(config.workDir);
   stack.use(lockStateDir(stateDir));
   const tasks = stack.use(createTaskGroup((name, error) => log.error(messages.taskFailed, { task: name, error: errorText(error) })));
-  const records = await openRecords(stateDir);
   const fence = await openFence(stateDir);
+  const records = await openRecords(stateDir, () => fence.highest);
   const disk = createDisk([stateDir, workDir], config.lowWaterBytes, clock);
   const trees = createTrees({ clock, probeName: `croft-probe-${process.pid}` });
   const pipesDir = join(stateDir, 'pipes');
@@ -59,7 +59,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const runs = await openRuns({ clock, random, log, records, trees, pipes, disk, tasks, workDir, stateDir, spoolLimitBytes, environment });
   const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
   const source = openSourceNote(stateDir, workDir);
-  const ground = stack.use(watchGround([stateDir, pipesDir, records.runsDir, records.collectedDir, workDir, trash.dir]));
+  const ground = stack.use(watchGround([stateDir, pipesDir, records.runsDir, records.collectedFile, workDir, trash.dir]));
   const ending = watchEnding({ config, runs, ground, tasks, clock, log });
 
   const boot = random.hex(8);

@@ -1,18 +1,18 @@
 /**
  * Runs on disk, one directory each: `intent.json` before anything is started, `process.json` once it is, `end.json` before the
- * end is told, the output in `spool/`. A collected run leaves an empty file under its id. Kill -9 between any two of these
+ * end is told, the output in `spool/`. Of a collected run its id is left, for a while. Kill -9 between any two of these
  * leaves a directory that tells what is known.
  */
 import { mkdirSync } from 'node:fs';
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exitSchema, runSpecSchema } from '@croft/protocol/runs';
-import { CroftError, systemCode } from '@croft/runtime/errors';
 import * as z from 'zod';
 import { readIfThere, writeDurably, writeFailure, writeSynced } from '../state/durable.ts';
 import { spreadTrees } from '../state/spread.ts';
 import type { ProcessMark } from '../tree/processes.ts';
 import { treeMarkSchema } from '../tree/trees.ts';
+import { openCollected } from './collected.ts';
 
 const intentSchema = z.object({ spec: runSpecSchema, startedAt: z.number(), tree: treeMarkSchema });
 export type Intent = z.infer<typeof intentSchema>;
@@ -31,7 +31,7 @@ export interface StoredRun {
 
 export interface Records {
   readonly runsDir: string;
-  readonly collectedDir: string;
+  readonly collectedFile: string;
   /** Uncollected runs, oldest first. What a predecessor had not finished to write or to remove is removed. */
   load(): Promise<StoredRun[]>;
   spoolDir(id: string): string;
@@ -41,29 +41,27 @@ export interface Records {
   saveEnd(id: string, end: End): Promise<void>;
   /** Forgets a run that was never started. */
   discard(id: string): Promise<void>;
-  /** Removes a run and remembers its id for ever. */
+  /** Removes a run and remembers its id until a higher epoch is seen. */
   collect(id: string): Promise<void>;
-  isCollected(id: string): Promise<boolean>;
+  isCollected(id: string): boolean;
 }
 
-export async function openRecords(stateDir: string): Promise<Records> {
+export async function openRecords(stateDir: string, epoch: () => number): Promise<Records> {
   const runsDir = join(stateDir, 'runs');
-  const collectedDir = join(stateDir, 'collected');
   await mkdir(runsDir, { recursive: true, mode: 0o700 });
   await spreadTrees(runsDir);
-  await mkdir(collectedDir, { recursive: true, mode: 0o700 });
+  const collected = await openCollected(stateDir, epoch);
   const file = (id: string, name: string): string => join(runsDir, id, name);
   const discard = (id: string): Promise<void> => rm(join(runsDir, id), { recursive: true, force: true });
-  const isCollected = (id: string): Promise<boolean> => exists(join(collectedDir, id));
 
   return {
     runsDir,
-    collectedDir,
+    collectedFile: collected.path,
     async load() {
       const found: StoredRun[] = [];
       for (const id of await readdir(runsDir)) {
         const intent = parseStored(intentSchema, await readIfThere(file(id, 'intent.json')));
-        if (!intent || (await isCollected(id))) await discard(id);
+        if (!intent || collected.has(id)) await discard(id);
         else {
           const process = parseStored(processSchema, await readIfThere(file(id, 'process.json')));
           found.push({ id, intent, process, end: parseStored(endSchema, await readIfThere(file(id, 'end.json'))) });
@@ -85,10 +83,10 @@ export async function openRecords(stateDir: string): Promise<Records> {
     saveEnd: (id, end) => writeDurably(file(id, 'end.json'), JSON.stringify(end)),
     discard,
     async collect(id) {
-      await writeSynced(join(collectedDir, id), '');
+      await collected.add(id);
       await discard(id);
     },
-    isCollected,
+    isCollected: collected.has,
   };
 }
 
@@ -99,15 +97,5 @@ function parseStored<Schema extends z.ZodType>(schema: Schema, text: string | un
     return schema.parse(JSON.parse(text));
   } catch {
     return undefined;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false;
-    throw new CroftError('internal', `look for ${path}`, { cause: error });
   }
 }

@@ -1,6 +1,6 @@
 /** What is left after kill -9 of a buildlet, and what the next one over the same directory makes of it. */
 import assert from 'node:assert/strict';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startTestBuildlet } from '@croft/buildlet/testing';
@@ -78,13 +78,36 @@ test('a kill at any moment of a start leaves either nothing or a run that ends',
   }
 });
 
+test('an id is forgotten with its epoch, so that the state stays small however many there were', async () => {
+  await using machine = await startMachine();
+  const { client, process: buildlet } = machine;
+  const state = join(buildlet.dir, 'state');
+  const sizes = new Set<number>();
+  for (let epoch = 11; epoch < 31; epoch += 1) {
+    const id = runId(`a.${epoch}`);
+    await client.startOrAttach(id, spec(['true']), epoch, {});
+    await endOf(client, id);
+    await client.collect(id, epoch, {});
+    assert.equal(await client.run(id, {}), 'collected');
+    sizes.add((await stat(join(state, 'collected-ids'))).size);
+  }
+  assert.equal(sizes.size, 1, 'it does not grow');
+  assert.equal(await client.run(runId('a.29'), {}), 'unknown');
+  await assert.rejects(client.startOrAttach(runId('a.29'), spec(['true']), 29, {}), withCode('stale'));
+  await buildlet.kill9();
+  await buildlet.restart();
+  await assert.rejects(client.startOrAttach(runId('a.29'), spec(['true']), 29, {}), withCode('stale'));
+  await assert.rejects(client.startOrAttach(runId('a.30'), spec(['true']), 30, {}), withCode('not-found'));
+  assert.deepEqual(await readdir(join(state, 'runs')), []);
+});
+
 test('directories that a killed start or collection left half-done are cleared away', async () => {
   await using machine = await startMachine();
   const { client, process: buildlet } = machine;
   await complete(client, 'done', spec(['true']));
   await buildlet.kill9();
   const state = join(buildlet.dir, 'state');
-  await writeFile(join(state, 'collected', 'done'), '');
+  await writeFile(join(state, 'collected-ids'), '\n1 before .\n\n1 torn\n1 done .\n\n1 do');
   const { mkdir } = await import('node:fs/promises');
   await mkdir(join(state, 'runs', 'torn'));
   await writeFile(join(state, 'runs', 'torn', 'intent.json'), '{"spec":{"argv":["tr');

@@ -159,7 +159,7 @@ async function collect(id: string, { request }: Call, { runs, fence }: RunRouteD
   using _admission = await enter(request, fence);
   const found = await runs.collect(id);
   if (found === 'running') return refusal(409, { code: 'conflict', message: `run ${id} has not ended`, hint: 'Cancel it first.' });
-  return found === 'unknown' ? missing(id, found) : noContent;
+  return noContent;
 }
 
 async function notYet(id: string, { path }: Call): Promise<Answer> {

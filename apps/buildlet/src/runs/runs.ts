@@ -29,7 +29,8 @@ export interface Runs {
   find(id: string): Promise<ManagedRun | 'unknown' | 'collected'>;
   /** @throws CroftError `invalid` for a bad directory or environment; the signal's reason when it is aborted before the spawn */
   startOrAttach(id: string, spec: RunSpec, start: StartWaits): Promise<StartResult>;
-  collect(id: string): Promise<'collected' | 'unknown' | 'running'>;
+  /** One that is not there is collected. */
+  collect(id: string): Promise<'collected' | 'running'>;
   /** Takes no more starts, kills what runs and resolves when every end is on disk. */
   endAll(reason: string): Promise<void>;
 }
@@ -49,7 +50,7 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
   const noMoreStarts = new AbortController();
 
   const start = async (id: string, spec: RunSpec, { ready, signal }: StartWaits): Promise<StartResult> => {
-    if (await records.isCollected(id)) return { kind: 'collected' };
+    if (records.isCollected(id)) return { kind: 'collected' };
     if (!ready()) return { kind: 'not-ready' };
     if (runs.size >= maxRuns) return { kind: 'too-many' };
     if ((await deps.disk.check()).low) return { kind: 'low-disk' };
@@ -67,7 +68,7 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
     list: () => [...runs.values()],
     async find(id) {
       await turn(id);
-      return runs.get(id) ?? ((await records.isCollected(id)) ? 'collected' : 'unknown');
+      return runs.get(id) ?? (records.isCollected(id) ? 'collected' : 'unknown');
     },
     async startOrAttach(id, spec, waits) {
       await turn(id);
@@ -81,7 +82,7 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
     async collect(id) {
       await turn(id);
       const run = runs.get(id);
-      if (!run) return (await records.isCollected(id)) ? 'collected' : 'unknown';
+      if (!run) return 'collected';
       if (!run.hasEnded) return 'running';
       await run.spool[Symbol.asyncDispose]();
       await records.collect(id);

@@ -13,7 +13,7 @@ const harms: Record<string, (dir: string) => Promise<unknown>> = {
   'the state is removed': (dir) => takeAway(dir, 'state'),
   'the state is replaced': async (dir) => {
     await takeAway(dir, 'state');
-    for (const name of ['runs', 'collected', 'pipes']) await mkdir(join(dir, 'state', name), { recursive: true });
+    for (const name of ['runs', 'pipes']) await mkdir(join(dir, 'state', name), { recursive: true });
   },
   'the records are removed': (dir) => takeAway(dir, 'state/runs'),
   'the work is removed': (dir) => takeAway(dir, 'work'),
