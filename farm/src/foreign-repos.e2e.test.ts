@@ -81,6 +81,38 @@ const foreign: readonly Foreign[] = [
     log: /^test sums \.\.\. ok$/m,
     skip: missing('cargo'),
   },
+  {
+    // Nothing has to be fetched.
+    name: 'requirements.txt',
+    files: {
+      'requirements.txt': '',
+      'test_sum.py': 'import unittest\n\nclass Sums(unittest.TestCase):\n    def test_sum(self):\n        self.assertEqual(2 + 2, 4)\n',
+    },
+    commands: [
+      ['python3', '-m', 'venv', '.venv'],
+      ['.venv/bin/python', '-m', 'pip', 'install', '--requirement', 'requirements.txt'],
+      ['.venv/bin/python', '-m', 'unittest', 'discover', '--start-directory', '.', '--top-level-directory', '.'],
+    ],
+    reason: /requirements\.txt and unittest in test_sum\.py/,
+    log: /^Ran 1 test /m,
+    skip: missing('python3'),
+  },
+  {
+    name: 'CMakeLists.txt',
+    files: {
+      'CMakeLists.txt':
+        'cmake_minimum_required(VERSION 3.10)\nproject(sum C)\nenable_testing()\nadd_executable(sum sum.c)\nadd_test(sums sum)\n',
+      'sum.c': 'int main(void) { return 2 + 2 == 4 ? 0 : 1; }\n',
+    },
+    commands: [
+      ['cmake', '-S', '.', '-B', 'cmake-build'],
+      ['cmake', '--build', 'cmake-build', '--parallel', '4'],
+      ['ctest', '--output-on-failure'],
+    ],
+    reason: /CMakeLists\.txt enables tests by enable_testing/,
+    log: /^100% tests passed/m,
+    skip: missing('cmake') || missing('cc'),
+  },
 ];
 
 const commandsOf = ({ attemptList }: BuildDetail): string[][] => attemptList[0]?.steps.slice(1).map((step) => step.argv) ?? [];
@@ -120,10 +152,10 @@ test('each commit is built as its own tree says, and one that says nothing or no
   };
   const nothing = (await of(undefined)).end;
   assert.ok(nothing?.kind === 'skipped');
-  assert.match(nothing.why, /nothing to run was found at the root: no \.ci\/run, package\.json/);
+  assert.match(nothing.why, /nothing to run was found at the root: none of \.ci\/run, package\.json.* add an executable/);
   const nonsense = (await of(broken)).end;
   assert.ok(nonsense?.kind === 'skipped');
-  assert.match(nonsense.why, /package\.json of this commit is not JSON/);
+  assert.match(nonsense.why, /package\.json is not JSON/);
   assert.deepEqual((await of(plain)).end, { kind: 'passed' });
   assert.deepEqual((await of(failing)).end, { kind: 'failed', step: 'ci', text: 'exit status 3' });
 });

@@ -19,8 +19,8 @@ test('a file that decides and is too large to be read is the commit’s mistake'
   const { forBuilds } = stack.use(await openSources([config], { dir: join(dir, 'mirrors'), clock: systemClock }));
   const bench = stack.use(await openBench([]));
   const builder = { ...bench.builder, steps: 'detect' as const };
-  await assert.rejects(forBuilds.plan({ builder, revisions: [{ repo, revision }] }, {}), {
-    code: 'invalid',
-    message: /package\.json of this commit is larger than/,
-  });
+  assert.match(
+    String(await forBuilds.plan({ builder, revisions: [{ repo, revision }] }, {})),
+    /^package\.json of this commit is larger than/,
+  );
 });

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import type { Repository } from '@croft/config/farm-config';
 import type { Builder } from '@croft/domain/job';
 import type { RepoName, Revision } from '@croft/domain/names';
+import { detectSteps } from '@croft/domain/detect-steps';
 import { openMirror, type Mirror } from '@croft/forge/git';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
-import { detectSteps } from './detect-steps.ts';
 import type { FarmDeps, SourceOf, StepPlan } from './work.ts';
 
 export interface Sources extends AsyncDisposable {
@@ -63,6 +63,7 @@ async function planSteps(
   if (steps !== 'detect') return { steps, reason: `configured for ${name}` };
   const modes = new Map((await mirror(repo).tree(revision, waits)).map((entry) => [entry.path.toString('latin1'), entry.mode]));
   return detectSteps({
+    paths: () => [...modes.keys()],
     mode: (path) => modes.get(path),
     read: async (path) => (modes.has(path) ? readSmall(mirror(repo), { revision, path }, waits) : undefined),
   });
