@@ -4,6 +4,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openDirectoryBlobs } from '@croft/blobs/directory';
 import type { FarmConfig } from '@croft/config/farm-config';
 import { resolveSecrets, type Secrets } from '@croft/config/secrets';
 import { openLocalPool } from '@croft/fleet/local-pool';
@@ -56,11 +57,13 @@ export async function createCoordinator(
   );
   const db = countWrites(database, metrics, clock);
   const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
+  const { lowWaterBytes } = config;
+  const blobs = await openDirectoryBlobs(join(config.dataDir, 'blobs'), { lowWaterBytes, clock, random });
   const pools: Pool[] = [];
   const program = createBuildletProgram(join(config.dataDir, 'programs', 'buildlet.mjs'));
   for (const pool of config.pools) pools.push(stack.use(await openPool(pool, config.dataDir, { program, env, clock, random, log })));
   const farm = stack.use(
-    await createFarm(config, { db, sources, pools, secrets: keepSecrets(secrets), metrics, version, clock, random, log }),
+    await createFarm(config, { db, blobs, sources, pools, secrets: keepSecrets(secrets), metrics, version, clock, random, log }),
   );
   const server = stack.use(await serveFarm(config, farm, { db, secrets, metrics, version, clock, random, log }));
   farm.start();

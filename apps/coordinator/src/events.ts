@@ -96,6 +96,8 @@ export const logMessages = {
   'anybody may read': 'the settings let whoever reaches this open address read builds and logs without a token',
   'output not acknowledged': 'a machine did not take note of what is stored of its output; it keeps more in its spool than it must',
   'abandoned run not cancelled': 'a machine whose run was ended here did not take the cancel either; its next attempt kills it',
+  'artifact not kept': 'what a build left behind could not be brought here or stored; fields build, artifact',
+  'artifacts removed by retention': 'artifacts older or larger than their builder keeps, and blobs that nothing needs any more',
   'attempt ended': 'an attempt has its end; fields build, attempt, end',
   'attempt given up': 'its machine or its driver is gone; the attempt ends infra',
   'attempt taken over': 'work of an earlier process goes on under this one',

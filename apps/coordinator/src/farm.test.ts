@@ -46,6 +46,7 @@ async function openFarm(bench: Bench, pool: Pool): Promise<Farm & AsyncDisposabl
   const sources = await openSources(config.repos, { dir: join(bench.dir, 'repos'), clock: bench.clock });
   const parts = {
     db: bench.db,
+    blobs: bench.blobs,
     sources,
     pools: [pool],
     secrets: keepSecrets(new Map()),

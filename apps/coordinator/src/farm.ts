@@ -7,6 +7,7 @@ import { HOUR, SECOND, type Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { createBell, createTaskGroup } from '@croft/runtime/tasks';
+import type { BlobStore } from '@croft/blobs/blobs';
 import type { FarmConfig } from '@croft/config/farm-config';
 import type { Pool } from '@croft/fleet/pool';
 import type { Database } from '@croft/store/database';
@@ -32,6 +33,7 @@ import { createOriginals } from './originals/originals.ts';
 import { openDisk, type Disk } from './disk.ts';
 import { createAttemptLogs, type AttemptLogs } from './logs/attempt-logs.ts';
 import { keepDoing, doOnce, type Regular } from './keep-doing.ts';
+import { retainArtifacts } from './artifacts/retain-artifacts.ts';
 import { retainLogs } from './logs/retain-logs.ts';
 import { watchMachines, type Machines } from './machines/watch-machines.ts';
 import type { FarmFacts } from './queries/read-farm.ts';
@@ -41,6 +43,7 @@ export interface FarmParts {
   readonly db: Database;
   readonly sources: Sources;
   readonly pools: readonly Pool[];
+  readonly blobs: BlobStore;
   readonly secrets: SecretKeeper;
   readonly metrics: Metrics;
   readonly version: string;
@@ -97,6 +100,7 @@ export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<
       const keep = (doing: Regular): void => tasks.start(doing.name, (waits) => keepDoing(doing, parts, waits));
       keep({ name: 'disk', everyMs: 5 * SECOND, act: async () => void ((await disk.look()) && wake()) });
       keep({ name: 'retention', everyMs: HOUR, act: async (waits) => void (await retainLogs({ db, logs, builders, clock, log }, waits)) });
+      keep({ name: 'artifacts', everyMs: HOUR, act: async (waits) => void (await retainArtifacts({ ...parts, builders }, waits)) });
       tasks.start('find', (waits) => finder.run(waits));
       tasks.start('work', async (waits) => {
         await machines.check(waits);
@@ -155,6 +159,7 @@ function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { 
     log,
     secrets: parts.secrets,
     source: sources.forBuilds,
+    blobs: parts.blobs,
     connect: (machine) => machines.connect(machine),
     onUnreachable: () => machines.look(),
     outputLimitBytes: config.outputLimitBytes,

@@ -144,8 +144,8 @@ export interface BuilderInput extends BuilderSettings {
   matrix?: MatrixInput | undefined;
   artifacts?: readonly ArtifactInput[] | undefined;
   caches?: readonly CacheInput[] | undefined;
-  /** How long and how much of its logs is kept. */
-  retention?: { logAgeMs?: Duration | undefined; logBytes?: Size | undefined } | undefined;
+  /** How long and how much of its logs is kept, and how much of its artifacts. */
+  retention?: { logAgeMs?: Duration | undefined; logBytes?: Size | undefined; artifactBytes?: Size | undefined } | undefined;
   /** Whether submodules and LFS objects are part of the tree that a step sees. */
   source?: { submodules?: boolean | undefined; lfs?: boolean | undefined } | undefined;
 }
@@ -159,10 +159,15 @@ export interface MatrixInput {
 
 export interface ArtifactInput {
   name: string;
-  /** Patterns over paths relative to the root of the tree. */
+  /** Patterns over paths relative to the root of the tree; a directory brings its contents. */
   paths: Patterns;
-  /** `always`: also of a build that failed. */
-  when?: 'passed' | 'always' | undefined;
+  /** Of which builds: those that passed (the default), those that failed or timed out, or both. */
+  when?: 'passed' | 'failed' | 'always' | undefined;
+  /** A build that does not leave it behind has failed. Otherwise that is only said. */
+  required?: boolean | undefined;
+  /** A larger one is not kept. */
+  maxBytes?: Size | undefined;
+  /** After this it goes, unless `retention.artifactBytes` makes it go earlier. */
   keepMs?: Duration | undefined;
 }
 

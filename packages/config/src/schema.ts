@@ -72,8 +72,10 @@ const stepSchema = z.strictObject({
 
 const artifactSchema = z.strictObject({
   name: label,
-  paths: patterns,
-  when: z.enum(['passed', 'always']).default('passed'),
+  paths: patterns.refine((paths) => paths.length > 0 && paths.join().length <= 4_000, 'holds no pattern, or too many'),
+  when: z.enum(['passed', 'failed', 'always']).default('passed'),
+  required: z.boolean().default(false),
+  maxBytes: sizeSchema.default(2e9),
   keepMs: durationSchema.default(30 * DAY),
 });
 
@@ -84,7 +86,7 @@ const cacheSchema = z.strictObject({
   keyFiles: anything,
 });
 
-const retention = { logAgeMs: 90 * DAY, logBytes: 20e9 };
+const retention = { logAgeMs: 90 * DAY, logBytes: 20e9, artifactBytes: 20e9 };
 
 const distinct = (entries: readonly { name: string }[]): boolean => new Set(entries.map((entry) => entry.name)).size === entries.length;
 
@@ -109,7 +111,11 @@ export const builderSchema = z.strictObject({
   artifacts: z.array(artifactSchema).default([]).refine(distinct, 'two artifacts have the same name'),
   caches: z.array(cacheSchema).default([]).refine(distinct, 'two caches have the same name'),
   retention: z
-    .strictObject({ logAgeMs: durationSchema.default(retention.logAgeMs), logBytes: sizeSchema.default(retention.logBytes) })
+    .strictObject({
+      logAgeMs: durationSchema.default(retention.logAgeMs),
+      logBytes: sizeSchema.default(retention.logBytes),
+      artifactBytes: sizeSchema.default(retention.artifactBytes),
+    })
     .default(retention),
   source: z
     .strictObject({ submodules: z.boolean().default(false), lfs: z.boolean().default(false) })

@@ -85,7 +85,7 @@ test('names, and when or what it builds, do not decide how something is built', 
   const others: Partial<Builder>[] = [
     { name: parseBuilderName('other') },
     { repos: [parseRepoName('tools')] },
-    { retention: { logAgeMs: 9, logBytes: 9 } },
+    { retention: { logAgeMs: 9, logBytes: 9, artifactBytes: 9 } },
     { priority: 'release' },
     { branches: ['main'] },
     { paths: ['src/**'] },
@@ -114,7 +114,7 @@ test('everything else does', () => {
     { ...builder, needs: { labels: ['linux'], cpus: 2 } },
     { ...builder, isolation: 'vm' },
     { ...builder, trust: 'untrusted' },
-    { ...builder, artifacts: [{ name: 'dist', paths: ['dist/**'], when: 'passed', keepMs: 1 }] },
+    { ...builder, artifacts: [{ name: 'dist', paths: ['dist/**'], when: 'passed', required: false, maxBytes: 1, keepMs: 1 }] },
     { ...builder, source: { submodules: true, lfs: false } },
   ];
   assert.equal(new Set(others.map(configHash)).size, others.length);

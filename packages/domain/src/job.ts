@@ -60,8 +60,8 @@ export interface Job {
   readonly needs: Needs;
   readonly isolation: Isolation;
   readonly trust: Trust;
-  /** Paths, relative to the root, that the job leaves behind. */
-  readonly outputs: readonly string[];
+  /** What it leaves behind; absent in jobs that an earlier release planned. */
+  readonly artifacts?: readonly Artifact[];
 }
 
 export interface Retention {
@@ -69,14 +69,21 @@ export interface Retention {
   readonly logAgeMs: number;
   /** All logs of one builder together, oldest removed first, bytes. */
   readonly logBytes: number;
+  /** All artifacts of one builder together, oldest removed first, bytes. */
+  readonly artifactBytes: number;
 }
 
 /** Files that a build leaves behind and that are kept. */
 export interface Artifact {
   readonly name: string;
-  /** Patterns over paths relative to the root of the tree. */
+  /** Patterns over paths relative to the root of the tree; a directory brings its contents. */
   readonly paths: readonly string[];
-  readonly when: 'passed' | 'always';
+  /** Of which builds. */
+  readonly when: 'passed' | 'failed' | 'always';
+  /** A build that does not leave it behind has not passed. */
+  readonly required: boolean;
+  /** One that is larger is not kept. */
+  readonly maxBytes: number;
   readonly keepMs: number;
 }
 

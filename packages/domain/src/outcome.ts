@@ -19,6 +19,7 @@ export const infraCauses = [
   'machine-unfit', // it refused the work: disk full, broken directory
   'source-failed', // the tree could not be read or pushed
   'log-failed', // the log could not be stored
+  'artifacts-failed', // what the build had left behind could not be brought from the machine or stored
   'farm-stopped', // the operator ended the farm; does not count towards the limit
   'internal', // a bug in Croft
 ] as const;

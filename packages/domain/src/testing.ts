@@ -15,7 +15,7 @@ export function anyBuilder(differs: Partial<Builder> = {}): Builder {
     trust: 'trusted',
     artifacts: [],
     caches: [],
-    retention: { logAgeMs: 1e9, logBytes: 1e9 },
+    retention: { logAgeMs: 1e9, logBytes: 1e9, artifactBytes: 1e9 },
     source: { submodules: false, lfs: false },
     priority: 'post-submit',
     branches: [],

@@ -52,7 +52,6 @@ const job: Job = {
   needs: { labels: [] },
   isolation: 'none',
   trust: 'trusted',
-  outputs: [],
 };
 const sha1 = 'a'.repeat(40);
 const passed: AttemptEnd = { kind: 'passed' };

@@ -8,6 +8,7 @@ import type { Log } from '@croft/runtime/log';
 import type { Dialect, Engine, Sql } from './database.ts';
 import { spine } from './migrations/0001-spine.ts';
 import { results } from './migrations/0002-results.ts';
+import { artifacts } from './migrations/0003-artifacts.ts';
 
 export interface ColumnTypes {
   /** Text that compares byte by byte. */
@@ -23,7 +24,7 @@ export interface Migration {
 }
 
 /** In order, without gaps. A migration that was released is never changed. */
-export const migrations: readonly Migration[] = [spine, results];
+export const migrations: readonly Migration[] = [spine, results, artifacts];
 
 export interface MigrateOptions {
   readonly clock: Clock;

@@ -10,6 +10,7 @@ import type { Clock } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
 import { endAttemptRow, getAttempt, insertAttempt, planAttempt, type AttemptRef } from '@croft/store/attempts';
+import { artifactsOf, insertArtifact } from '@croft/store/artifacts';
 import { runningBuilds } from '@croft/store/build-lists';
 import { getBuild, getBuildForUpdate, saveBuildState, type StoredBuild } from '@croft/store/builds';
 import type { Database, Sql } from '@croft/store/database';
@@ -17,7 +18,7 @@ import { endLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeA
 import { completeLog, expireLog, saveSegment, setLogLength } from '@croft/store/logs';
 import { insertSteps, saveStepState, stepsOf } from '@croft/store/steps';
 import type { Metrics } from '../events.ts';
-import type { BuildRecords, FinishedLog, Work } from './work.ts';
+import type { BuildRecords, FinishedLog, KeptArtifact, Work } from './work.ts';
 
 export interface Records extends BuildRecords {
   /** Leases the machine to the build and opens its next attempt; undefined when either is not free any more. */
@@ -72,6 +73,11 @@ export function createRecords(db: Database, { builders, isOpen = () => true, clo
       told(
         work.build,
         fenced(work, (sql) => saveStepState(sql, { ...refOf(work), index }, state)),
+      ),
+    saveArtifact: (work, artifact) =>
+      told(
+        work.build,
+        fenced(work, (sql) => noteArtifact(sql, work, { ...artifact, storedAt: clock.now() })),
       ),
     saveLogLength: (work, { bytes, lines }) => fenced(work, (sql) => setLogLength(sql, refOf(work), { bytes, lines })),
     async finish(work, end, log) {
@@ -131,12 +137,14 @@ async function loadAttempt(sql: Sql, work: Work, builders: readonly Builder[]): 
   const builder = builders.find((candidate) => candidate.name === build.builder);
   const unwanted = builder ? undefined : { by: 'croft', why: `builder ${build.builder} is not configured any more` };
   const steps = await stepsOf(sql, refOf(work));
+  const noted = (await artifactsOf(sql, work.build)).filter((artifact) => artifact.attempt === work.attempt);
   return {
     builder,
     revisions: build.revisions,
     trigger: build.trigger,
     plan: attempt.job && { job: attempt.job, steps },
     logBytes: attempt.log.bytes,
+    artifacts: new Map(noted.map(({ name, state }) => [name, state])),
     cancel: cancelOf(build.state) ?? unwanted,
   };
 }
@@ -150,6 +158,12 @@ async function planWork(sql: Sql, work: Work, plan: { job: Job; reason: string }
   const source = { name: 'source', role: 'setup' } as const;
   const steps = [source, ...plan.job.steps].map(({ name, role }) => ({ name, role, run: runId(work.build, work.attempt, name) }));
   await insertSteps(sql, refOf(work), steps);
+}
+
+async function noteArtifact(sql: Sql, work: Work, artifact: KeptArtifact & { storedAt: number }): Promise<void> {
+  const attempt = await getAttempt(sql, refOf(work));
+  if (!attempt) throw new CroftError('not-found', `there is no attempt ${work.attempt} of build ${work.build}`);
+  await insertArtifact(sql, { ...artifact, ...refOf(work), builder: attempt.builder });
 }
 
 async function assignBuild(

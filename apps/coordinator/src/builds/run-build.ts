@@ -10,6 +10,7 @@ import { endOfStep, type AttemptEnd, type Exit } from '@croft/domain/outcome';
 import type { Buildlet } from '@croft/buildlet/client';
 import { anySignal } from '@croft/runtime/clock';
 import { asCroftError, CroftError, errorText, isCode } from '@croft/runtime/errors';
+import { collectArtifacts } from '../artifacts/collect-artifacts.ts';
 import { clearRuns } from './clear-runs.ts';
 import { followRun } from './follow-run.ts';
 import { pushSource, sourceDir, sourceName } from './push-source.ts';
@@ -41,7 +42,10 @@ interface Drive {
 
 async function driveToEnd(drive: Drive): Promise<AttemptEnd> {
   try {
-    return await runSteps(drive);
+    const planned = await ensurePlanned(drive);
+    if ('kind' in planned) return planned;
+    const end = await runSteps(drive, planned);
+    return await leaveBehind(drive, planned.job, end);
   } catch (error) {
     drive.waits.signal.throwIfAborted();
     if (isCode(error, 'stale') || isCode(error, 'stopped') || isCode(error, 'unavailable')) throw error;
@@ -51,11 +55,8 @@ async function driveToEnd(drive: Drive): Promise<AttemptEnd> {
   }
 }
 
-async function runSteps(drive: Drive): Promise<AttemptEnd> {
+async function runSteps(drive: Drive, { job, states }: Planned): Promise<AttemptEnd> {
   const { work, farm } = drive;
-  const planned = await ensurePlanned(drive);
-  if ('kind' in planned) return planned;
-  const { job, states } = planned;
   const buildlet = farm.connect(work.lease.machine);
   for (const [index, state] of states.entries()) {
     const begun = state.kind === 'ended' || (state.kind === 'running' && index > 0); // a command that began is followed to its end
@@ -68,8 +69,26 @@ async function runSteps(drive: Drive): Promise<AttemptEnd> {
   return { kind: 'passed' };
 }
 
+/** Artifacts of a build that came to an end of its own. Who cancels it meanwhile does not wait for them. */
+async function leaveBehind(drive: Drive, job: Job, end: AttemptEnd): Promise<AttemptEnd> {
+  const { work, record, farm, waits } = drive;
+  try {
+    return await collectArtifacts({ work, record, job, farm, signal: anySignal(waits.signal, waits.cancelled) }, end);
+  } catch (error) {
+    waits.signal.throwIfAborted();
+    const cancelled = waits.cancelled.aborted ? await cancelEnd(drive) : undefined;
+    if (!cancelled) throw error;
+    return cancelled;
+  }
+}
+
+interface Planned {
+  readonly job: Job;
+  readonly states: readonly StepState[];
+}
+
 /** The job is decided once and stored with the attempt, before anything is done about it. */
-async function ensurePlanned(drive: Drive): Promise<{ job: Job; states: StepState[] } | AttemptEnd> {
+async function ensurePlanned(drive: Drive): Promise<Planned | AttemptEnd> {
   const { work, record, farm } = drive;
   if (record.plan) return { job: record.plan.job, states: record.plan.steps.map((step) => step.state) };
   const plan = (await cancelEnd(drive)) ?? (await untilCancelled(drive, (source, waits) => farm.source.plan(source, waits)));
@@ -88,7 +107,7 @@ async function ensurePlanned(drive: Drive): Promise<{ job: Job; states: StepStat
     needs,
     isolation,
     trust,
-    outputs: artifacts.flatMap(({ paths }) => paths),
+    artifacts,
   };
   await farm.records.plan(work, job, plan.reason);
   return { job, states: ['source', ...plan.steps].map(() => ({ kind: 'pending' })) };

@@ -5,6 +5,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openDirectoryBlobs } from '@croft/blobs/directory';
+import type { BlobStore } from '@croft/blobs/blobs';
 import { createBuildlet } from '@croft/buildlet/client';
 import { startTestBuildlet, type TestBuildlet } from '@croft/buildlet/testing';
 import type { Builder, Step } from '@croft/domain/job';
@@ -37,6 +39,7 @@ export interface Bench extends AsyncDisposable {
   /** Values by name. */
   readonly secrets: Readonly<Record<string, string>>;
   readonly clock: Clock;
+  readonly blobs: BlobStore;
   /** Closes what the dead left open; the system does it for processes. */
   readonly left: AsyncDisposableStack;
 }
@@ -45,19 +48,26 @@ export function step(name: string, script: string, limitMs = 60_000): Step {
   return { name, role: 'step', argv: ['sh', '-c', script], env: {}, dir: '.', limitMs };
 }
 
+interface BenchOptions extends Partial<Pick<Builder, 'artifacts' | 'caches'>> {
+  readonly clock?: Clock;
+  readonly secrets?: Bench['secrets'];
+}
+
 export async function openBench(
   steps: readonly Step[],
-  { clock = systemClock, secrets = {} }: { clock?: Clock; secrets?: Bench['secrets'] } = {},
+  { clock = systemClock, secrets = {}, ...declared }: BenchOptions = {},
 ): Promise<Bench> {
   await using stack = new AsyncDisposableStack();
   const dir = await mkdtemp(join(tmpdir(), 'croft-replay-'));
   stack.defer(() => rm(dir, { recursive: true, force: true }));
   const db = stack.use(await openDatabase({ url: `sqlite:${join(dir, 'croft.db')}`, durability: 'kill', log: silentLog }));
+  const blobs = await openDirectoryBlobs(join(dir, 'blobs'), { lowWaterBytes: 0, clock, random: systemRandom });
   const buildlet = stack.use(await startTestBuildlet());
   await db.write((sql) => upsertMachine(sql, { id: machine, pool: 'test', hostType: 'test', labels: [], address: null, at: clock.now() }));
   const left = stack.use(new AsyncDisposableStack());
   const owned = stack.move();
-  return { dir, left, db, buildlet, builder: anyBuilder({ steps }), secrets, clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const builder = anyBuilder({ steps, ...declared });
+  return { dir, left, db, blobs, buildlet, builder, secrets, clock, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Queues a build of a revision made from `name`. */
@@ -89,7 +99,7 @@ export interface Death {
 }
 
 export function incarnate(
-  { dir, db, buildlet, builder, secrets, clock, left }: Bench,
+  { dir, db, blobs, buildlet, builder, secrets, clock, left }: Bench,
   { dieAt = Infinity, after = false, dieOn }: Death = {},
 ): Incarnation {
   let uses = 0;
@@ -124,6 +134,7 @@ export function incarnate(
       plan: () => use(() => ({ steps: builder.steps === 'detect' ? [] : builder.steps, reason: 'configured for the test' })),
       tar: () => packTarGz(tree()),
     },
+    blobs: mortal(blobs, use),
     connect: () => mortal(createBuildlet(buildlet.address, { clock: systemClock }), use),
     onUnreachable() {},
     secrets: keepSecrets(new Map(Object.entries(secrets).map(([name, value]) => [name, new Secret(value)]))),
@@ -156,18 +167,19 @@ function mortal<Port extends object>(port: Port, use: Use): Port {
       const value: unknown = Reflect.get(target, name, target);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]): unknown => {
-        if (name === 'output') return pieces(() => value.apply(target, args) as AsyncIterable<unknown>, use);
+        if (name === 'output' || name === 'getTarGz')
+          return pieces(() => value.apply(target, args) as AsyncIterable<unknown>, { name, use });
         return use(() => value.apply(target, args) as unknown, String(name));
       };
     },
   });
 }
 
-async function* pieces(open: () => AsyncIterable<unknown>, use: Use): AsyncGenerator<unknown> {
+async function* pieces(open: () => AsyncIterable<unknown>, { name, use }: { name: string; use: Use }): AsyncGenerator<unknown> {
   const iterator = open()[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const next = await use(() => iterator.next(), 'output');
+      const next = await use(() => iterator.next(), name);
       if (next.done) return;
       yield next.value;
     }

@@ -7,6 +7,8 @@ import type { Buildlet } from '@croft/buildlet/client';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
+import type { BlobStore } from '@croft/blobs/blobs';
+import type { ArtifactFile, ArtifactState } from '@croft/store/artifacts';
 import type { LogSegment } from '@croft/store/logs';
 import type { SecretKeeper } from '../secrets.ts';
 
@@ -31,6 +33,8 @@ export interface AttemptRecord {
   /** Absent until it was planned. `steps` has the source step first, then the job's. */
   readonly plan: { readonly job: Job; readonly steps: readonly StepRecord[] } | undefined;
   readonly logBytes: number;
+  /** What is noted of each artifact, by its name. */
+  readonly artifacts: ReadonlyMap<string, ArtifactState>;
   readonly cancel: { readonly by: string; readonly why: string } | undefined;
 }
 
@@ -42,10 +46,18 @@ export interface BuildRecords {
   load(work: Work): Promise<AttemptRecord>;
   plan(work: Work, job: Job, reason: string): Promise<void>;
   saveStep(work: Work, index: number, state: StepState): Promise<void>;
+  /** What was noted before stands. */
+  saveArtifact(work: Work, artifact: KeptArtifact): Promise<void>;
   /** Notes how much of the log is durable. */
   saveLogLength(work: Work, length: { bytes: number; lines: number }): Promise<void>;
   /** `log` is undefined when bytes of it are gone. */
   finish(work: Work, end: AttemptEnd, log: FinishedLog | undefined): Promise<void>;
+}
+
+export interface KeptArtifact {
+  readonly name: string;
+  readonly state: ArtifactState;
+  readonly files: readonly ArtifactFile[];
 }
 
 export interface FinishedLog {
@@ -86,6 +98,7 @@ export interface FarmDeps {
     plan(of: SourceOf, waits: Waits): Promise<StepPlan | string>;
     tar(of: SourceOf, options: Waits & { readonly gzipLevel: number }): AsyncIterable<Buffer>;
   };
+  readonly blobs: Pick<BlobStore, 'put'>;
   connect(machine: MachineId): Buildlet;
   /** Told when a machine did not answer, so that somebody looks at it. */
   onUnreachable(machine: MachineId): void;

@@ -75,7 +75,7 @@ async function openStage(builders: readonly Pick<Builder, 'name' | 'retention'>[
   };
 }
 
-const unit = { name: parseBuilderName('unit'), retention: { logAgeMs: 10 * DAY, logBytes: 250 } };
+const unit = { name: parseBuilderName('unit'), retention: { logAgeMs: 10 * DAY, logBytes: 250, artifactBytes: 1e9 } };
 
 test('logs go when they are too old, and the oldest when a builder has too many bytes; those of others stay', async () => {
   await using stage = await openStage([unit]);

@@ -1,28 +1,26 @@
 /** Lets logs go by age and by size of each builder. The database forgets first, so a log that is promised is there. */
-import type { Builder, Retention } from '@croft/domain/job';
-import { DAY, type Clock, type Waits } from '@croft/runtime/clock';
+import type { Clock, Waits } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Database } from '@croft/store/database';
 import { buildersWithLogs, expiredLogs, expireLog } from '@croft/store/logs';
+import { retentionOf, type Retained } from '../retention.ts';
 import type { AttemptLogs } from './attempt-logs.ts';
 
 export interface RetainDeps {
   readonly db: Database;
   readonly logs: Pick<AttemptLogs, 'remove'>;
-  readonly builders: () => readonly Pick<Builder, 'name' | 'retention'>[];
+  readonly builders: () => readonly Retained[];
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** For builders that are not configured any more. */
-const defaultRetention: Retention = { logAgeMs: 90 * DAY, logBytes: 20e9 };
 const batch = 100;
 
 /** One sweep; returns how many logs were removed. */
 export async function retainLogs({ db, logs, builders, clock, log }: RetainDeps, { signal }: Waits): Promise<number> {
   let removed = 0;
   for (const name of await db.read(buildersWithLogs)) {
-    const { logAgeMs, logBytes } = builders().find((builder) => builder.name === name)?.retention ?? defaultRetention;
+    const { logAgeMs, logBytes } = retentionOf(name, builders());
     for (;;) {
       signal?.throwIfAborted();
       const limits = { endedBefore: clock.now() - logAgeMs, maxBytes: logBytes, limit: batch };
