@@ -97,7 +97,7 @@ async function clear(
 
 /** @throws CroftError `unauthenticated` */
 function keyIn(header: string | null): string {
-  const [, key] = /^builder +(\S+)$/.exec(header ?? '') ?? [];
+  const [, key] = /^builder +(\S.*)$/.exec(header ?? '') ?? [];
   if (key !== undefined) return key;
   throw new CroftError('unauthenticated', `there is no builder key; send "${authorizationHeader}: builder KEY"`);
 }

@@ -42,7 +42,13 @@ export const unit = parseBuilderName('unit');
 /** Commit `n` of each repository; the tip is 3. */
 export const revision = (n: number): Revision => n.toString(16).padStart(40, '0') as Revision;
 
-export async function openDashboardStage({ keys = true, log = silentLog }: { keys?: boolean; log?: Log } = {}): Promise<DashboardStage> {
+interface StageOptions {
+  readonly keys?: boolean;
+  readonly log?: Log;
+  readonly publicNames?: readonly string[];
+}
+
+export async function openDashboardStage({ keys = true, log = silentLog, publicNames = [] }: StageOptions = {}): Promise<DashboardStage> {
   await using stack = new AsyncDisposableStack();
   const dir = await mkdtemp(join(tmpdir(), 'croft-dashboard-'));
   stack.defer(() => rm(dir, { recursive: true, force: true }));
@@ -63,7 +69,7 @@ export async function openDashboardStage({ keys = true, log = silentLog }: { key
   };
   const farm = { ...fakeFarm(), dashboard, logByHash };
   const builderKeys = createBuilderKeys(masterKey, [parseBuilderName('revoked')]);
-  const app = stack.use(await openTestApp({ capabilities: farm, keys: keys ? builderKeys : undefined, log }));
+  const app = stack.use(await openTestApp({ capabilities: farm, keys: keys ? builderKeys : undefined, log, publicNames }));
   const owned = stack.move();
   return {
     app,
