@@ -1,9 +1,9 @@
 /** What is farmed: this repository, the one named with `--repo`, or the sample of `npm run dev`. Defaults that fit a laptop of two cores. */
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ConfigInput } from '@croft/config/define-config';
-import { parseRepositoryUrl } from '@croft/forge/repository-url';
+import { parseRepositoryUrl, suggestedName } from '@croft/forge/repository-url';
 import { MINUTE, SECOND } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { sampleBuilders, sampleName } from './sample-project.ts';
@@ -49,7 +49,7 @@ export function readSettings(args: readonly string[], root: string): FarmSetting
   const place = (name: string): string => values['data-dir'] ?? join(root, '.croft', name);
   const sample = isSample ? join(place('dev'), 'sample', `${sampleName}.git`) : undefined;
   const url = sample ?? (repo === undefined ? root : addressOf(repo));
-  const name = repoName(parseRepositoryUrl(url).shown);
+  const name = suggestedName(parseRepositoryUrl(url));
   const dataDir = place(isSample ? 'dev' : name);
   return {
     foreign: repo !== undefined,
@@ -83,15 +83,6 @@ function addressOf(repo: string): string {
   throw new CroftError('invalid', `--repo ${repo}: there is nothing at ${url.text}`, {
     hint: 'Give the path of a git repository, or an address that git can fetch from.',
   });
-}
-
-function repoName(url: string): string {
-  const last = basename(url.replace(/[/\\]+$/, '').replace(/\.git$/, ''));
-  const name = last
-    .replaceAll(/[^A-Za-z0-9._-]/g, '-')
-    .replace(/^[^A-Za-z0-9]+/, '')
-    .slice(0, 60);
-  return name === '' ? 'repository' : name;
 }
 
 function wholeNumber(option: string, text: string): number {

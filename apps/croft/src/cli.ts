@@ -6,6 +6,7 @@ import type { Random } from '@croft/runtime/random';
 import { addBuilds } from './commands/builds.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addConfig } from './commands/config.ts';
+import { addInit } from './commands/init.ts';
 import { addLog } from './commands/log.ts';
 import { addNotify } from './commands/notify.ts';
 import { addRetry } from './commands/retry.ts';
@@ -68,7 +69,7 @@ function createProgram(cli: Cli, run: Run): Command {
     .showHelpAfterError('(croft --help lists what there is)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => print(cli.stdout, text), writeErr: (text) => print(cli.stderr, text) });
-  for (const add of [addBuilds, addShow, addLog, addRetry, addRetrybuilds, addCancel, addNotify, addToken, addConfig])
+  for (const add of [addBuilds, addShow, addLog, addRetry, addRetrybuilds, addCancel, addNotify, addToken, addConfig, addInit])
     add(program, cli, run);
   return program;
 }

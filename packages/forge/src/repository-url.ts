@@ -2,7 +2,7 @@
  * Addresses of repositories: which ones git may be given, what of them may be shown, and how a submodule's follows from its
  * parent's. Credentials are taken out here and travel apart from the address ever after.
  */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Secret } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
@@ -112,4 +112,14 @@ function joined(parent: RepositoryUrl, relative: string): string {
 
 function originOf(url: RepositoryUrl): string | undefined {
   return URL.canParse(url.text) ? new URL(url.text).origin : undefined;
+}
+
+/** What a repository at an address is called where nobody says it: the end of the address, whatever that holds. */
+export function suggestedName({ shown }: Pick<RepositoryUrl, 'shown'>): string {
+  const last = basename(shown.replace(/[/\\]+$/, '').replace(/\.git$/, ''));
+  const name = last
+    .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 60);
+  return name === '' ? 'repository' : name;
 }

@@ -1,13 +1,13 @@
 /** The repositories being farmed: one mirror each, the plan of a commit's steps, and the exact tree as an archive. */
 import { join } from 'node:path';
 import type { Repository } from '@croft/config/farm-config';
-import type { Builder } from '@croft/domain/job';
 import type { RepoName, Revision } from '@croft/domain/names';
-import { detectSteps } from '@croft/domain/detect-steps';
+import { planSteps } from '@croft/domain/plan-steps';
+import { treeOfCommit } from '@croft/forge/detection-tree';
 import { openMirror, type Mirror } from '@croft/forge/git';
-import type { Clock, Waits } from '@croft/runtime/clock';
-import { CroftError, isCode } from '@croft/runtime/errors';
-import type { FarmDeps, SourceOf, StepPlan } from './work.ts';
+import type { Clock } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
+import type { FarmDeps, SourceOf } from './work.ts';
 
 export interface Sources extends AsyncDisposable {
   readonly repos: readonly Repository[];
@@ -15,9 +15,6 @@ export interface Sources extends AsyncDisposable {
   mirror(repo: string): Mirror;
   readonly forBuilds: FarmDeps['source'];
 }
-
-/** Larger files at the root are not read when looking for the command. */
-const detectBytes = 1024 * 1024;
 
 export async function openSources(repos: readonly Repository[], options: { dir: string; clock: Clock }): Promise<Sources> {
   await using stack = new AsyncDisposableStack();
@@ -38,7 +35,10 @@ export async function openSources(repos: readonly Repository[], options: { dir: 
     repos,
     mirror,
     forBuilds: {
-      plan: ({ builder, revisions }, waits) => planSteps(builder, main(revisions), mirror, waits),
+      plan: ({ builder, revisions }, waits) => {
+        const { repo, revision } = main(revisions);
+        return planSteps(builder, () => treeOfCommit(mirror(repo), revision, waits));
+      },
       tar: ({ builder, revisions }, { gzipLevel, signal }) => {
         const { repo, revision } = main(revisions);
         return mirror(repo).sourceTar(revision, { signal }, { ...builder.source, gzipLevel });
@@ -52,33 +52,4 @@ function main(revisions: SourceOf['revisions']): { repo: RepoName; revision: Rev
   const first = revisions[0];
   if (!first) throw new CroftError('internal', 'a build without revisions');
   return first;
-}
-
-async function planSteps(
-  { name, steps }: Builder,
-  { repo, revision }: { repo: RepoName; revision: Revision },
-  mirror: (repo: string) => Mirror,
-  waits: Waits,
-): Promise<StepPlan | string> {
-  if (steps !== 'detect') return { steps, reason: `configured for ${name}` };
-  const modes = new Map((await mirror(repo).tree(revision, waits)).map((entry) => [entry.path.toString('latin1'), entry.mode]));
-  return detectSteps({
-    paths: () => [...modes.keys()],
-    mode: (path) => modes.get(path),
-    read: async (path) => (modes.has(path) ? readSmall(mirror(repo), { revision, path }, waits) : undefined),
-  });
-}
-
-/** @throws CroftError `invalid` for one that is too large: that is the commit's doing and not a machine's. */
-async function readSmall(
-  mirror: Mirror,
-  { revision, path }: { revision: Revision; path: string },
-  waits: Waits,
-): Promise<string | undefined> {
-  try {
-    return (await mirror.readFile(revision, path, waits, detectBytes))?.toString('utf8');
-  } catch (error) {
-    if (!isCode(error, 'exhausted')) throw error;
-    throw new CroftError('invalid', `${path} of this commit is larger than ${detectBytes} bytes`, { cause: error });
-  }
 }

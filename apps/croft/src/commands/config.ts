@@ -1,11 +1,10 @@
 /** `croft config check`: every mistake in a configuration, or what it would build and why. Reads the file itself and asks no farm. */
-import { existsSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { relative } from 'node:path';
 import { Option, type Command } from 'commander';
 import { environmentNames, type EnvironmentName, type FarmConfig } from '@croft/config/farm-config';
 import type { BuilderGroup, Outlook, TriggerVerdict } from '@croft/config/outlook';
-import { CroftError } from '@croft/runtime/errors';
 import type { Cli, GlobalOptions, Run } from '../cli.ts';
+import { configFile, configNames } from '../config-file.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printable } from '../terminal.ts';
 
@@ -14,14 +13,12 @@ interface CheckOptions extends GlobalOptions {
   readonly branch?: string;
 }
 
-const names = ['ts', 'mts', 'js', 'mjs', 'yaml', 'yml', 'json'].map((kind) => `croft.config.${kind}`);
-
 export function addConfig(program: Command, cli: Cli, run: Run): void {
   program
     .command('config')
     .description('look at a configuration')
     .command('check [file]')
-    .description(`tell every mistake in a configuration, or what it would build and why; ${names[0]} by default`)
+    .description(`tell every mistake in a configuration, or what it would build and why; ${configNames[0]} by default`)
     .addOption(new Option('--env <name>', 'as it is in this environment').choices(environmentNames).default('local'))
     .option('--branch <name>', 'only what would be built of this branch')
     .addHelpText('after', '\nExit status: 0 it is valid, 1 it has mistakes, 2 there is no such file.')
@@ -35,7 +32,7 @@ async function check(given: string | undefined, { env, branch, json }: CheckOpti
     import('@croft/config/mistakes'),
     import('@croft/config/outlook'),
   ]);
-  const file = given === undefined ? find(cwd) : resolve(cwd, given);
+  const file = configFile(given, cwd);
   const shown = relative(cwd, file);
   const loaded = await loadConfigFile(file, { environment: env, clock });
   if (loaded.kind === 'mistaken') {
@@ -51,13 +48,6 @@ async function check(given: string | undefined, { env, branch, json }: CheckOpti
   await stdout.write(json ? `${JSON.stringify({ valid: true, environment: env, hash, ...outlook })}\n` : outlookText(config, outlook));
   if (!json) await stderr.write(`${shown}: valid for ${env}, hash ${hash}\n`);
   return exitCodes.ok;
-}
-
-/** @throws CroftError `invalid` */
-function find(cwd: string): string {
-  const found = names.map((name) => join(cwd, name)).find((path) => existsSync(path));
-  if (found !== undefined) return found;
-  throw new CroftError('invalid', `there is no configuration in ${cwd}`, { hint: `Name the file, or call it one of: ${names.join(', ')}` });
 }
 
 function outlookText({ repos: configured, builders, pools }: FarmConfig, { repos, idle }: Outlook): string {
