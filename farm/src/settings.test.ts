@@ -68,6 +68,15 @@ test('a repository is named for the end of its address, whatever that holds, and
   }
 });
 
+test('two repositories of the same name have a directory each, and one has the same wherever it is named from', () => {
+  const dataOf = (repo: string): string => readConfig(settings('--repo', repo).config).dataDir;
+  const one = dataOf('https://example.org/one/thing.git');
+  assert.match(one, /^\/clone\/croft\/\.croft\/thing-[0-9a-f]{8}$/);
+  assert.notEqual(dataOf('https://example.org/other/thing.git'), one);
+  assert.equal(dataOf('https://someone:hunter2@example.org/one/thing.git'), one, 'a new password is no new repository');
+  assert.equal(dataOf('.'), dataOf(process.cwd()));
+});
+
 test('npm run dev farms a sample, or what is named, and detaches when it is to start again', () => {
   const { scripts } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { scripts: { dev: string } };
   assert.match(scripts.dev, /^node --watch .*farm\/src\/main\.ts --dev$/);

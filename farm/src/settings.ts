@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import type { ConfigInput } from '@croft/config/define-config';
 import { parseRepositoryUrl, suggestedName } from '@croft/forge/repository-url';
 import { MINUTE, SECOND } from '@croft/runtime/clock';
+import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { sampleBuilders, sampleName } from './sample-project.ts';
 
@@ -24,7 +25,7 @@ export const usage = `Usage: npm start -- [options]
   --depth N            how many of the newest commits are built (default 5)
   --at-once N          how many builds at once (default 1)
   --port N             port on 127.0.0.1 (default 8119; 0 takes a free one)
-  --data-dir PATH      where everything is kept (default .croft/NAME below this clone)
+  --data-dir PATH      where everything is kept (default: below .croft of this clone, a directory for each repository)
   --database URL       postgres://… instead of the SQLite file
   --dev                what npm run dev gives: SIGTERM detaches, and without --repo a sample is farmed`;
 
@@ -48,9 +49,8 @@ export function readSettings(args: readonly string[], root: string): FarmSetting
   const isSample = dev && repo === undefined;
   const place = (name: string): string => values['data-dir'] ?? join(root, '.croft', name);
   const sample = isSample ? join(place('dev'), 'sample', `${sampleName}.git`) : undefined;
-  const url = sample ?? (repo === undefined ? root : addressOf(repo));
-  const name = suggestedName(parseRepositoryUrl(url));
-  const dataDir = place(isSample ? 'dev' : name);
+  const { url, name, dataName } = farmed(repo, { root, sample });
+  const dataDir = place(dataName);
   return {
     foreign: repo !== undefined,
     dev,
@@ -73,6 +73,19 @@ function parse(args: readonly string[]): ReturnType<typeof parseArgs<{ options: 
   } catch (error) {
     throw new CroftError('invalid', errorText(error), { hint: usage });
   }
+}
+
+/** Its name on pages, and that of its data: two repositories of one name are still two. */
+function farmed(
+  repo: string | undefined,
+  { root, sample }: { root: string; sample: string | undefined },
+): { url: string; name: string; dataName: string } {
+  if (sample !== undefined) return { url: sample, name: sampleName, dataName: 'dev' };
+  if (repo === undefined) return { url: root, name: 'croft', dataName: 'croft' };
+  const url = addressOf(repo);
+  const parsed = parseRepositoryUrl(url);
+  const name = suggestedName(parsed);
+  return { url, name, dataName: `${name}-${sha256Hex(parsed.text).slice(0, 8)}` };
 }
 
 /** @throws CroftError `invalid` for an address that git is never given, and for a path where nothing is. */

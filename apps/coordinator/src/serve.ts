@@ -9,7 +9,7 @@ import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { Database } from '@croft/store/database';
 import { createAttempts } from '@croft/web/attempts';
-import { serve, type Listener } from '@croft/web/listener';
+import { serve } from '@croft/web/listener';
 import { assertSafeAddress, isLoopbackHost } from '@croft/web/safe-address';
 import { openAuth, type Auth } from './auth/auth.ts';
 import type { Capabilities } from './capabilities.ts';
@@ -69,9 +69,11 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const listener = stack.use(
     await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
   );
-  stack.use(await leaveAddress(join(dataDir, 'address.json'), listener));
+  const [certified] = tls ? publicHosts : []; // a certificate is made out to a name
+  const url = certified === undefined ? listener.url : `https://${certified}:${listener.port}`;
+  stack.use(await leaveAddress(join(dataDir, 'address.json'), url));
   const owned = stack.move();
-  return { url: listener.url, tokenFile: auth.tokenFile, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { url, tokenFile: auth.tokenFile, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function readTls({ certFile, keyFile }: { certFile: string; keyFile: string }): Promise<{ cert: string; key: string }> {
@@ -86,7 +88,7 @@ async function readTls({ certFile, keyFile }: { certFile: string; keyFile: strin
 }
 
 /** Written whole or not at all, and gone when nothing listens there any more. */
-async function leaveAddress(path: string, { url }: Listener): Promise<AsyncDisposable> {
+async function leaveAddress(path: string, url: string): Promise<AsyncDisposable> {
   await writeFile(`${path}.new`, `${JSON.stringify({ url })}\n`, { mode: 0o600 });
   await rename(`${path}.new`, path);
   return { [Symbol.asyncDispose]: () => rm(path, { force: true }) };

@@ -26,6 +26,12 @@ test('a handler answers over HTTP and knows the connection', async () => {
   assert.equal(seen.size, 1, 'both requests came over the same connection');
 });
 
+test('who listens everywhere tells an address that leads there', async () => {
+  await using listener = await serve(() => new Response('here'), { ...options, host: '0.0.0.0' });
+  assert.equal(listener.url, `http://127.0.0.1:${listener.port}`);
+  assert.equal(await (await fetch(listener.url)).text(), 'here');
+});
+
 test('a port in use is named, with what to do', async () => {
   await using listener = await serve(() => new Response(), options);
   const again = serve(() => new Response(), { ...options, port: listener.port });

@@ -41,7 +41,7 @@ export interface ListenOptions {
 }
 
 export interface Listener extends AsyncDisposable {
-  /** Without a slash at the end. */
+  /** Where it is found from this machine, without a slash at the end. */
   readonly url: string;
   readonly port: number;
 }
@@ -59,7 +59,7 @@ export async function serve(handler: Handler, options: ListenOptions): Promise<L
   const { port } = await listen(server, options);
   server.on('error', (error) => log.error('listener failed', { error: errorText(error) }));
   return {
-    url: `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    url: `${tls ? 'https' : 'http'}://${reachableHost(host)}:${port}`,
     port,
     async [Symbol.asyncDispose]() {
       if (stopping.signal.aborted) return;
@@ -67,6 +67,13 @@ export async function serve(handler: Handler, options: ListenOptions): Promise<L
       await close(server, http2, { clock, graceMs });
     },
   };
+}
+
+/** Who listens at every address is found at the loopback one. */
+function reachableHost(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 function requestListener(
