@@ -36,7 +36,11 @@ export interface CapabilityDeps {
 
 export function createCapabilities(deps: CapabilityDeps): Capabilities {
   const { db, builders, repos, records, drivers, finder, changes } = deps;
-  const outlook = async (): Promise<Outlook> => ({ plan: await planNow(deps.schedule), builders: builders() });
+  const outlook = async (): Promise<Outlook> => ({
+    plan: await planNow(deps.schedule),
+    builders: builders(),
+    troubles: drivers.troubles(),
+  });
   const summary = async (build: StoredBuild): ReturnType<Capabilities['cancel']> => {
     const view = await outlook();
     const [found] = await db.read((sql) => summarize(sql, [build], view));

@@ -12,7 +12,7 @@ import type { FarmConfig } from '@croft/config/farm-config';
 import type { Pool } from '@croft/fleet/pool';
 import type { Database } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
-import { markMachine, upsertMachine } from '@croft/store/machines';
+import { getMachine, markMachine, upsertMachine } from '@croft/store/machines';
 import { countQueuedByBand } from '@croft/store/build-lists';
 import type { BuildId, MachineId } from '@croft/domain/names';
 import { liveness } from '@croft/domain/lease';
@@ -85,7 +85,7 @@ export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<
     schedule,
     wake,
     repos: () => config.repos.map((repo) => repo.name),
-    facts: factsOf(parts, { disk, machines }),
+    facts: factsOf(parts, { disk, machines, drivers }),
     ...createOriginals(config, parts, { ...works, wake, tell: changes.tell }),
     ready() {
       const reasons = [disk.hold(), adopted ? undefined : 'still taking over what ran before'].filter((reason) => reason !== undefined);
@@ -164,7 +164,7 @@ function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { 
     onUnreachable: () => machines.look(),
     outputLimitBytes: config.outputLimitBytes,
   };
-  const drivers = createDrivers({ farm, clock, random, log, onEnd: wake });
+  const drivers = createDrivers({ farm, clock, random, log, onEnd: wake, onTrouble: ({ build }) => onMove(build) });
   const adoption = createAdoption({ db, records, logs, drivers, machines, clock, log });
   const onQueued = (repo: string, queued: readonly string[]): void => {
     if (queued.length === 0) return;
@@ -189,6 +189,7 @@ function createMachines({ db, pools, clock, log }: FarmParts, { wake, onLost }: 
       onUp: (pool, { id, hostType, labels, boot }) =>
         db.write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
       onAway: ({ id, state, evidence = state }) => db.write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
+      lastSeenAt: (id) => db.read(async (sql) => (await getMachine(sql, id))?.seenAt),
       onLost,
       // A write, so that it comes after whatever is giving the machine out at this moment.
       isLeased: (id) => db.write(async (sql) => (await heldLeases(sql)).some(({ machine }) => machine === id)),
@@ -198,9 +199,19 @@ function createMachines({ db, pools, clock, log }: FarmParts, { wake, onLost }: 
   );
 }
 
-function factsOf({ version, clock }: FarmParts, { disk, machines }: { disk: Disk; machines: Machines }): () => FarmFacts {
+function factsOf(
+  { version, clock }: FarmParts,
+  { disk, machines, drivers }: Pick<Works, 'machines' | 'drivers'> & { disk: Disk },
+): () => FarmFacts {
   const startedAt = clock.now();
-  return () => ({ version, startedAt, hold: disk.hold(), disk: disk.state(), watched: machines.list() });
+  return () => ({
+    version,
+    startedAt,
+    hold: disk.hold(),
+    disk: disk.state(),
+    watched: machines.list(),
+    troubles: [...machines.troubles(), ...drivers.troubles()],
+  });
 }
 
 async function observe(db: Database, capabilities: Capabilities): Promise<Observed> {

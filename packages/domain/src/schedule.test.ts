@@ -91,6 +91,17 @@ test('a build that needs little leaves the able machine to one that needs more',
   assert.deepEqual(pairs(plan), ['any on plain', 'gpu on able']);
 });
 
+test('a build that needs CPUs or memory gets a machine that has them, and is told when there is none', () => {
+  const big = build('b', 1, { needs: { labels: ['linux'], cpus: 8, memoryBytes: 16 * 2 ** 30 } });
+  const small = machine('small', 'ready', { labels: ['linux'], cpus: 4, memoryBytes: 2 ** 36 });
+  const large = machine('large', 'ready', { labels: ['linux'], cpus: 8, memoryBytes: 2 ** 34 });
+  assert.deepEqual(planAssignments({ waiting: [big], machines: [small, large], now }).assign, [{ build: 'b', machine: 'large' }]);
+  const { text, code } = planAssignments({ waiting: [big], machines: [small], now }).reasons.get('b' as BuildId) ?? assert.fail();
+  assert.equal(code, 'no-machine');
+  assert.match(text, /linux machines of 8 CPUs and 16\.0 GiB or more/);
+  assert.ok(fits({ labels: [], cpus: 8 }, machine('silent about it', 'ready')), 'who does not say is taken to have enough');
+});
+
 test('needs are the same whatever their order, and labels cannot be mistaken for lists of them', () => {
   assert.equal(needsKey({ labels: ['b', 'a', 'b'] }), needsKey({ labels: ['a', 'b'] }));
   assert.notEqual(needsKey({ labels: ['a,b'] }), needsKey({ labels: ['a', 'b'] }));

@@ -22,6 +22,9 @@ export interface WaitingBuild {
 export interface MachineView {
   readonly id: MachineId;
   readonly labels: readonly string[];
+  /** Undefined: it did not say, and is taken to have enough. */
+  readonly cpus?: number | undefined;
+  readonly memoryBytes?: number | undefined;
   /** `ready`: connected and free; `busy`: leased; `away`: not answering, or taking no work for the reason given in `why`. */
   readonly state: 'ready' | 'busy' | 'away';
   readonly why?: string | undefined;
@@ -59,7 +62,9 @@ export function compareWaiting(a: WaitingBuild, b: WaitingBuild): number {
 }
 
 export function fits(needs: Needs, machine: MachineView): boolean {
-  return needs.labels.every((label) => machine.labels.includes(label));
+  const { cpus = Infinity, memoryBytes = Infinity } = machine;
+  const { labels, cpus: wantedCpus = 0, memoryBytes: wantedBytes = 0 } = needs;
+  return wantedCpus <= cpus && wantedBytes <= memoryBytes && labels.every((label) => machine.labels.includes(label));
 }
 
 /**
@@ -88,7 +93,9 @@ export function planAssignments({ waiting, machines, now, hold }: World): Plan {
 
 /** Builds with the same key compete for the same machines. */
 export function needsKey(needs: Needs): string {
-  return JSON.stringify([...new Set(needs.labels)].toSorted());
+  const labels = [...new Set(needs.labels)].toSorted();
+  const size = [needs.cpus ?? 0, needs.memoryBytes ?? 0];
+  return JSON.stringify(size.some((wanted) => wanted > 0) ? [labels, ...size] : labels);
 }
 
 /** The builds with one kind of need, and the machines that suit them. */
@@ -114,7 +121,7 @@ function openQueue(needs: Needs, machines: readonly MachineView[]): Queue {
   const present = suited.filter((machine) => machine.state !== 'away');
   const labels = [...new Set(needs.labels)].toSorted();
   return {
-    kind: labels.length > 0 ? `${labels.join('+')} machines` : 'machines',
+    kind: [...(labels.length > 0 ? [labels.join('+')] : []), 'machines', ...sizeText(needs)].join(' '),
     suited: suited.length,
     present: present.length,
     why: suited.find((machine) => machine.state === 'away' && machine.why !== undefined)?.why,
@@ -124,6 +131,14 @@ function openQueue(needs: Needs, machines: readonly MachineView[]): Queue {
     frees: present.flatMap(({ state, freeAt }) => (state === 'busy' && freeAt !== undefined ? [freeAt] : [])).toSorted((a, b) => a - b),
     ahead: 0,
   };
+}
+
+function sizeText({ cpus, memoryBytes }: Needs): string[] {
+  const parts = [
+    ...(cpus === undefined ? [] : [`${cpus} CPUs`]),
+    ...(memoryBytes === undefined ? [] : [`${(memoryBytes / 2 ** 30).toFixed(1)} GiB`]),
+  ];
+  return parts.length === 0 ? [] : [`of ${parts.join(' and ')} or more`];
 }
 
 /** The least able machine that suits and is free: able ones are left for those who need more. */

@@ -170,7 +170,8 @@ class LocalMachines implements LocalPool {
     try {
       const { Croft } = await slot.buildlet.status({ signal: anySignal(signal, this.#deps.clock.deadline(answerMs)) });
       slot.starts = 0;
-      return { id, hostType, labels, state: 'up', boot: Croft?.boot, freeBytes: Croft?.freeBytes, lowDisk: Croft?.lowDisk };
+      const { boot, freeBytes, lowDisk, cpus, memoryBytes } = Croft ?? {};
+      return { id, hostType, labels, state: 'up', boot, freeBytes, lowDisk, cpus, memoryBytes };
     } catch (error) {
       signal?.throwIfAborted();
       const evidence = `its buildlet does not answer: ${errorText(error)}`;

@@ -17,6 +17,8 @@ export interface Observed {
   readonly boot?: string | undefined;
   readonly freeBytes?: number | undefined;
   readonly lowDisk?: boolean | undefined;
+  readonly cpus?: number | undefined;
+  readonly memoryBytes?: number | undefined;
   /** Not declared any more: it may end what it does, takes nothing new, and then goes. */
   readonly draining?: boolean | undefined;
   /** What was seen, one sentence; for anything but `up`. */

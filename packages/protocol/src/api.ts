@@ -103,9 +103,14 @@ export const attemptViewSchema = z.object({
 });
 export type AttemptView = z.infer<typeof attemptViewSchema>;
 
+/** What keeps failing and is tried again: somebody should look. */
+export const troubleSchema = z.object({ what: z.string(), text: z.string(), since: at, build: z.string().optional() });
+export type Trouble = z.infer<typeof troubleSchema>;
+
 export const buildDetailSchema = buildSummarySchema.extend({
   commit: commitSchema.optional(),
   attemptList: z.array(attemptViewSchema),
+  trouble: troubleSchema.optional(),
 });
 export type BuildDetail = z.infer<typeof buildDetailSchema>;
 
@@ -148,6 +153,7 @@ export const farmSchema = z.object({
   startedAt: at,
   /** Why nothing starts at present, if so. */
   hold: z.string().optional(),
+  troubles: z.array(troubleSchema),
   disk: z.object({ path: z.string(), freeBytes: z.number(), lowWaterBytes: z.number(), ok: z.boolean() }),
   machines: z.array(machineViewSchema),
   running: z.array(buildSummarySchema),

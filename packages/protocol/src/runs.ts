@@ -60,6 +60,8 @@ export const buildletStatusSchema = z.object({
       runs: z.number().int(),
       freeBytes: z.number(),
       lowDisk: z.boolean(),
+      cpus: z.number().int().optional(),
+      memoryBytes: z.number().optional(),
       pid: z.number().int(),
     })
     .optional(),

@@ -1,4 +1,5 @@
 /** Go's endpoints about the machine: `/`, `/healthz`, `/status`, `/workdir`, `/halt`. buildlet.md 1.4 and 1.11. */
+import { availableParallelism, totalmem } from 'node:os';
 import type { BuildletStatus } from '@croft/protocol/runs';
 import { json, text, textError, type Answer } from '../http/answer.ts';
 import { requestEpoch } from '../http/body.ts';
@@ -35,7 +36,8 @@ function getRoute(answer: () => Promise<Answer>): Route {
 
 async function status({ boot, fence, runs, disk }: MachineDeps): Promise<BuildletStatus> {
   const { freeBytes, low } = await disk.check();
-  const croft = { boot, epoch: fence.highest, runs: runs.list().length, freeBytes, lowDisk: low, pid: process.pid };
+  const has = { freeBytes, lowDisk: low, cpus: availableParallelism(), memoryBytes: totalmem() };
+  const croft = { boot, epoch: fence.highest, runs: runs.list().length, ...has, pid: process.pid };
   return { Version: buildletVersion, Croft: croft };
 }
 

@@ -2,7 +2,7 @@
 import { closeSync, fsync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { CroftError, systemCode } from '@croft/runtime/errors';
+import { asCroftError, CroftError, systemCode } from '@croft/runtime/errors';
 
 const sync = promisify(fsync);
 
@@ -35,8 +35,8 @@ export async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-/** The failure in our words when the disk is full. */
-export function writeFailure(error: unknown, path: string): unknown {
-  if (!['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '')) return error;
+/** The failure with the path that it is about, which the system does not tell, and in our words when the disk is full. */
+export function writeFailure(error: unknown, path: string): CroftError {
+  if (!['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '')) return asCroftError(error, 'internal', `write ${path}`);
   return new CroftError('exhausted', `write ${path}: the disk is full`, { cause: error, hint: 'Free disk space on the worker.' });
 }

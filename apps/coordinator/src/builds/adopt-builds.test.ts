@@ -31,7 +31,7 @@ function openProcess(bench: Bench, { here = true, surveyed = true, configured = 
     configured ? bench : { ...bench, builder: { ...bench.builder, name: 'other' as typeof bench.builder.name } },
   );
   const { db, clock } = bench;
-  const drivers = createDrivers({ farm, clock, random: systemRandom, log: silentLog, onEnd() {} });
+  const drivers = createDrivers({ farm, clock, random: systemRandom, log: silentLog, onEnd() {}, onTrouble() {} });
   const machines = {
     list: () => (here ? [{ observed, pool: 'test', seenAt: clock.now() }] : []),
     surveyed: () => surveyed,

@@ -1,7 +1,8 @@
 /** One driver for each leased attempt of this process. A driver that fails is started again; one that lost its lease is not. */
 import type { BuildId, LeaseId } from '@croft/domain/names';
 import type { Clock } from '@croft/runtime/clock';
-import { CroftError, isCode } from '@croft/runtime/errors';
+import type { Trouble } from '@croft/protocol/api';
+import { CroftError, errorText, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { backoffMs, type Random } from '@croft/runtime/random';
 import { createTaskGroup } from '@croft/runtime/tasks';
@@ -13,6 +14,8 @@ export interface Drivers extends AsyncDisposable {
   start(work: Work): void;
   /** The work that is being driven here. */
   list(): readonly Work[];
+  /** Attempts whose driver failed and is being started again. */
+  troubles(): readonly Trouble[];
   /** Lets the driver know that its build was cancelled. */
   cancel(build: BuildId): void;
   /** Detaches the attempt's driver and waits until it has let go; what runs on the machine goes on. */
@@ -20,6 +23,7 @@ export interface Drivers extends AsyncDisposable {
 }
 
 interface Driver {
+  trouble: Trouble | undefined;
   readonly work: Work;
   readonly detach: AbortController;
   readonly cancelled: AbortController;
@@ -32,14 +36,17 @@ export interface DriverDeps {
   readonly random: Random;
   readonly log: Log;
   onEnd(work: Work): void;
+  onTrouble(work: Work): void;
 }
 
-export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): Drivers {
+export function createDrivers({ farm, clock, random, log, onEnd, onTrouble }: DriverDeps): Drivers {
   const drivers = new Map<LeaseId, Driver>();
   const ofBuild = (build: BuildId): Driver[] => [...drivers.values()].filter((driver) => driver.work.build === build);
   const group = createTaskGroup((name, error) => log.error('driver stopped', { name, error }));
 
-  const drive = async (work: Work, signal: AbortSignal, cancelled: AbortSignal): Promise<void> => {
+  const drive = async (driver: Driver, signal: AbortSignal): Promise<void> => {
+    const { work } = driver;
+    const cancelled = driver.cancelled.signal;
     for (let tries = 0; ; tries += 1) {
       try {
         const end = await runBuild(work, farm, { signal, cancelled });
@@ -52,6 +59,9 @@ export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): 
           return;
         }
         log.error('driver failed and is started again', { build: work.build, attempt: work.attempt, tries, error });
+        const text = `attempt ${work.attempt} cannot go on and is tried again: ${errorText(error)}`;
+        driver.trouble = { what: `build ${work.build}`, text, since: driver.trouble?.since ?? clock.now(), build: work.build };
+        onTrouble(work);
         await clock.sleep(backoffMs(tries, random), { signal });
       }
     }
@@ -64,12 +74,12 @@ export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): 
       if (before && before.work.lease.epoch >= epoch) return;
       before?.detach.abort(new CroftError('stopped', 'the attempt was taken over'));
       const { promise: done, resolve } = Promise.withResolvers<void>();
-      const driver: Driver = { work, detach: new AbortController(), cancelled: new AbortController(), done };
+      const driver: Driver = { work, trouble: undefined, detach: new AbortController(), cancelled: new AbortController(), done };
       drivers.set(id, driver);
       group.start(`build ${work.build}`, async ({ signal }) => {
         try {
           await before?.done; // two must never have the log open
-          await drive(work, AbortSignal.any([signal, driver.detach.signal]), driver.cancelled.signal);
+          await drive(driver, AbortSignal.any([signal, driver.detach.signal]));
         } finally {
           if (drivers.get(id) === driver) drivers.delete(id);
           resolve();
@@ -78,6 +88,7 @@ export function createDrivers({ farm, clock, random, log, onEnd }: DriverDeps): 
       });
     },
     list: () => [...drivers.values()].map((driver) => driver.work),
+    troubles: () => [...drivers.values()].flatMap(({ trouble }) => trouble ?? []),
     cancel(build) {
       for (const driver of ofBuild(build)) driver.cancelled.abort(new CroftError('cancelled', 'the build was cancelled'));
     },

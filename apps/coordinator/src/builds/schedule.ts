@@ -95,12 +95,12 @@ function viewMachines(
   ends: ReadonlyMap<MachineId, number> = new Map(),
 ): MachineView[] {
   return machines.map(({ observed, seenAt }): MachineView => {
-    const { id, labels } = observed;
+    const { id, labels, cpus, memoryBytes } = observed;
     const freeAt = ends.get(id);
     const why = whyClosed(observed);
     const closed = why === undefined ? {} : { why };
     const state = leased.has(id) ? 'busy' : observed.state === 'up' && why === undefined ? 'ready' : 'away';
-    return { id, labels, state, seenAt, ...closed, ...(freeAt === undefined ? {} : { freeAt }) };
+    return { id, labels, cpus, memoryBytes, state, seenAt, ...closed, ...(freeAt === undefined ? {} : { freeAt }) };
   });
 }
 

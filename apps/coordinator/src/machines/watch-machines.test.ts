@@ -4,6 +4,7 @@ import type { Buildlet } from '@croft/buildlet/client';
 import type { MachineId } from '@croft/domain/names';
 import { liveness } from '@croft/domain/lease';
 import type { Observed, Pool } from '@croft/fleet/pool';
+import { MINUTE } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { createTaskGroup } from '@croft/runtime/tasks';
@@ -21,6 +22,8 @@ interface Stage extends AsyncDisposable {
   show(...observed: Pick<Observed, 'id' | 'state' | 'boot' | 'evidence'>[]): void;
   /** Makes the next calls of the event fail. */
   fail: keyof MachineEvents | 'reconcile' | undefined;
+  /** What an earlier process stored. */
+  lastSeenAt: number | undefined;
   start(): void;
 }
 
@@ -28,7 +31,7 @@ function openStage(): Stage {
   const clock = new FakeClock();
   const told: string[] = [];
   let shown: readonly Observed[] = [];
-  const stage = { fail: undefined as Stage['fail'] };
+  const stage = { fail: undefined as Stage['fail'], lastSeenAt: undefined as Stage['lastSeenAt'] };
   const event = async (name: NonNullable<Stage['fail']>, text: string): Promise<void> => {
     if (stage.fail === name) throw new CroftError('unavailable', 'the database is gone');
     told.push(`${name} ${text}`);
@@ -53,6 +56,7 @@ function openStage(): Stage {
     onUp: (_, { id, boot }) => event('onUp', `${id} ${boot}`),
     onAway: ({ id, state }) => event('onAway', `${id} ${state}`),
     onLost: (id, evidence) => event('onLost', `${id} ${evidence}`),
+    lastSeenAt: async () => stage.lastSeenAt,
     isLeased: async () => false,
     onChange() {},
   };
@@ -164,19 +168,40 @@ test('a loss that could not be stored is told again, and only then is the machin
   assert.deepEqual(told.slice(1), ['onLost local-1 no answer', 'replaced local-1']);
 });
 
-test('a pool that cannot be looked at loses no machine and is looked at again', async () => {
+test('a pool that cannot be looked at gives out and loses no machine, says so, and is looked at again', async () => {
   await using stage = openStage();
   stage.show(up);
   stage.start();
   await stage.clock.advance(1_000);
   stage.fail = 'reconcile';
   await stage.clock.advance(120_000);
-  assert.equal(stage.machines.list()[0]?.observed.state, 'up');
+  const [seen] = stage.machines.list();
+  assert.deepEqual([seen?.observed.state, seen?.observed.evidence], ['silent', 'its machines cannot be looked at: no provider']);
+  assert.deepEqual(
+    stage.machines.troubles().map(({ what, text }) => `${what}: ${text}`),
+    ['pool local: its machines cannot be looked at: no provider'],
+  );
   stage.fail = undefined;
   stage.show();
   await stage.clock.advance(liveness.pingMs);
-  assert.deepEqual(stage.machines.list(), []);
+  assert.deepEqual([stage.machines.list(), stage.machines.troubles()], [[], []]);
   assert.deepEqual(stage.told, ['onUp local-1 a']);
+});
+
+test('a machine is told again each minute, so that what is stored says when it was seen', async () => {
+  await using stage = openStage();
+  stage.show(up);
+  stage.start();
+  await stage.clock.advance(3 * MINUTE + 1_000);
+  assert.deepEqual(stage.told, Array<string>(4).fill('onUp local-1 a'));
+});
+
+test('a machine that was silent ever since the start was seen when an earlier process saw it', async () => {
+  await using stage = openStage();
+  stage.lastSeenAt = stage.clock.now() - 5 * MINUTE;
+  stage.show(silent);
+  await stage.machines.check({});
+  assert.equal(stage.machines.list()[0]?.seenAt, stage.lastSeenAt);
 });
 
 test('somebody who asks is looked for at once', async () => {

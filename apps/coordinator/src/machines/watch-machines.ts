@@ -6,8 +6,9 @@ import type { Buildlet } from '@croft/buildlet/client';
 import type { MachineId } from '@croft/domain/names';
 import { isLost, liveness } from '@croft/domain/lease';
 import type { Observed, Pool } from '@croft/fleet/pool';
-import { SECOND, type Clock, type Waits } from '@croft/runtime/clock';
-import { CroftError, isCode } from '@croft/runtime/errors';
+import type { Trouble } from '@croft/protocol/api';
+import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
+import { CroftError, errorText, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { createBell } from '@croft/runtime/tasks';
 import { ringOrRest } from '../keep-doing.ts';
@@ -15,14 +16,16 @@ import { ringOrRest } from '../keep-doing.ts';
 export interface WatchedMachine {
   readonly observed: Observed;
   readonly pool: string;
-  /** Epoch ms of the last answer; the start of this process when there was none yet. */
+  /** Epoch ms of the last answer, also to an earlier process; now when there was none yet. */
   readonly seenAt: number;
 }
 
 export interface MachineEvents {
-  /** The machine answers, for the first time or after its buildlet was started anew. Only then is it in the list. */
+  /** It answers, for the first time, after its buildlet was started anew, or still, each minute. Only then is it in the list. */
   onUp(pool: string, observed: Observed): Promise<void>;
   onAway(observed: Observed): Promise<void>;
+  /** What earlier processes heard of it, epoch ms. */
+  lastSeenAt(machine: MachineId): Promise<number | undefined>;
   /** Ends what it was leased for. */
   onLost(machine: MachineId, evidence: string): Promise<void>;
   /** Whether somebody works on it. */
@@ -33,6 +36,8 @@ export interface MachineEvents {
 
 export interface Machines {
   list(): readonly WatchedMachine[];
+  /** Pools that could not be looked at, the last time. */
+  troubles(): readonly Trouble[];
   /** True once each pool has told its machines: what is not in the list then does not exist. */
   surveyed(): boolean;
   /** @throws CroftError `unavailable` for a machine of no pool. */
@@ -55,6 +60,8 @@ interface Known {
   /** How long it has been silent, ms, as far as this process was there to hear. */
   readonly silentMs: number;
   readonly reported: string;
+  /** Monotonic ms of the last report. */
+  readonly reportedAt: number;
 }
 
 /** `pools`: those that there are at the moment. */
@@ -62,6 +69,7 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
   const watch: Watch = { events, clock, log, known: new Map() };
   const { known } = watch;
   const told = new WeakSet<Pool>();
+  const troubles = new Map<Pool, Trouble>();
   let failed = false;
   const bell = createBell();
   const check = async (waits: Waits): Promise<void> => {
@@ -70,15 +78,20 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
       try {
         await checkPool(watch, pool, waits);
         told.add(pool);
+        troubles.delete(pool);
       } catch (error) {
         if (waits.signal?.aborted) return;
         failed = true;
         log.error('pool not reconciled', { pool: pool.name, error });
+        const text = `its machines cannot be looked at: ${errorText(error)}`;
+        troubles.set(pool, { what: `pool ${pool.name}`, text, since: troubles.get(pool)?.since ?? clock.now() });
+        withdraw(watch, pool, text);
       }
     };
     const present = pools();
     await Promise.all(present.map(look));
     for (const [id, { pool }] of known) if (!present.includes(pool)) known.delete(id);
+    for (const pool of troubles.keys()) if (!present.includes(pool)) troubles.delete(pool);
     waits.signal?.throwIfAborted();
   };
   const pause = (): number => {
@@ -88,6 +101,7 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
   };
   return {
     list: () => [...known.values()].map(({ observed, pool, seenAt }) => ({ observed, pool: pool.name, seenAt })),
+    troubles: () => [...troubles.values()],
     surveyed: () => pools().every((pool) => told.has(pool)),
     connect: (id) => connect(pools(), id),
     look: () => bell.ring(),
@@ -127,18 +141,31 @@ async function note({ known, clock, events }: Watch, pool: Pool, observed: Obser
   const up = observed.state === 'up';
   const { state, boot, hostType, labels, draining } = observed;
   const reported = JSON.stringify([state, boot, hostType, labels, draining]);
-  if (reported !== before?.reported) await (up ? events.onUp(pool.name, observed) : events.onAway(observed));
   const lookedAt = clock.monotonic();
+  const isNew = reported !== before?.reported;
+  const isDue = isNew || (up && lookedAt - before.reportedAt >= MINUTE);
+  if (isDue) await (up ? events.onUp(pool.name, observed) : events.onAway(observed));
+  const seenAt = up ? clock.now() : (before?.seenAt ?? (await events.lastSeenAt(observed.id)) ?? clock.now());
   known.set(observed.id, {
     pool,
     observed,
-    seenAt: up ? clock.now() : (before?.seenAt ?? clock.now()),
+    seenAt,
     askingSince: before?.askingSince ?? lookedAt,
     lookedAt,
     silentMs: up || !before ? 0 : before.silentMs + heardOut(lookedAt - before.lookedAt),
     reported,
+    reportedAt: isDue ? lookedAt : before.reportedAt,
   });
-  if (reported !== before?.reported) events.onChange();
+  if (isNew) events.onChange();
+}
+
+/** Nobody can say how its machines are: they get no new work, and what runs on them goes on. None is lost by it. */
+function withdraw({ known, clock, events }: Watch, pool: Pool, evidence: string): void {
+  for (const [id, entry] of known) {
+    if (entry.pool !== pool) continue;
+    known.set(id, { ...entry, observed: { ...entry.observed, state: 'silent', evidence }, lookedAt: clock.monotonic() });
+  }
+  events.onChange();
 }
 
 /** A process that stood still (stopped, swapped out, its computer asleep) has heard nobody, and nobody is lost by that. */

@@ -7,6 +7,7 @@ import { badge, lookOfAttempt, lookOfBuild, word } from '@croft/web/html/state';
 import { endDetail } from './end-text.ts';
 import { logPanel, logSource, type LogTail } from './log-panel.ts';
 import { stepList } from './step-list.ts';
+import { troubleNotice } from './trouble.ts';
 
 export interface BuildPageView {
   readonly build: BuildDetail;
@@ -29,6 +30,7 @@ export function buildFragment(view: BuildPageView): Html {
   const address = chosen && attempt ? `${build.url}?attempt=${attempt.number}` : build.url;
   return html`<div id="build" class="live build ${lookOfBuild(build)}" data-live="${build.state === 'queued' ? 'build farm' : 'build'}" data-build="${build.id}" data-title="${plain(buildTitle(build))} · Croft" hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${head(view)}
+${build.trouble ? troubleNotice(build.trouble, now) : ''}
 ${build.wait ? waiting(build.wait, build.since, now) : ''}
 ${build.attemptList.length > 1 ? attempts(view) : ''}
 ${attempt ? shownAttempt(attempt, view) : html`<p class="nothing">No attempt has begun. Steps and the log appear here when one does.</p>`}

@@ -5,6 +5,7 @@ import { formatBytes } from '@croft/web/html/format';
 import { notice } from '@croft/web/html/document';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
 import { badge, lookOfBuild, lookOfMachine } from '@croft/web/html/state';
+import { troubleNotice } from './trouble.ts';
 
 export interface FarmView {
   readonly farm: Farm;
@@ -18,6 +19,7 @@ export function farmPage(view: FarmView): Html {
 export function farmFragment({ farm, now }: FarmView): Html {
   return html`<div id="farm" class="live farm" data-live="farm build commits" hx-get="/farm" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${farm.hold ? notice('warning', bdi(farm.hold)) : ''}
+${farm.troubles.map((trouble) => troubleNotice(trouble, now))}
 ${facts(farm, now)}
 ${section('Running', farm.running.length, [running(farm.running, now), 'Nothing runs at the moment.'])}
 ${section('Waiting', farm.queueLength, [queue(farm, now), 'Nothing waits: every commit the farm knows of has been built or is being built.'])}

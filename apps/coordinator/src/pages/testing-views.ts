@@ -152,6 +152,7 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
   return {
     version: '0.1.0',
     startedAt: testNow - 9_000_000,
+    troubles: [],
     disk: { path: '/var/lib/croft', freeBytes: 82_000_000_000, lowWaterBytes: 2_147_483_648, ok: true },
     machines: [
       testMachine(),

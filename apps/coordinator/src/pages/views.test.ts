@@ -48,7 +48,11 @@ test('hostile names, subjects and reasons are inert on the grid', async () => {
     String(
       await gridPage({
         grid: { ...grid, repo: hostile, branch: hostile, repos: [hostile], branches: [hostile] },
-        farm: testFarm({ hold: hostile, repos: [{ name: hostile, url: hostile, error: hostile }] }),
+        farm: testFarm({
+          hold: hostile,
+          troubles: [{ what: hostile, text: hostile, since: testNow, build: 'B0123456789abcdef' }],
+          repos: [{ name: hostile, url: hostile, error: hostile }],
+        }),
         now: testNow,
       }),
     ),

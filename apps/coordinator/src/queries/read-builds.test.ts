@@ -23,7 +23,7 @@ interface Stage extends AsyncDisposable {
   }): Promise<{ ids: BuildId[]; next: string | undefined }>;
 }
 
-const outlook = { plan: { assign: [], reasons: new Map() }, builders: [] };
+const outlook = { plan: { assign: [], reasons: new Map() }, builders: [], troubles: [] };
 
 async function openStage(): Promise<Stage> {
   await using stack = new AsyncDisposableStack();

@@ -2,7 +2,7 @@
 import type { Builder } from '@croft/domain/job';
 import { parseRepoName, type BuilderName, type BuildId, type RepoName, type Revision } from '@croft/domain/names';
 import { needsKey, type Plan, type WaitReason } from '@croft/domain/schedule';
-import type { BuildDetail, BuildList, BuildSummary, Grid } from '@croft/protocol/api';
+import type { BuildDetail, BuildList, BuildSummary, Grid, Trouble } from '@croft/protocol/api';
 import { CroftError } from '@croft/runtime/errors';
 import { attemptsOf, lastAttempts, medianDurationMs } from '@croft/store/attempts';
 import { buildsOfCommits, countQueuedBefore, listBuilds } from '@croft/store/build-lists';
@@ -18,6 +18,8 @@ import { toAttemptView, toCommitView, toSummary } from './views.ts';
 export interface Outlook {
   readonly plan: Plan;
   readonly builders: readonly Builder[];
+  /** Of attempts that run. */
+  readonly troubles: readonly Trouble[];
 }
 
 export async function summarize(sql: Sql, builds: readonly StoredBuild[], outlook: Outlook): Promise<BuildSummary[]> {
@@ -79,7 +81,8 @@ export async function readBuild(sql: Sql, id: BuildId, outlook: Outlook): Promis
   const commit = (await getCommits(sql, build.repo, [build.revision])).get(build.revision);
   const attemptList = [];
   for (const attempt of attempts) attemptList.push(toAttemptView(attempt, await stepsOf(sql, attempt)));
-  return { ...summary, ...(commit ? { commit: toCommitView(build.repo, commit) } : {}), attemptList };
+  const trouble = outlook.troubles.find((candidate) => candidate.build === id);
+  return { ...summary, ...(commit ? { commit: toCommitView(build.repo, commit) } : {}), attemptList, ...(trouble ? { trouble } : {}) };
 }
 
 export interface GridQuery {

@@ -1,5 +1,5 @@
 /** The farm as a whole: machines with what each does and does next, what runs, the head of the queue, repositories, disk. */
-import type { Farm, MachineView } from '@croft/protocol/api';
+import type { Farm, MachineView, Trouble } from '@croft/protocol/api';
 import type { Lease } from '@croft/domain/lease';
 import { countByState, queuedBuilds, runningBuilds } from '@croft/store/build-lists';
 import type { Sql } from '@croft/store/database';
@@ -16,11 +16,16 @@ export interface FarmFacts {
   readonly hold: string | undefined;
   readonly disk: DiskState;
   readonly watched: readonly WatchedMachine[];
+  readonly troubles: readonly Trouble[];
 }
 
 const shownQueue = 50;
 
-export async function readFarm(sql: Sql, { version, startedAt, hold, disk, watched }: FarmFacts, outlook: Outlook): Promise<Farm> {
+export async function readFarm(
+  sql: Sql,
+  { version, startedAt, hold, disk, watched, troubles }: FarmFacts,
+  outlook: Outlook,
+): Promise<Farm> {
   const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease]));
   const machines = (await listMachines(sql)).map((machine) => {
     const now = watched.find((candidate) => candidate.observed.id === machine.id);
@@ -31,6 +36,7 @@ export async function readFarm(sql: Sql, { version, startedAt, hold, disk, watch
     version,
     startedAt,
     ...(hold === undefined ? {} : { hold }),
+    troubles: [...troubles],
     disk,
     machines,
     running: await summarize(sql, await runningBuilds(sql), outlook),
