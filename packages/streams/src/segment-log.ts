@@ -48,7 +48,7 @@ export async function openSegmentLog(dir: string, { segmentBytes = defaultSegmen
     await mkdir(dir, { recursive: true, mode: 0o700 });
     return new SegmentFiles(dir, segmentBytes, await surveySegments(dir, segmentBytes));
   } catch (error) {
-    throw logFailure(error, 'open the log');
+    throw logFailure(error, `open the log in ${dir}`);
   }
 }
 
@@ -112,7 +112,7 @@ class SegmentFiles implements SegmentLog {
     });
     this.#synced = done.catch(() => {});
     return done.catch((error: unknown) => {
-      throw logFailure(error, doing);
+      throw logFailure(error, `${doing} in ${this.#dir}`);
     });
   }
 
@@ -180,7 +180,7 @@ class SegmentFiles implements SegmentLog {
     });
     this.#last = done.catch(() => {});
     return done.catch((error: unknown) => {
-      throw logFailure(error, doing);
+      throw logFailure(error, `${doing} in ${this.#dir}`);
     });
   }
 
@@ -256,7 +256,7 @@ class SegmentFiles implements SegmentLog {
     try {
       return await open(this.#path(start), 'r');
     } catch (error) {
-      if (systemCode(error) !== 'ENOENT') throw logFailure(error, 'read the log');
+      if (systemCode(error) !== 'ENOENT') throw logFailure(error, `read the log in ${this.#dir}`);
       throw new CroftError('not-found', `read the log at byte ${start}: it was dropped; the first byte kept is ${this.#from}`);
     }
   }

@@ -59,8 +59,7 @@ export function createDrivers({ farm, clock, random, log, onEnd, onTrouble }: Dr
           return;
         }
         log.error('driver failed and is started again', { build: work.build, attempt: work.attempt, tries, error });
-        const text = `attempt ${work.attempt} cannot go on and is tried again: ${errorText(error)}`;
-        driver.trouble = { what: `build ${work.build}`, text, since: driver.trouble?.since ?? clock.now(), build: work.build };
+        driver.trouble = troubleOf(work, error, driver.trouble?.since ?? clock.now());
         onTrouble(work);
         await clock.sleep(backoffMs(tries, random), { signal });
       }
@@ -99,4 +98,8 @@ export function createDrivers({ farm, clock, random, log, onEnd, onTrouble }: Dr
     },
     [Symbol.asyncDispose]: () => group[Symbol.asyncDispose](),
   };
+}
+
+function troubleOf({ build, attempt }: Work, error: unknown, since: number): Trouble {
+  return { what: `build ${build}`, text: `attempt ${attempt} cannot go on and is tried again: ${errorText(error)}`, since, build };
 }
