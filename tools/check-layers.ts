@@ -64,7 +64,7 @@ function objection(
   { file, own, specifier }: { file: string; own: Room; specifier: string },
   { layers, rooms }: { layers: Layers; rooms: ReadonlyMap<string, Room> },
 ): string | undefined {
-  const isTest = /\.test\.ts$|\/testing\.ts$|contract\.ts$/.test(file);
+  const isTest = /\.test\.ts$|\/testing(-[a-z-]+)?\.ts$|contract\.ts$/.test(file);
   if (specifier.startsWith('.')) {
     const target = slashed(normalize(join(dirname(file), specifier)));
     return target.startsWith(`${own.path}/`) ? undefined : `it leaves ${own.path}; use the other room's door`;

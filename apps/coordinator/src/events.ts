@@ -128,7 +128,7 @@ export const logMessages = {
   'machine started': 'the pool started a machine; fields machine, pid',
   'output cannot be stored, waiting': 'the disk is full or the database is gone; output stays on the workers until it can be stored',
   'pool not reconciled': 'a pool could not be looked at; it is looked at again',
-  'repository not read': 'a fetch failed; it is tried again at the next poll',
+  'repository not read': 'a fetch failed; it is tried again at the next poll, at the latest after a minute',
   'request failed': 'a bug met one request; the caller was shown the id',
   'request handler failed': 'a bug met one request before errors are handled',
   'runs left for the next attempt to collect': 'a buildlet was not reached when its runs were to be removed',

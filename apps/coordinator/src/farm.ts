@@ -166,14 +166,15 @@ function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { 
   };
   const drivers = createDrivers({ farm, clock, random, log, onEnd: wake, onTrouble: ({ build }) => onMove(build) });
   const adoption = createAdoption({ db, records, logs, drivers, machines, clock, log });
-  const onQueued = (repo: string, queued: readonly string[]): void => {
+  const onFound = (repo: string, queued: readonly string[]): void => {
+    changes.tell({ kind: 'commits', repo });
     if (queued.length === 0) return;
     log.info('builds queued', { repo, builds: queued.length });
-    changes.tell({ kind: 'commits', repo });
     wake();
   };
   const onUnreadable = (repo: string): void => changes.tell({ kind: 'commits', repo });
-  const finder = createFinder({ sources, config: () => config, clock, log, records: createWorkRecords(db, clock), onQueued, onUnreadable });
+  const found = { records: createWorkRecords(db, clock), onFound, onUnreadable };
+  const finder = createFinder({ sources, config: () => config, clock, random, log, ...found });
   return { records, machines, drivers, adoption, finder, logs };
 }
 

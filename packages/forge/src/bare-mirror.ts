@@ -6,9 +6,10 @@ import { anySignal, MINUTE, type Clock, type Waits } from '@croft/runtime/clock'
 import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { packTarGz } from '@croft/streams/tar-pack';
+import { changedPaths, type ChangedCommit } from './changed-paths.ts';
 import { CommitLines } from './commits.ts';
-import { fetchBranches, fetchRefs, fetchRevision, initialise, readRefs, type Place, type Refs } from './fetch.ts';
-import type { Branch, Commit, Mirror, SourceOptions, TreeEntry } from './git.ts';
+import { fetchBranches, fetchRefs, fetchRevision, initialise, readRefs, shallowBoundary, type Place, type Refs } from './fetch.ts';
+import type { Branch, Commit, Fetched, Mirror, SourceOptions, TreeEntry } from './git.ts';
 import { ObjectPool } from './object-pool.ts';
 import type { RepositoryUrl } from './repository-url.ts';
 import { sourceEntries, type Repository } from './source-entries.ts';
@@ -53,16 +54,18 @@ export class BareMirror implements Mirror, Repository {
     this.#refs = refs;
   }
 
-  fetch({ first = [], ...waits }: Waits & { readonly first?: readonly string[] }): Promise<{ changed: boolean }> {
+  fetch({ first = [], ...waits }: Waits & { readonly first?: readonly string[] }): Promise<Fetched> {
     return this.#write(waits, async (turn) => {
       const before = this.#refs;
-      const wasShallow = fs.existsSync(join(this.dir, 'shallow'));
+      const boundary = shallowBoundary(this.dir);
       if (this.#untidy >= tidyEvery) await this.#tidy(turn);
       this.#refs = (await fetchBranches(this, { before, names: first }, turn)) ?? (await fetchRefs(this, before, turn));
-      if (this.#refs === before) return { changed: false };
+      const deepened = boundary !== undefined && shallowBoundary(this.dir) !== boundary;
+      if (this.#refs === before && !deepened) return { changed: false };
       this.#untidy += 1;
-      if (wasShallow) this.#lines.forget();
-      return { changed: true };
+      if (!deepened) return { changed: true };
+      this.#lines.forget();
+      return { changed: true, deepened };
     });
   }
 
@@ -81,6 +84,10 @@ export class BareMirror implements Mirror, Repository {
     const tip = this.#revisionOf(from);
     await this.commit(tip, waits);
     return this.#lines.read(tip, Math.min(Math.max(1, limit), maxCommits), waits);
+  }
+
+  changedPaths(commits: readonly ChangedCommit[], waits: Waits): Promise<Map<Revision, readonly string[]>> {
+    return changedPaths(this, commits, waits);
   }
 
   async tree(revision: Revision, waits: Waits): Promise<TreeEntry[]> {

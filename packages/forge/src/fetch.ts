@@ -32,10 +32,14 @@ const detachedRef = 'refs/croft/head';
 const noRef = 'refs/croft/none';
 const fetchFlags = ['--quiet', '--force', '--no-tags', '--update-shallow', '--no-write-fetch-head', '--no-recurse-submodules'];
 
-/** One listing when nothing changed. @returns what the mirror has afterwards; `before` itself when nothing changed */
+/**
+ * One listing when nothing changed; a shallow source may have got deeper all the same, so that is always fetched from.
+ * @returns what the mirror has afterwards; `before` itself when no ref changed
+ */
 export async function fetchRefs(place: Place, before: Refs, waits: Waits): Promise<Refs> {
   const remote = await listRemote(place, waits);
-  if (sameRefs(before, remote)) return before;
+  const same = sameRefs(before, remote);
+  if (same && shallowBoundary(place.dir) === undefined) return before;
   await matchFormat(place, { before, remote }, waits);
   const detached = remote.detached ? [`+HEAD:${detachedRef}`] : [];
   if (remote.heads.size + detached.length + before.heads.size > 0) {
@@ -43,7 +47,13 @@ export async function fetchRefs(place: Place, before: Refs, waits: Waits): Promi
   }
   const target = remote.detached ? detachedRef : remote.head === undefined ? noRef : `refs/heads/${remote.head}`;
   if (headOf(place.dir) !== target) await place.git.run({ args: [`--git-dir=${place.dir}`, 'symbolic-ref', 'HEAD', target], ...waits });
+  if (same) return before;
   return isListed(place.dir, before, remote) ? remote : readRefs(place, waits);
+}
+
+/** Where history ends although there is more; undefined in a mirror that has all. */
+export function shallowBoundary(dir: string): string | undefined {
+  return readIfThere(join(dir, 'shallow'));
 }
 
 /** More are found as quickly by a listing. */
@@ -59,7 +69,7 @@ export async function fetchBranches(
   waits: Waits,
 ): Promise<Refs | undefined> {
   const known = names.every((name) => isBranchName(name) && before.heads.has(name));
-  if (names.length === 0 || names.length > fewBranches || !known || fs.existsSync(join(place.dir, 'shallow'))) return undefined;
+  if (names.length === 0 || names.length > fewBranches || !known || shallowBoundary(place.dir) !== undefined) return undefined;
   requireLocal(place.url);
   const refs = names.map((name) => `+refs/heads/${name}:refs/heads/${name}`);
   if ((await tryFetch(place, ['--', place.url.text, ...refs], waits)).code !== 0) return undefined;
@@ -159,7 +169,7 @@ async function fetch(place: Place, args: readonly string[], waits: Waits): Promi
 
 async function tryFetch({ git, dir, url }: Place, args: readonly string[], waits: Waits): Promise<GitResult> {
   // A mirror of a shallow clone asks for what the clone got since.
-  const deepen = fs.existsSync(join(dir, 'shallow')) ? ['--unshallow'] : [];
+  const deepen = shallowBoundary(dir) === undefined ? [] : ['--unshallow'];
   const result = await git.call({
     args: [`--git-dir=${dir}`, 'fetch', ...fetchFlags, ...deepen, ...args],
     env: credentialEnv(url),

@@ -159,6 +159,40 @@ test('a shallow source is mirrored, and its history grows when it does', async (
   assert.deepEqual(await line(), [['five', 'four', 'three', 'two', 'one'], 5]);
 });
 
+test('a shallow source that gets deeper and nothing else is told from one that stays as it is', async () => {
+  await using place = createPlace();
+  const repo = source(place);
+  for (const message of ['one', 'two', 'three']) repo.commit(message);
+  const shallow = path.join(place.dir, 'shallow');
+  runGit(place.dir, ['clone', '--quiet', '--depth=1', `file://${repo.dir}`, 'shallow']);
+  const mirror = await place.mirror(shallow);
+  assert.deepEqual(await mirror.fetch({}), { changed: true });
+  assert.deepEqual(await mirror.fetch({}), { changed: false });
+  runGit(shallow, ['fetch', '--quiet', '--deepen=1']);
+  assert.deepEqual(await mirror.fetch({}), { changed: true, deepened: true });
+  assert.equal((await mirror.commits({ from: 'main', limit: 9 }, {})).position, 2);
+  runGit(shallow, ['fetch', '--quiet', '--unshallow']);
+  assert.deepEqual(await mirror.fetch({ first: ['main'] }), { changed: true, deepened: true });
+  assert.equal((await mirror.commits({ from: 'main', limit: 9 }, {})).position, 3);
+  assert.deepEqual(await mirror.fetch({}), { changed: false });
+});
+
+test('a fork that borrows the objects of another repository is mirrored', async () => {
+  await using place = createPlace();
+  const repo = source(place);
+  repo.write('a', 'a');
+  repo.commit('one');
+  runGit(place.dir, ['clone', '--quiet', '--shared', '--bare', 'source', 'fork.git']);
+  const mirror = await place.mirror(path.join(place.dir, 'fork.git'));
+  await mirror.fetch({});
+  const { commits } = await mirror.commits({ from: 'main', limit: 9 }, {});
+  assert.deepEqual(
+    commits.map(({ subject }) => subject),
+    ['one'],
+  );
+  assert.equal((await mirror.tree(commits[0]!.revision, {})).length, 1);
+});
+
 test('a source that belongs to another user is mirrored', async () => {
   await using place = createPlace();
   const repo = source(place);

@@ -33,6 +33,12 @@ export interface TreeEntry {
   readonly path: Buffer;
 }
 
+export interface Fetched {
+  readonly changed: boolean;
+  /** Lines of commits may have become longer at their old end: the source is shallow, and less so than before. */
+  readonly deepened?: boolean;
+}
+
 export interface SourceOptions {
   /** Submodules are part of the tree, at the commits that it records; else an empty directory stands where each would be. */
   readonly submodules: boolean;
@@ -50,13 +56,15 @@ export interface Mirror extends AsyncDisposable {
    * Takes over branches and HEAD of the source as they are now. What was fetched before stays, also after a failure. `first` are
    * branches that are known to have moved: when they are there, and known, nothing else is asked for.
    */
-  fetch(waits: Waits & { readonly first?: readonly string[] }): Promise<{ changed: boolean }>;
+  fetch(waits: Waits & { readonly first?: readonly string[] }): Promise<Fetched>;
   /** By name, as of the last fetch. A source whose HEAD is on no branch (a CI's checkout) has one more, called `HEAD`. */
   branches(waits: Waits): Promise<Branch[]>;
   /** The branch that the source's HEAD is on, or `HEAD` when it is on none; undefined when there is no commit yet. */
   defaultBranch(waits: Waits): Promise<string | undefined>;
   /** Newest first along the first parents. `position` is how many commits that line has: the number of the newest one. */
   commits(range: { from: string; limit: number }, waits: Waits): Promise<{ commits: Commit[]; position: number }>;
+  /** What each changes against its first parent; commits that change too much to be listed are left out. */
+  changedPaths(commits: readonly Pick<Commit, 'revision' | 'parents'>[], waits: Waits): Promise<Map<Revision, readonly string[]>>;
   /** What `git ls-tree -r --full-tree` lists, in its order. */
   tree(revision: Revision, waits: Waits): Promise<TreeEntry[]>;
   /** Undefined when there is no such file; links are not followed. @throws CroftError `exhausted` when it is larger than `maxBytes` */

@@ -23,7 +23,9 @@ export function createTurns(limit: number): Turns {
       }
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const onAbort = (): void => {
-        waiting.splice(waiting.indexOf(resolve), 1);
+        const at = waiting.indexOf(resolve);
+        if (at < 0) return; // it was given the turn in this very moment
+        waiting.splice(at, 1);
         reject(signal?.reason);
       };
       waiting.push(resolve);

@@ -1,75 +1,29 @@
 import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { createPlace, createRepo, type Repo } from '@croft/forge/testing';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Repository } from '@croft/config/farm-config';
 import { parseRepoName } from '@croft/domain/names';
-import { systemClock } from '@croft/runtime/clock';
+import type { Mirror } from '@croft/forge/git';
+import { MINUTE } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { createTaskGroup } from '@croft/runtime/tasks';
+import { FakeClock, seededRandom } from '@croft/runtime/testing';
 import { branchCommits, branches } from '@croft/store/commits';
-import { openDatabase, type Database } from '@croft/store/database';
 import { getRepo } from '@croft/store/repos';
-import type { ConfigInput } from '@croft/config/define-config';
-import { readConfig } from '@croft/config/read-config';
-import { createFinder, type Finder, type Found } from './find-loop.ts';
-import { createWorkRecords } from './record-found.ts';
-import { openSources } from './source.ts';
+import { createFinder } from './find-loop.ts';
+import type { Sources } from './source.ts';
+import { app as name, openFinderStage as openStage, type FinderStage as Stage } from './testing-finder.ts';
 
-const name = parseRepoName('app');
-
-interface Stage extends AsyncDisposable {
-  readonly repo: Repo;
-  readonly db: Database;
-  readonly finder: Finder;
-  /** What was to be stored, look by look. */
-  readonly found: Found[];
-  /** What the next look that ends has queued. */
-  queued(): Promise<readonly string[]>;
+function anyRepository(repo: string): Repository {
+  return { name: parseRepoName(repo), url: '/nowhere', branches: [], depth: 1, pollMs: undefined, paths: [], hookSecret: undefined };
 }
 
-async function openStage({
-  builders = 1,
-  ...rest
-}: Partial<NonNullable<ConfigInput['repos']>[number]> & { builders?: number } = {}): Promise<Stage> {
-  await using stack = new AsyncDisposableStack();
-  const place = stack.use(createPlace());
-  const repo = createRepo(join(place.dir, 'origin'));
-  repo.write('a', 'a');
-  repo.commit('first');
-  const config = readConfig({
-    dataDir: place.dir,
-    repos: [{ name, url: repo.dir, pollMs: 3_600_000, ...rest }],
-    builders: Array.from({ length: builders }, (_, n) => ({ name: `builder-${n}`, repo: name })),
-  });
-  const db = stack.use(await openDatabase({ url: `sqlite:${join(place.dir, 'croft.db')}`, durability: 'kill', log: silentLog }));
-  const sources = stack.use(await openSources(config.repos, { dir: join(place.dir, 'repos'), clock: systemClock }));
-  const found: Found[] = [];
-  let looked = Promise.withResolvers<readonly string[]>();
-  const records = createWorkRecords(db, systemClock);
-  const finder = createFinder({
-    sources,
-    config: () => config,
-    clock: systemClock,
-    log: silentLog,
-    records: {
-      ...records,
-      recordFound(all) {
-        found.push(all);
-        return records.recordFound(all);
-      },
-    },
-    onQueued(_, builds) {
-      looked.resolve(builds);
-      looked = Promise.withResolvers();
-    },
-    onUnreadable() {},
-  });
-  const tasks = stack.use(createTaskGroup((_, error) => assert.fail(String(error))));
-  tasks.start('find', (waits) => finder.run(waits));
-  const owned = stack.move();
-  return { repo, db, finder, found, queued: () => looked.promise, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  return promise;
 }
 
 const subjects = async ({ db }: Stage): Promise<string[]> =>
@@ -177,6 +131,106 @@ test('more builds than one transaction takes are all queued', async () => {
   stage.repo.commit('second');
   assert.equal((await finder.find(name, {})).length, 700);
   assert.equal(found[0]?.builds.length, 700);
+});
+
+test('of many branches only those that have moved are read, and a new one that shares its history queues nothing twice', async () => {
+  await using stage = await openStage({ branches: ['main', 'topic/*'] });
+  const { repo, finder, found } = stage;
+  for (let n = 0; n < 20; n += 1) repo.git('branch', `topic/${n}`);
+  assert.equal((await finder.find(name, {})).length, 0, 'the commit is that of main');
+  assert.equal(found.flatMap(({ branches }) => branches).length, 21);
+  found.length = 0;
+  repo.git('checkout', '--quiet', 'topic/7');
+  repo.write('a', 'topic');
+  repo.commit('on a topic');
+  repo.git('branch', 'topic/new');
+  repo.git('branch', 'other');
+  assert.equal((await finder.find(name, {})).length, 1);
+  assert.deepEqual(found.flatMap(({ branches }) => branches.map(({ branch }) => branch)).toSorted(), ['topic/7', 'topic/new']);
+});
+
+test('builders that are new are filled in down to the depth, behind all tips', async () => {
+  await using stage = await openStage({ depth: 3 });
+  const { repo, finder, found } = stage;
+  for (let n = 0; n < 5; n += 1) repo.commit(`commit ${n}`);
+  await finder.find(name, {});
+  stage.configure({ builders: 2 });
+  assert.equal((await finder.find(name, {})).length, 3);
+  assert.deepEqual(
+    found
+      .at(-1)
+      ?.builds.filter((build) => build.builder === 'builder-1')
+      .map((build) => build.band),
+    ['post-submit', 'back-fill', 'back-fill'],
+  );
+});
+
+test('a shallow source that gets deeper is filled in although its branch stays where it is', async () => {
+  await using stage = await openStage({ shallow: true, depth: 3 });
+  const { repo, finder } = stage;
+  await finder.find(name, {});
+  assert.deepEqual(await subjects(stage), ['third']);
+  repo.git('fetch', '--quiet', '--unshallow');
+  assert.equal((await finder.find(name, {})).length, 2);
+  assert.deepEqual(await subjects(stage), ['third', 'second', 'first']);
+});
+
+test('commits that change nothing of what is asked for are shown, and not built', async () => {
+  await using stage = await openStage({ paths: ['src/**'] });
+  const { repo, finder } = stage;
+  await finder.find(name, {});
+  repo.write('README', 'words');
+  repo.commit('words');
+  assert.deepEqual(await finder.find(name, {}), []);
+  repo.write('src/a', 'code');
+  repo.commit('code');
+  assert.equal((await finder.find(name, {})).length, 1);
+  assert.deepEqual(await subjects(stage), ['code', 'words', 'first']);
+});
+
+test('a look that failed is made again soon, also where nobody polls', async () => {
+  await using stage = await openStage({ pollMs: 'never' });
+  const { repo, finder, clock } = stage;
+  await finder.find(name, {});
+  renameSync(repo.dir, `${repo.dir}.away`);
+  finder.wake(name, []);
+  await stage.failed();
+  renameSync(`${repo.dir}.away`, repo.dir);
+  repo.commit('second');
+  const queued = stage.queued();
+  await clock.advance(2 * MINUTE);
+  assert.equal((await queued).length, 1);
+});
+
+test('few polls go on together, and a look that is asked for does not wait for them', async () => {
+  const { promise: forEver } = Promise.withResolvers<never>();
+  const begun: string[] = [];
+  const twelve = Promise.withResolvers<void>();
+  const repos = Array.from({ length: 12 }, (_, n) => anyRepository(`repo-${n}`));
+  const mirror = (repo: string): Pick<Mirror, 'fetch'> => ({
+    fetch: async ({ signal }) => {
+      begun.push(repo);
+      if (begun.length === 12) twelve.resolve();
+      return await Promise.race([forEver, aborted(signal)]);
+    },
+  });
+  const finder = createFinder({
+    sources: { repos, mirror } as unknown as Sources,
+    config: () => ({ builders: [], policies: [] }),
+    records: { recordFound: async () => [], recordFetchError: async () => undefined },
+    clock: new FakeClock(),
+    random: seededRandom(1),
+    log: silentLog,
+    onFound() {},
+    onUnreadable() {},
+  });
+  await using tasks = createTaskGroup((_, error) => assert.fail(String(error)));
+  tasks.start('find', (waits) => finder.run(waits));
+  await nextTurn();
+  assert.equal(begun.length, 8);
+  for (const { name: waiting } of repos.slice(8)) finder.wake(waiting, ['main']);
+  await twelve.promise;
+  assert.deepEqual(begun.toSorted(), repos.map((repo) => repo.name as string).toSorted());
 });
 
 test('a repository that is not configured is not found', async () => {

@@ -1,50 +1,24 @@
-/** Looks for new commits: at every poll, and at once when somebody says that there are some. What has not moved costs one fetch. */
-import type { RepoName, Revision } from '@croft/domain/names';
-import { isLiteral, selects } from '@croft/domain/pattern';
-import type { FarmConfig, Repository } from '@croft/config/farm-config';
-import type { Commit } from '@croft/forge/git';
-import { parseRepositoryUrl } from '@croft/forge/repository-url';
-import type { Clock, Waits } from '@croft/runtime/clock';
-import { CroftError, errorText } from '@croft/runtime/errors';
+/** Looks for new commits: at every poll, and at once when somebody says that there are some. What has not moved costs one listing. */
+import type { Repository } from '@croft/config/farm-config';
+import { createTurns } from '@croft/forge/turns';
+import { MINUTE, type Clock, type Waits } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
+import type { Random } from '@croft/runtime/random';
 import { createBell, type Bell } from '@croft/runtime/tasks';
 import { ringOrRest } from '../keep-doing.ts';
+import { look, type Looked, type Rules, type Settled, type WorkRecords } from './look.ts';
 import type { Sources } from './source.ts';
-import { wantedBuilds, type BranchHead, type NewBuild } from './find-work.ts';
-
-export interface FoundBranch extends BranchHead {
-  readonly commits: readonly Commit[];
-  /** Number of the newest commit on its first-parent chain. */
-  readonly position: number;
-}
-
-export interface Found {
-  readonly repo: RepoName;
-  /** For people: without credentials. */
-  readonly url: string;
-  readonly defaultBranch: string | undefined;
-  /** Every branch that exists. */
-  readonly heads: Readonly<Record<string, Revision>>;
-  /** Those that are built; none when nothing has moved since the last look. */
-  readonly branches: readonly FoundBranch[];
-  readonly builds: readonly NewBuild[];
-  /** What is wrong although it could be read. */
-  readonly problem: string | undefined;
-}
-
-export interface WorkRecords {
-  /** Stores the commits and queues what does not exist yet; returns the ids of what it queued. */
-  recordFound(found: Found): Promise<string[]>;
-  recordFetchError(repo: RepoName, url: string, error: string): Promise<void>;
-}
 
 export interface FindDeps {
   readonly sources: Sources;
-  readonly config: () => Pick<FarmConfig, 'builders' | 'policies'>;
+  readonly config: () => Rules;
   readonly records: WorkRecords;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
-  onQueued(repo: string, builds: readonly string[]): void;
+  /** Something has changed there; what it asks to be built, perhaps nothing, is queued. */
+  onFound(repo: string, builds: readonly string[]): void;
   /** The repository cannot be read at present; the reason is stored. */
   onUnreadable(repo: string): void;
 }
@@ -60,30 +34,32 @@ export interface Finder {
   run(waits: { signal: AbortSignal }): Promise<void>;
 }
 
+/** Polls that are under way together; a look that somebody asked for does not wait for them, only for others such. */
+const atOnce = 8;
+/** After a look that failed, or that found nothing of what it was told, the next is not later than this. */
+const soonMs = MINUTE;
+/** A poll comes by up to a tenth earlier or later, so that they do not all come together. */
+const jitter = 0.1;
+
 export function createFinder(deps: FindDeps): Finder {
-  const places = new Map<string, Place>(
-    deps.sources.repos.map((repo) => [repo.name, { repo, bell: createBell(), next: newLook(), stored: undefined }]),
-  );
-  const placeOf = (name: string): Place => {
+  const places = new Map(deps.sources.repos.map((repo) => [repo.name as string, newPlace(repo)]));
+  const turns = { polls: createTurns(atOnce), asked: createTurns(atOnce) };
+  const ask = (name: string, branches: readonly string[]): Look => {
     const place = places.get(name);
     if (!place) throw new CroftError('not-found', `no repository is called "${name}"`);
-    return place;
+    const { next } = place;
+    next.asked = true;
+    next.everything ||= branches.length === 0;
+    for (const branch of branches) next.moved.add(branch);
+    place.bell.ring();
+    place.hurry?.abort();
+    return next;
   };
   return {
-    async find(name, { signal }) {
-      const { next, bell } = placeOf(name);
-      next.everything = true;
-      bell.ring();
-      return await unlessAborted(next.result.promise, signal);
-    },
-    wake(name, branches) {
-      const { next, bell } = placeOf(name);
-      for (const branch of branches) next.moved.add(branch);
-      if (branches.length === 0) next.everything = true;
-      bell.ring();
-    },
+    find: async (name, { signal }) => await unlessAborted(ask(name, []).result.promise, signal),
+    wake: (name, branches) => void ask(name, branches),
     async run(waits) {
-      await Promise.all([...places.values()].map((place) => keepLooking(place, deps, waits)));
+      await Promise.all([...places.values()].map((place) => keepLooking(place, { ...deps, turns }, waits)));
     },
   };
 }
@@ -94,80 +70,83 @@ interface Place {
   readonly bell: Bell;
   /** The look that has not begun. */
   next: Look;
-  /** Branches and HEAD as they were when everything about them was stored. */
-  stored: string | undefined;
+  /** Aborted when that shall not wait for other polls. */
+  hurry: AbortController | undefined;
+  readonly settled: Settled;
 }
 
 interface Look {
   readonly result: PromiseWithResolvers<string[]>;
+  asked: boolean;
+  everything: boolean;
   /** Branches that are said to have moved: all that is looked at, unless somebody wants `everything`. */
   readonly moved: Set<string>;
-  everything: boolean;
+}
+
+function newPlace(repo: Repository): Place {
+  return { repo, bell: createBell(), next: newLook(), hurry: undefined, settled: { config: undefined, branches: new Map() } };
 }
 
 function newLook(): Look {
   const result = Promise.withResolvers<string[]>();
   result.promise.catch(() => undefined); // perhaps nobody waits for it
-  return { result, moved: new Set(), everything: false };
+  return { result, asked: false, everything: false, moved: new Set() };
 }
 
-async function keepLooking(place: Place, deps: FindDeps, waits: { signal: AbortSignal }): Promise<void> {
+type LoopDeps = FindDeps & { readonly turns: Readonly<Record<'polls' | 'asked', ReturnType<typeof createTurns>>> };
+
+async function keepLooking(place: Place, deps: LoopDeps, waits: { signal: AbortSignal }): Promise<void> {
   const { repo, bell } = place;
   try {
     for (;;) {
-      const look = place.next;
-      place.next = newLook();
-      try {
-        const first = look.everything ? [] : [...look.moved];
-        look.result.resolve(await findIn(place, deps, { ...waits, first }));
-      } catch (error) {
-        look.result.reject(error);
-        waits.signal.throwIfAborted();
-        deps.log.warn('repository not read', { repo: repo.name, error });
-      }
-      await ringOrRest(bell, repo.pollMs, { ...waits, clock: deps.clock });
+      const complete = await lookOnce(place, deps, waits);
+      const restMs = complete ? repo.pollMs : Math.min(repo.pollMs ?? soonMs, soonMs);
+      const spread = 1 + jitter * (2 * deps.random.fraction() - 1);
+      await ringOrRest(bell, restMs === undefined ? undefined : restMs * spread, { ...waits, clock: deps.clock });
     }
   } finally {
     place.next.result.reject(new CroftError('stopped', 'the coordinator stops'));
   }
 }
 
-async function findIn(
-  place: Place,
-  { sources, config, records, onQueued, onUnreadable }: FindDeps,
-  { first, ...waits }: Waits & { readonly first: readonly string[] },
-): Promise<string[]> {
-  const { repo } = place;
-  const { shown: url } = parseRepositoryUrl(repo.url);
+/** Whether there is nothing more to be expected of this look: it could be made, and found what it was told of. */
+async function lookOnce(place: Place, deps: LoopDeps, waits: { signal: AbortSignal }): Promise<boolean> {
+  const giveBack = await turnOf(place, deps, waits);
+  const { result, everything, moved } = place.next;
+  place.next = newLook();
   try {
-    const mirror = sources.mirror(repo.name);
-    await mirror.fetch({ ...waits, first });
-    const defaultBranch = await mirror.defaultBranch(waits);
-    const heads = new Map((await mirror.branches(waits)).map(({ name, revision }) => [name, revision]));
-    const patterns = repo.branches.length > 0 ? repo.branches : defaultBranch === undefined ? [] : [defaultBranch];
-    const wanted = patterns.length > 0 ? [...heads.keys()].filter((branch) => selects(patterns, branch)) : [];
-    const missing = patterns.filter((pattern) => isLiteral(pattern) && !heads.has(pattern));
-    const here = JSON.stringify([defaultBranch, ...heads]);
-    const moved = place.stored === here ? [] : wanted;
-    const branches = await Promise.all(
-      moved.map(async (branch): Promise<FoundBranch> => {
-        const { commits, position } = await mirror.commits({ from: branch, limit: repo.depth }, waits);
-        return { repo: repo.name, branch, commits, position, revisions: commits.map((commit) => commit.revision) };
-      }),
-    );
-    const builds = branches.flatMap((head) => wantedBuilds(head, config()));
-    const problem =
-      missing.length > 0 ? `there is no branch ${missing.join(', ')}; there are: ${[...heads.keys()].join(', ') || 'none'}` : undefined;
-    const found = { repo: repo.name, url, defaultBranch, heads: Object.fromEntries(heads), branches, builds, problem };
-    const queued = await records.recordFound(found);
-    place.stored = here;
-    onQueued(repo.name, queued);
-    return queued;
+    const found = await lookAt(place, { ...deps, first: everything ? [] : [...moved] }, waits);
+    if (found.changed || found.moved.length > 0) deps.onFound(place.repo.name, found.queued);
+    result.resolve(found.queued);
+    return found.changed || everything || moved.size === 0;
   } catch (error) {
-    waits.signal?.throwIfAborted();
-    await records.recordFetchError(repo.name, url, errorText(error));
-    onUnreadable(repo.name);
-    throw error;
+    result.reject(error);
+    waits.signal.throwIfAborted();
+    deps.log.warn('repository not read', { repo: place.repo.name, error });
+    deps.onUnreadable(place.repo.name);
+    return false;
+  } finally {
+    giveBack();
+  }
+}
+
+function lookAt(
+  { repo, settled }: Place,
+  { sources, config, records, first }: FindDeps & { readonly first: readonly string[] },
+  waits: Waits,
+): Promise<Looked> {
+  return look({ repo, mirror: sources.mirror(repo.name), config: config(), records, settled, first }, waits);
+}
+
+async function turnOf(place: Place, { turns }: LoopDeps, { signal }: { signal: AbortSignal }): Promise<() => void> {
+  if (place.next.asked) return turns.asked.take({ signal });
+  const hurry = (place.hurry = new AbortController());
+  try {
+    return await turns.polls.take({ signal: AbortSignal.any([signal, hurry.signal]) });
+  } catch {
+    return await turns.asked.take({ signal });
+  } finally {
+    place.hurry = undefined;
   }
 }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { parseBuilderName, parseRepoName, parseRevision } from '@croft/domain/names';
 import type { Builder } from '@croft/domain/job';
 import { anyBuilder } from '@croft/domain/testing';
-import { wantedBuilds, type Wanted } from './find-work.ts';
+import { asksForPaths, eachOnce, wantedBuilds, type Wanted } from './find-work.ts';
 
 const repo = parseRepoName('app');
 const [newest, older] = ['a', 'b'].map((digit) => parseRevision(digit.repeat(40))) as [
@@ -55,4 +55,47 @@ test('a builder says where its tips queue; older commits wait behind, and benchm
     (build) => build.band,
   );
   assert.deepEqual(bands, ['release', 'benchmark', 'back-fill', 'benchmark']);
+});
+
+test('a commit that changes nothing that a builder or the repository asks for is not built; what it changes may be unknown', () => {
+  const paths = new Map([
+    [newest, ['docs/a.md']],
+    [older, ['src/a.ts', 'docs/a.md']],
+  ]);
+  const head = { repo, branch: 'main', revisions: [newest, older], paths };
+  const names = (all: Wanted, on = head): string[] => wantedBuilds(on, all).map((build) => build.builder + build.revisions[0]?.revision[0]);
+  const both = wanted(builder('all'), builder('code', { paths: ['src/**'] }));
+  assert.deepEqual(names(both), ['alla', 'allb', 'codeb']);
+  assert.deepEqual(names({ ...both, paths: ['**', '!docs/**'] }), ['allb', 'codeb']);
+  assert.deepEqual(names(both, { ...head, paths: new Map() }), ['alla', 'codea', 'allb', 'codeb']);
+  const onlyWords = { ...anyRule, allow: false, paths: ['docs/**'] };
+  assert.deepEqual(names({ ...both, policies: [onlyWords] }), ['allb', 'codeb']);
+  const empty = { ...head, paths: new Map([[newest, []]]) };
+  assert.deepEqual(names(wanted(builder('all'), builder('code', { paths: ['**'] })), empty), ['alla', 'allb', 'codeb']);
+});
+
+test('paths are asked for where something depends on them', () => {
+  assert.equal(asksForPaths(repo, wanted(builder('x'), builder('y', { repos: [parseRepoName('other')], paths: ['a'] }))), false);
+  assert.equal(asksForPaths(repo, wanted(builder('x', { paths: ['a'] }))), true);
+  assert.equal(asksForPaths(repo, { ...wanted(), paths: ['a'] }), true);
+  assert.equal(asksForPaths(repo, { ...wanted(), policies: [{ ...anyRule, allow: false, paths: ['a'] }] }), true);
+});
+
+test('commits that are settled are left out, and the others keep their age', () => {
+  const head = { repo, branch: 'main', revisions: [newest, older] };
+  const bands = (settled: ReadonlySet<typeof newest>): string[] =>
+    wantedBuilds({ ...head, settled }, wanted(builder('x'))).map((build) => build.band);
+  assert.deepEqual(bands(new Set([newest])), ['back-fill']);
+  assert.deepEqual(bands(new Set([older])), ['post-submit']);
+});
+
+test('a commit that is the tip of one branch does not wait behind it because another has it too', () => {
+  const builders = wanted(builder('x'));
+  const main = wantedBuilds({ repo, branch: 'main', revisions: [newest, older] }, builders);
+  const release = wantedBuilds({ repo, branch: 'release', revisions: [older] }, builders);
+  const found = eachOnce([...main, ...release]).map((build) => [build.revisions[0]?.revision[0], build.band, build.trigger.ref]);
+  assert.deepEqual(found, [
+    ['a', 'post-submit', 'main'],
+    ['b', 'post-submit', 'release'],
+  ]);
 });

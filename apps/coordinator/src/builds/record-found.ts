@@ -4,13 +4,13 @@ import { insertBuild } from '@croft/store/builds';
 import { branches as knownBranches, deleteBranch, recordBranch } from '@croft/store/commits';
 import type { Database, Sql } from '@croft/store/database';
 import { recordFetch, upsertRepo } from '@croft/store/repos';
-import type { WorkRecords } from './find-loop.ts';
 import type { NewBuild } from './find-work.ts';
+import type { WorkRecords } from './look.ts';
 
 /** Builds in one transaction: others wait to write meanwhile. A crash in between costs nothing, the next look finds the rest. */
 const batch = 500;
 
-export function createWorkRecords(db: Database, clock: Clock): WorkRecords {
+export function createWorkRecords(db: Pick<Database, 'write'>, clock: Clock): WorkRecords {
   const insertAll = async (sql: Sql, builds: readonly NewBuild[], at: number): Promise<string[]> => {
     const queued: string[] = [];
     for (const build of builds) if (await insertBuild(sql, { ...build, createdAt: at })) queued.push(build.id);
