@@ -3,6 +3,7 @@
  * to happen; commands return when what they decided is stored.
  */
 import type { BuildId } from '@croft/domain/names';
+import type { ArtifactView } from '@croft/protocol/artifacts';
 import type { BuildDetail, BuildList, BuildSummary, Change, Farm, Grid } from '@croft/protocol/api';
 import type { Waits } from '@croft/runtime/clock';
 import type { Dashboard } from './originals/dashboard.ts';
@@ -29,6 +30,20 @@ export interface LogReader {
   offsetOfLine(line: number): Promise<number>;
 }
 
+/** One file that an attempt left behind. */
+export interface ArtifactFile {
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Bytes `[from, to)`. Each piece is good only until the next one is asked for. */
+  read(range: { from: number; to: number }): AsyncIterable<Buffer>;
+}
+
+export interface ArtifactPlace {
+  readonly attempt: number;
+  readonly artifact: string;
+  readonly path: string;
+}
+
 export interface Capabilities {
   /** @throws CroftError `not-found` for an unknown repository or branch. */
   grid(query: { repo?: string | undefined; branch?: string | undefined; page: number; pageSize?: number }): Promise<Grid>;
@@ -38,6 +53,11 @@ export interface Capabilities {
   /** Attempt 0 means the last one. @throws CroftError `not-found`, also when the log has expired. */
   log(id: BuildId, attempt: number): Promise<LogReader>;
   logByHash(sha1: string): Promise<LogReader | undefined>;
+
+  /** Of one attempt, or all; with at most so many files of each. @throws CroftError `not-found` */
+  artifacts(id: BuildId, of: { readonly attempt?: number; readonly maxFiles: number }): Promise<ArtifactView[]>;
+  /** @throws CroftError `not-found`, also when retention has let it go. */
+  artifactFile(id: BuildId, place: ArtifactPlace): Promise<ArtifactFile>;
 
   /** @throws CroftError `not-found`, or `conflict` when it has ended. */
   cancel(id: BuildId, by: string, why: string): Promise<BuildSummary>;

@@ -1,4 +1,5 @@
 /** The capabilities of a running coordinator: queries on the store, commands through the records. */
+import type { BlobStore } from '@croft/blobs/blobs';
 import type { Builder } from '@croft/domain/job';
 import type { BuildId, RepoName } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
@@ -13,6 +14,7 @@ import { planNow, type ScheduleDeps } from './builds/schedule.ts';
 import type { Capabilities, LogReader } from './capabilities.ts';
 import type { Changes } from './changes.ts';
 import type { AttemptLogs } from './logs/attempt-logs.ts';
+import { readArtifactFile, readArtifacts, withBytes } from './queries/read-artifacts.ts';
 import { readBuild, readBuilds, readGrid, summarize, type Outlook } from './queries/read-builds.ts';
 import { readFarm, type FarmFacts } from './queries/read-farm.ts';
 
@@ -24,6 +26,7 @@ export interface CapabilityDeps {
   readonly drivers: Drivers;
   readonly finder: Finder;
   readonly logs: AttemptLogs;
+  readonly blobs: BlobStore;
   readonly changes: Changes;
   readonly schedule: ScheduleDeps;
   readonly facts: () => FarmFacts;
@@ -69,6 +72,8 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
       const attempt = await db.read((sql) => attemptByLogSha1(sql, sha1));
       return attempt && readerOf(deps, attempt);
     },
+    artifacts: (id, of) => db.read((sql) => readArtifacts(sql, id, of)),
+    artifactFile: async (id, place) => withBytes(await db.read((sql) => readArtifactFile(sql, id, place)), deps.blobs),
     async cancel(id, by, why) {
       const build = await records.cancel(id, by, why);
       drivers.cancel(id);

@@ -136,6 +136,7 @@ interface Works {
   readonly adoption: Adoption;
   readonly finder: Finder;
   readonly logs: AttemptLogs;
+  readonly blobs: BlobStore;
 }
 
 /** The parts that do the work, each told of the others. */
@@ -175,7 +176,7 @@ function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { 
   const onUnreadable = (repo: string): void => changes.tell({ kind: 'commits', repo });
   const found = { records: createWorkRecords(db, clock), onFound, onUnreadable };
   const finder = createFinder({ sources, config: () => config, clock, random, log, ...found });
-  return { records, machines, drivers, adoption, finder, logs };
+  return { records, machines, drivers, adoption, finder, logs, blobs: parts.blobs };
 }
 
 interface MachineHandlers {

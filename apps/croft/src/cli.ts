@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import type { Clock } from '@croft/runtime/clock';
 import { type CroftError, asCroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
+import { addArtifacts } from './commands/artifacts.ts';
 import { addBuilds } from './commands/builds.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addConfig } from './commands/config.ts';
@@ -69,7 +70,19 @@ function createProgram(cli: Cli, run: Run): Command {
     .showHelpAfterError('(croft --help lists what there is)')
     .exitOverride()
     .configureOutput({ writeOut: (text) => print(cli.stdout, text), writeErr: (text) => print(cli.stderr, text) });
-  for (const add of [addBuilds, addShow, addLog, addRetry, addRetrybuilds, addCancel, addNotify, addToken, addConfig, addInit])
+  for (const add of [
+    addBuilds,
+    addShow,
+    addLog,
+    addArtifacts,
+    addRetry,
+    addRetrybuilds,
+    addCancel,
+    addNotify,
+    addToken,
+    addConfig,
+    addInit,
+  ])
     add(program, cli, run);
   return program;
 }

@@ -81,7 +81,7 @@ function success({ answer }: Operation): unknown {
 }
 
 function ranges({ answer, path }: Operation): Record<string, unknown> {
-  if (typeof answer !== 'string' || !/log(\/\{sha1\})?$/.test(path)) return {};
+  if (typeof answer !== 'string' || !/log(\/\{sha1\})?$|\{path\}$/.test(path)) return {};
   return {
     206: { description: 'the range asked for', content: { [answer]: { schema: { type: 'string' } } } },
     304: { description: 'unchanged' },

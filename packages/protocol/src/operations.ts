@@ -19,6 +19,7 @@ import {
   whoSchema,
   type RoleName,
 } from './api.ts';
+import { artifactListSchema } from './artifacts.ts';
 import { buildRecordsSchema } from './build-records.ts';
 
 export interface Operation {
@@ -85,6 +86,22 @@ export const operations = {
     does: 'The events and spans of its attempts and its record, in the originals’ words.',
     role: 'viewer',
     answer: buildRecordsSchema,
+    errors: ['not-found'],
+  },
+  'build.artifacts': {
+    method: 'GET',
+    path: '/api/v1/builds/{build}/artifacts',
+    does: 'What its attempts have left behind, file by file.',
+    role: 'viewer',
+    answer: artifactListSchema,
+    errors: ['not-found'],
+  },
+  'artifact.get': {
+    method: 'GET',
+    path: '/builds/{build}/attempts/{attempt}/artifacts/{artifact}/{path}',
+    does: 'The bytes of one file that was left behind, always as a download. `path` may have slashes. Takes a single Range.',
+    role: 'viewer',
+    answer: 'application/octet-stream',
     errors: ['not-found'],
   },
   'build.cancel': {
@@ -266,6 +283,8 @@ export const pathParameters = {
   build: { pattern: '^B[0-9a-f]{16}$', description: 'id of a build' },
   attempt: { pattern: '^[1-9][0-9]{0,8}$', description: 'number of an attempt' },
   repo: { pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'name of a repository' },
+  artifact: { pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'name of an artifact' },
+  path: { pattern: String.raw`^[^/\0][^\0]{0,999}$`, description: 'path of a file below the root of the tree' },
   token: { pattern: '^[A-Za-z0-9]{1,64}$', description: 'id of a token, not its secret' },
   sha1: { pattern: '^[0-9a-f]{40}$', description: 'lower-case SHA-1 of a log' },
 } as const;

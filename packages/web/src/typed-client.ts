@@ -44,12 +44,21 @@ export interface LogPlace {
   readonly from: number;
 }
 
+export interface ArtifactPlace {
+  readonly build: string;
+  readonly attempt: number;
+  readonly artifact: string;
+  readonly path: string;
+}
+
 export interface Client {
   readonly server: string;
   /** @throws CroftError with the server's code, `unavailable` when it cannot be reached, `timeout` */
   call<Name extends JsonOperationName>(name: Name, options?: CallOptions<Name>): Promise<AnswerOf<Name>>;
   /** What is there now. Goes on where a cut line left off. */
   readLog(place: LogPlace, waits?: Waits): AsyncGenerator<Uint8Array>;
+  /** One file that an attempt left behind, whole: goes on where a cut line left off. */
+  readArtifact(place: ArtifactPlace, waits?: Waits): AsyncGenerator<Uint8Array>;
   /** Until the log is complete, over any number of cut lines and restarts. */
   followLog(place: LogPlace, waits?: Waits): AsyncGenerator<Uint8Array>;
 }
@@ -78,6 +87,10 @@ export function createClient(options: ClientOptions): Client {
       return understand(operation.answer as Schema<AnswerOf<typeof name>>, await response.json().catch(() => undefined), name);
     },
     readLog: (place, waits = {}) => resumed(options, waits, place.from, (from) => readOnce(ask, { ...place, from }, waits)),
+    readArtifact: ({ attempt, ...place }, waits = {}) =>
+      resumed(options, waits, 0, (from) =>
+        readFrom(ask, { path: pathOf('artifact.get', { ...place, attempt: String(attempt) }), from }, waits),
+      ),
     followLog: (place, waits = {}) =>
       resumed(options, waits, place.from, (from) => followOnce(ask, { ...place, from }, waits, options.clock)),
   };
@@ -157,7 +170,7 @@ async function* resumed(
       return;
     } catch (error) {
       signal?.throwIfAborted();
-      const failure = asCroftError(error, 'unavailable', 'reading the log');
+      const failure = asCroftError(error, 'unavailable', 'reading from the farm');
       const passing = isCode(failure, 'unavailable') || isCode(failure, 'timeout') || isCode(failure, 'stopped');
       if (!passing || clock.monotonic() - heardAt > patienceMs) throw failure;
       onRetry?.(failure);
@@ -166,12 +179,16 @@ async function* resumed(
   }
 }
 
-async function* readOnce(ask: Ask, { build, attempt, from }: LogPlace, { signal }: Waits): AsyncGenerator<Uint8Array> {
+function readOnce(ask: Ask, { build, attempt, from }: LogPlace, waits: Waits): AsyncGenerator<Uint8Array> {
   const path = attempt === 0 ? pathOf('log.last', { build }) : pathOf('log.attempt', { build, attempt: String(attempt) });
+  return readFrom(ask, { path, from }, waits);
+}
+
+async function* readFrom(ask: Ask, { path, from }: { path: string; from: number }, { signal }: Waits): AsyncGenerator<Uint8Array> {
   try {
     const response = await ask(path, {
       ...(signal ? { signal } : {}),
-      headers: { accept: 'text/plain', ...(from > 0 ? { range: `bytes=${from}-` } : {}) },
+      headers: { accept: '*/*', ...(from > 0 ? { range: `bytes=${from}-` } : {}) },
     });
     yield* response.body ?? [];
   } catch (error) {

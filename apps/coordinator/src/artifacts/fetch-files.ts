@@ -43,8 +43,8 @@ export async function fetchFiles(
       const path = pathOf(entry);
       if (path === undefined || !selects(patterns, path) || files.has(path)) continue;
       bytes += entry.header.size;
-      if (bytes > maxBytes) throw new CroftError('too-large', `it is larger than ${maxBytes} bytes`, { hint: 'Raise its maxBytes.' });
-      if (files.size === maxFiles) throw new CroftError('too-large', `it has more than ${maxFiles} files`, { hint: 'Pack them into one.' });
+      if (bytes > maxBytes) throw new CroftError('too-large', `it is larger than ${maxBytes} bytes`);
+      if (files.size === maxFiles) throw new CroftError('too-large', `it has more than ${maxFiles} files`);
       const mode = entry.header.mode & 0o777;
       const stored = (sha256: string): void => void files.set(path, { path, sha256, bytes: entry.header.size, mode });
       stored(''); // its place

@@ -12,6 +12,7 @@ import type { Html } from '@croft/web/html/markup';
 import { createAssets, type Assets } from '@croft/web/static';
 import type { Capabilities } from '../capabilities.ts';
 import type { AppContext, AppEnv, Pages } from '../routes/context.ts';
+import { shownFiles } from './artifact-list.ts';
 import { buildFragment, buildPage, buildTitle, type BuildPageView } from './build-page.ts';
 import { farmFragment, farmPage } from './farm-page.ts';
 import { gridFragment, gridPage, gridTitle } from './grid-page.ts';
@@ -108,6 +109,7 @@ async function buildView(c: AppContext, clock: Clock): Promise<BuildPageView> {
     attempt,
     chosen: asked !== undefined,
     tail: undefined,
+    artifacts: attempt ? await c.var.capabilities.artifacts(id, { attempt: attempt.number, maxFiles: shownFiles }) : [],
     who: { name: who.name, may: (role) => may(who, role) },
     now: clock.now(),
   };

@@ -1,5 +1,7 @@
 /** A farm made up for page tests, which tests change and then tell of, and logs as long as wanted, made while they are read. */
+import type { ArtifactView } from '@croft/protocol/artifacts';
 import type { BuildDetail, Change, Farm, Grid } from '@croft/protocol/api';
+import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError } from '@croft/runtime/errors';
 import type { Waits } from '@croft/runtime/clock';
 import { createBell } from '@croft/runtime/tasks';
@@ -82,14 +84,29 @@ export function growingLog(start = ''): GrowingLog {
 
 export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals>, FakeOriginals {
   /** What the pages are told; tests change it and then say so. */
-  readonly state: { grid: Grid; farm: Farm; builds: Map<string, BuildDetail>; logs: Map<string, LogReader> };
+  readonly state: {
+    grid: Grid;
+    farm: Farm;
+    builds: Map<string, BuildDetail>;
+    logs: Map<string, LogReader>;
+    artifacts: ArtifactView[];
+    /** By `BUILD/ATTEMPT/ARTIFACT/PATH`. */
+    files: Map<string, Buffer>;
+  };
   readonly asked: string[];
   tell(change: Change): void;
 }
 
 export function fakeFarm(): FakeFarm {
   const listeners = new Set<(change: Change) => void>();
-  const state: FakeFarm['state'] = { grid: testGrid(), farm: testFarm(), builds: new Map(), logs: new Map() };
+  const state: FakeFarm['state'] = {
+    grid: testGrid(),
+    farm: testFarm(),
+    builds: new Map(),
+    logs: new Map(),
+    artifacts: [],
+    files: new Map(),
+  };
   const asked: string[] = [];
   const must = (id: string): BuildDetail => {
     const build = state.builds.get(id);
@@ -115,6 +132,7 @@ export function fakeFarm(): FakeFarm {
       return log;
     },
     logByHash: async () => undefined,
+    ...fakeArtifacts(state, must),
     async cancel(id, by, why) {
       asked.push(`cancel ${id} ${by}: ${why}`);
       if (must(id).state === 'ended') throw new CroftError('conflict', 'it has ended');
@@ -138,6 +156,24 @@ export function fakeFarm(): FakeFarm {
     ...fakeOriginals(),
     ready: () => ({ ready: true, reasons: [] }),
   };
+}
+
+function fakeArtifacts(state: FakeFarm['state'], must: (id: string) => BuildDetail): Pick<Capabilities, 'artifacts' | 'artifactFile'> {
+  return {
+    artifacts: async (id, { attempt }) => (
+      must(id),
+      state.artifacts.filter((artifact) => artifact.attempt === (attempt ?? artifact.attempt))
+    ),
+    async artifactFile(id, { attempt, artifact, path }) {
+      const content = state.files.get(`${id}/${attempt}/${artifact}/${path}`);
+      if (!content) throw new CroftError('not-found', 'there is no such file');
+      return { bytes: content.length, sha256: sha256Hex(content), read: ({ from, to }) => onePiece(content.subarray(from, to)) };
+    },
+  };
+}
+
+async function* onePiece(piece: Buffer): AsyncGenerator<Buffer> {
+  yield piece;
 }
 
 async function* follow(listeners: Set<(change: Change) => void>, waits: Waits): AsyncGenerator<Change> {

@@ -22,7 +22,7 @@ import {
 const someone = { name: 'someone', may: () => true };
 
 function view(build: BuildDetail, over: Partial<BuildPageView> = {}): BuildPageView {
-  return { build, attempt: build.attemptList.at(-1), chosen: false, tail: undefined, who: someone, now: testNow, ...over };
+  return { build, attempt: build.attemptList.at(-1), chosen: false, tail: undefined, artifacts: [], who: someone, now: testNow, ...over };
 }
 
 /** Nothing of what came from outside may have become markup, and nothing bidirectional may stand outside of its own place. */
@@ -57,6 +57,33 @@ test('hostile names, subjects and reasons are inert on the grid', async () => {
       }),
     ),
   );
+});
+
+test('what was left behind is inert and linked, and what is missing is said', async () => {
+  const base = { attempt: 1, storedAt: testNow, files: 0, bytes: 0, fileList: [] };
+  const file = {
+    path: hostile,
+    bytes: 1_000,
+    sha256: 'a'.repeat(64),
+    mode: 0o644,
+    url: '/builds/B0123456789abcdef/attempts/1/artifacts/app/x',
+  };
+  const page = String(
+    await buildPage(
+      view(testDetail(), {
+        artifacts: [
+          { ...base, name: 'app', state: 'kept', files: 3, fileList: [file], keepUntil: testNow + 60_000 },
+          { ...base, name: 'big', state: 'refused', why: hostile },
+          { ...base, name: 'cov', state: 'missing' },
+          { ...base, name: 'old', state: 'expired', files: 2 },
+        ],
+      }),
+    ),
+  );
+  assertInert(page);
+  assert.ok(page.includes(`<a href="${file.url}" download>`));
+  for (const said of ['and 2 files more', 'missing: nothing matched', 'not kept:', 'removed by retention'])
+    assert.ok(page.includes(said), said);
 });
 
 test('hostile names, commands and logs are inert on the build page', async () => {

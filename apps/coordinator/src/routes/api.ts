@@ -26,6 +26,9 @@ export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
       if (!build) throw new CroftError('not-found', `there is no build ${params.build}`);
       return recordsOf(build);
     },
+    'build.artifacts': async ({ params, capabilities }) => ({
+      artifacts: await capabilities.artifacts(params.build, { maxFiles: 100_000 }),
+    }),
     'build.cancel': ({ params, body, who, capabilities }) => capabilities.cancel(params.build, who.name, body.why),
     'build.retry': ({ params, who, capabilities }) => capabilities.retry(params.build, who.name),
     'repo.notify': ({ params, capabilities, signal }) => capabilities.notify(params.repo, { signal }),

@@ -27,6 +27,7 @@ import type { AppContext, AppEnv, Pages } from './context.ts';
 import { mountDashboardApi, provesByKey } from './dashboard-api.ts';
 import { mountFarmer } from './farmer.ts';
 import { mountHooks, provesBySignature } from './hooks.ts';
+import { mountArtifacts } from './artifacts.ts';
 import { mountLegacyResults } from './legacy-results.ts';
 import { mountLogs } from './logs.ts';
 import { createOperator, fromOf, mountOperations, type Operator } from './perform.ts';
@@ -68,6 +69,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   mountOperations(app, handlers, operator);
   mountWatching(app, deps);
   mountLogs(app, { clock, log });
+  mountArtifacts(app, { clock, log });
   mountLegacyResults(app);
   mountDashboardApi(app, { keys: deps.keys, admit: createAdmit({ keys: deps.keys, audit: auth.audit, attempts: createAttempts(clock) }) });
   mountFarmer(app, { clock, log });

@@ -9,9 +9,9 @@ import { parseInput } from '@croft/web/body';
 import { bodyOf, eventStream, type ServerEvent, type Streaming } from '@croft/web/event-stream';
 import { requireRole } from '@croft/web/identity';
 import type { LogReader } from '../capabilities.ts';
-import { wantedRange } from './byte-range.ts';
 import type { AppContext, AppEnv } from './context.ts';
 import { checkParams, routePath } from './perform.ts';
+import { answerBytes } from './stored-bytes.ts';
 
 const chunkBytes = 65_536;
 
@@ -49,35 +49,18 @@ export function mountLogs(app: Hono<AppEnv>, deps: { clock: Clock; log: Log }): 
 /** `name` stands for content that never changes once the log is complete. */
 function bytes(c: AppContext, log: LogReader, name: string, streaming: Streaming): Response {
   const { length, live } = log;
-  const tag = live ? undefined : `"${name}.${length}"`;
   const headers = new Headers({
     'content-type': 'text/plain; charset=utf-8',
     'x-content-type-options': 'nosniff',
     'cache-control': 'private, no-cache',
-    'accept-ranges': 'bytes',
     'croft-log': live ? 'live' : 'complete',
-    ...(tag === undefined ? {} : { etag: tag }),
   });
-  if (tag !== undefined && matches(c.req.header('if-none-match'), tag)) return new Response(null, { status: 304, headers });
-  const head = c.req.method === 'HEAD';
   if (live && c.req.query('follow') === '1') {
-    return new Response(head ? null : bodyOf(({ signal }) => log.follow(0, { signal }), streaming), { headers });
+    headers.set('accept-ranges', 'bytes');
+    return new Response(c.req.method === 'HEAD' ? null : bodyOf(({ signal }) => log.follow(0, { signal }), streaming), { headers });
   }
-  const ifRange = c.req.header('if-range');
-  const wanted = ifRange === undefined || ifRange === tag ? wantedRange(c.req.header('range'), length) : { kind: 'whole' as const };
-  if (wanted.kind === 'none') {
-    const message = `the log has ${length} bytes${live ? ' so far' : ''}; the range begins behind them`;
-    return c.json({ code: 'invalid', message }, 416, { 'content-range': `bytes */${length}` });
-  }
-  const { from, to } = wanted.kind === 'part' ? wanted : { from: 0, to: length };
-  headers.set('content-length', String(to - from));
-  if (wanted.kind === 'part') headers.set('content-range', `bytes ${from}-${to - 1}/${live ? '*' : length}`);
-  const body = head || from === to ? null : bodyOf(() => log.read({ from, to }), streaming);
-  return new Response(body, { status: wanted.kind === 'part' ? 206 : 200, headers });
-}
-
-function matches(header: string | undefined, tag: string): boolean {
-  return header !== undefined && header.split(',').some((part) => part.trim().replace(/^W\//, '') === tag || part.trim() === '*');
+  const tag = live ? undefined : `"${name}.${length}"`;
+  return answerBytes(c, { what: 'the log', length, tag, headers, read: (range) => log.read(range) }, streaming);
 }
 
 /** The id of each chunk is the offset behind it, so a reader that comes back with the last id misses nothing. */

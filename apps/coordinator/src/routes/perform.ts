@@ -89,9 +89,9 @@ export function mountOperations(app: Hono<AppEnv>, handlers: Handlers, { perform
   }
 }
 
-/** `/builds/{build}` as hono writes it, `/builds/:build`. */
+/** `/builds/{build}` as hono writes it, `/builds/:build`; a `path` may have slashes. */
 export function routePath(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, ':$1');
+  return path.replaceAll(/\{(\w+)\}/g, ':$1').replace(/:path$/, ':path{.+}');
 }
 
 /** @throws CroftError `not-found`: nothing can have such an address. */
