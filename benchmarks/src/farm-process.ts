@@ -25,7 +25,15 @@ export interface FarmProcess extends AsyncDisposable {
   passed(build: string): Promise<BuildDetail>;
 }
 
-export interface FarmOptions {
+export type FarmOptions = SampleFarm | WholeFarm;
+
+export interface WholeFarm {
+  /** All but where it lives. */
+  readonly config: Partial<ConfigInput>;
+  readonly buildlets: number;
+}
+
+export interface SampleFarm {
   readonly repo: SampleRepository;
   /** How many of the newest commits are built. */
   readonly depth: number;
@@ -82,11 +90,12 @@ export async function startFarm(options: FarmOptions, bench: Bench): Promise<Far
   };
 }
 
-function configOf({ repo, depth, buildlets, argv }: FarmOptions, dataDir: string): ConfigInput {
+function configOf(options: FarmOptions, dataDir: string): ConfigInput {
+  const place = { dataDir, port: 0, logFile: join(dataDir, 'coordinator.log') };
+  if ('config' in options) return { ...place, ...options.config };
+  const { repo, depth, buildlets, argv } = options;
   return {
-    dataDir,
-    port: 0,
-    logFile: join(dataDir, 'coordinator.log'),
+    ...place,
     repos: [{ name: 'sample', url: repo.path, depth, pollMs: 60 * MINUTE }],
     builders: [{ name: 'bench', repo: 'sample', steps: [{ name: 'command', argv: [...argv] }] }],
     pools: [{ kind: 'local', size: buildlets }],

@@ -12,6 +12,7 @@ import { runMain, type Main } from '@croft/runtime/run-main';
 import { createResults, type Results } from './results.ts';
 import type { Row } from './row.ts';
 import { durability } from './rows/durability.ts';
+import { legacyJson } from './rows/legacy-json.ts';
 import { memory } from './rows/memory.ts';
 import { output } from './rows/output.ts';
 import { start } from './rows/start.ts';
@@ -19,7 +20,7 @@ import { throughput } from './rows/throughput.ts';
 import { verdict } from './rows/verdict.ts';
 import { table } from './table.ts';
 
-const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start];
+const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start, legacyJson];
 /** Where farms keep their data, not on a memory disk that `/tmp` may be. */
 const placeDir = fileURLToPath(new URL('../../.croft/', import.meta.url));
 const resultsDir = fileURLToPath(new URL('../results', import.meta.url));

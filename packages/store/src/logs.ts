@@ -45,12 +45,19 @@ export async function expiredLogs(
   builder: BuilderName,
   { endedBefore, maxBytes, limit }: LogRetention,
 ): Promise<(AttemptRef & { bytes: number })[]> {
-  const text = `SELECT build, number, bytes FROM (
-      SELECT build, number, log_bytes AS bytes, ended_at,
-        CAST(sum(log_bytes) OVER (ORDER BY ended_at DESC, build, number) AS BIGINT) AS up_to_here
-      FROM attempts WHERE builder = ? AND state = 'ended' AND log_state <> 'expired'
-    ) kept WHERE ended_at < ? OR up_to_here > ? ORDER BY ended_at, build DESC, number DESC LIMIT ?`;
-  return await sql.all<AttemptRef & { bytes: number }>(text, [builder, endedBefore, maxBytes, limit]);
+  const kept = `FROM attempts WHERE builder = ? AND state = 'ended' AND log_state <> 'expired'`;
+  const total = await sql.get<{ bytes: number }>(`SELECT CAST(coalesce(sum(log_bytes), 0) AS BIGINT) AS bytes ${kept}`, [builder]);
+  const oldest = await sql.all<AttemptRef & { bytes: number; ended_at: number }>(
+    `SELECT build, number, log_bytes AS bytes, ended_at ${kept} ORDER BY ended_at, build DESC, number DESC LIMIT ?`,
+    [builder, limit],
+  );
+  let left = total?.bytes ?? 0;
+  const stays = oldest.findIndex(({ bytes, ended_at: endedAt }) => {
+    if (endedAt >= endedBefore && left <= maxBytes) return true;
+    left -= bytes;
+    return false;
+  });
+  return oldest.slice(0, stays === -1 ? limit : stays).map(({ build, number, bytes }) => ({ build, number, bytes }));
 }
 
 /** Every builder that has logs which are not expired, whether it is still configured or not. */

@@ -9,6 +9,7 @@ import type { Dialect, Engine, Sql } from './database.ts';
 import { spine } from './migrations/0001-spine.ts';
 import { results } from './migrations/0002-results.ts';
 import { artifacts } from './migrations/0003-artifacts.ts';
+import { retention } from './migrations/0004-retention.ts';
 
 export interface ColumnTypes {
   /** Text that compares byte by byte. */
@@ -24,7 +25,7 @@ export interface Migration {
 }
 
 /** In order, without gaps. A migration that was released is never changed. */
-export const migrations: readonly Migration[] = [spine, results, artifacts];
+export const migrations: readonly Migration[] = [spine, results, artifacts, retention];
 
 export interface MigrateOptions {
   readonly clock: Clock;
