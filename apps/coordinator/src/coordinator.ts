@@ -7,24 +7,31 @@ import { join } from 'node:path';
 import { openDirectoryBlobs } from '@croft/blobs/directory';
 import type { FarmConfig } from '@croft/config/farm-config';
 import { resolveSecrets, type Secrets } from '@croft/config/secrets';
-import { openLocalPool } from '@croft/fleet/local-pool';
-import type { Pool } from '@croft/fleet/pool';
-import { systemClock, type Clock } from '@croft/runtime/clock';
+import { openLocalPool, type LocalPool } from '@croft/fleet/local-pool';
+import { systemClock, type Clock, type Waits } from '@croft/runtime/clock';
+import type { Secret } from '@croft/runtime/config';
 import { createLog, type Log } from '@croft/runtime/log';
 import { systemRandom, type Random } from '@croft/runtime/random';
+import { createTaskGroup } from '@croft/runtime/tasks';
 import { lockDataDirectory } from '@croft/store/data-lock';
 import { openDatabase } from '@croft/store/database';
 import type { Capabilities } from './capabilities.ts';
 import { countWrites, createMetrics } from './events.ts';
 import { openSources } from './builds/source.ts';
+import { followFiles, type Watched } from './configuration/follow-files.ts';
+import { createLiveConfig } from './configuration/live-config.ts';
+import { readAgain, withSecretFiles, type ConfigSource, type ReadAgainDeps } from './configuration/read-again.ts';
 import { createFarm } from './farm.ts';
 import { createBuildletProgram } from './machines/buildlet-program.ts';
+import { openPools } from './machines/pools.ts';
 import { keepSecrets } from './secrets.ts';
 import { serveFarm } from './serve.ts';
 
 export interface CoordinatorDeps {
   /** Where secrets come from, and from which buildlets get what their allow-list lets through. */
   readonly env: NodeJS.ProcessEnv;
+  /** The file that is read again when it changes. */
+  readonly source?: ConfigSource | undefined;
   readonly clock?: Clock;
   readonly random?: Random;
 }
@@ -44,7 +51,7 @@ const version = '0.1.0';
 
 export async function createCoordinator(
   config: FarmConfig,
-  { env, clock = systemClock, random = systemRandom }: CoordinatorDeps,
+  { env, source, clock = systemClock, random = systemRandom }: CoordinatorDeps,
 ): Promise<Coordinator> {
   await using stack = new AsyncDisposableStack();
   const log = createLog({ level: config.logLevel, file: config.logFile, service: 'coordinator' });
@@ -59,13 +66,37 @@ export async function createCoordinator(
   const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
   const { lowWaterBytes } = config;
   const blobs = await openDirectoryBlobs(join(config.dataDir, 'blobs'), { lowWaterBytes, clock, random });
-  const pools: Pool[] = [];
   const program = createBuildletProgram(join(config.dataDir, 'programs', 'buildlet.mjs'));
-  for (const pool of config.pools) pools.push(stack.use(await openPool(pool, config.dataDir, { program, env, clock, random, log })));
+  const pools = stack.use(await openPools(config.pools, (pool) => openPool(pool, config.dataDir, { program, env, clock, random, log })));
+  const live = createLiveConfig(config, { file: source?.path, clock });
+  const keeper = keepSecrets(secrets);
   const farm = stack.use(
-    await createFarm(config, { db, blobs, sources, pools, secrets: keepSecrets(secrets), metrics, version, clock, random, log }),
+    await createFarm(live, { db, blobs, sources, pools: pools.list, secrets: keeper, metrics, version, clock, random, log }),
   );
-  const server = stack.use(await serveFarm(config, farm, { db, secrets, metrics, version, clock, random, log }));
+  const hookSecret = (repo: string): Secret | undefined =>
+    keeper.get(live.current().repos.find(({ name }) => name === repo)?.hookSecret ?? '');
+  const server = stack.use(await serveFarm(config, farm, { db, hookSecret, metrics, version, clock, random, log }));
+  const following = stack.use(createTaskGroup((name, error) => log.error('background work stopped', { task: name, error })));
+  const reading: ReadAgainDeps = {
+    live,
+    env,
+    clock,
+    log,
+    metrics,
+    async prepare(next) {
+      await sources.declare(next.repos);
+      await pools.declare(next.pools);
+    },
+    changed(next) {
+      keeper.replace(next);
+      farm.reconfigure();
+    },
+    tell: farm.tell,
+  };
+  if (source) {
+    const read = (waits: Waits): Promise<Watched> => readAgain(source, reading, waits);
+    following.start('configuration', (waits) => followFiles(withSecretFiles(source, config), { clock, read }, waits));
+  }
   farm.start();
   const owned = stack.move();
   return {
@@ -90,7 +121,7 @@ interface PoolDeps {
   readonly log: Log;
 }
 
-function openPool(pool: FarmConfig['pools'][number], dataDir: string, { program, env, ...deps }: PoolDeps): Promise<Pool> {
+function openPool(pool: FarmConfig['pools'][number], dataDir: string, { program, env, ...deps }: PoolDeps): Promise<LocalPool> {
   const command = async (): Promise<[string, ...string[]]> => [process.execPath, '--disable-warning=ExperimentalWarning', await program()];
   return openLocalPool({ ...pool, dir: join(dataDir, 'machines'), command, env }, deps);
 }

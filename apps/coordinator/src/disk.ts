@@ -17,13 +17,14 @@ export interface Disk {
   look(): Promise<boolean>;
 }
 
-export async function openDisk({ path, lowWaterBytes }: { path: string; lowWaterBytes: number }): Promise<Disk> {
+export async function openDisk({ path, lowWater }: { path: string; lowWater: () => number }): Promise<Disk> {
   let freeBytes = 0;
   let hold: string | undefined;
   const look = async (): Promise<boolean> => {
     const before = hold !== undefined;
     try {
       const { bavail, bsize } = await statfs(path);
+      const lowWaterBytes = lowWater();
       freeBytes = bavail * bsize;
       hold = freeBytes >= lowWaterBytes ? undefined : lowText({ path, freeBytes, lowWaterBytes });
     } catch (error) {
@@ -32,7 +33,7 @@ export async function openDisk({ path, lowWaterBytes }: { path: string; lowWater
     return before !== (hold !== undefined);
   };
   await look();
-  return { state: () => ({ path, freeBytes, lowWaterBytes, ok: hold === undefined }), hold: () => hold, look };
+  return { state: () => ({ path, freeBytes, lowWaterBytes: lowWater(), ok: hold === undefined }), hold: () => hold, look };
 }
 
 function lowText({ path, freeBytes, lowWaterBytes }: { path: string; freeBytes: number; lowWaterBytes: number }): string {

@@ -20,6 +20,8 @@ test('metrics count what they are told, under labels of few values', async () =>
   metrics.buildEnded('passed');
   metrics.attemptEnded('infra');
   metrics.logStored(1_000);
+  metrics.configurationRead(0);
+  metrics.configurationRead(3);
   metrics.databaseWrite(0.002);
   metrics.httpRequest({ method: 'GET', route: '/builds/:build', status: 404, seconds: 0.5 });
   metrics.observe(async () => ({ queue: { 'post-submit': 3 }, machines: { ready: 2 } }));
@@ -28,6 +30,8 @@ test('metrics count what they are told, under labels of few values', async () =>
     'croft_builds_ended_total{end="passed"} 1',
     'croft_attempts_ended_total{end="infra"} 1',
     'croft_log_bytes_total 1000',
+    'croft_config_reads_total{result="refused"} 1',
+    'croft_config_mistakes 3',
     'croft_database_write_seconds_count 1',
     'croft_http_request_seconds_count{method="GET",route="/builds/:build",status="4xx"} 1',
     'croft_queue_builds{band="post-submit"} 3',

@@ -14,6 +14,8 @@ export interface Metrics {
   /** One build has ended so for good. */
   buildEnded(kind: EndKind): void;
   logStored(bytes: number): void;
+  /** The operator's file was read again and has so many mistakes. */
+  configurationRead(mistakes: number): void;
   databaseWrite(seconds: number): void;
   httpRequest(request: { method: string; route: string; status: number; seconds: number }): void;
   /** Asked for the present state each time the metrics are read. */
@@ -40,6 +42,7 @@ export function createMetrics(): Metrics {
     registers,
   });
   const attempts = new Counter({ name: 'croft_attempts_ended_total', help: 'attempts that ended, by end', labelNames: ['end'], registers });
+  const configuration = countReads(registers);
   const logBytes = new Counter({ name: 'croft_log_bytes_total', help: 'bytes of build output stored', registers });
   const buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
   const writes = new Histogram({
@@ -63,6 +66,7 @@ export function createMetrics(): Metrics {
     attemptEnded: (end) => attempts.inc({ end }),
     buildEnded: (end) => builds.inc({ end }),
     logStored: (bytes) => logBytes.inc(bytes),
+    configurationRead: configuration,
     databaseWrite: (seconds) => writes.observe(seconds),
     httpRequest: ({ method, route, status, seconds }) =>
       requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
@@ -75,6 +79,24 @@ export function createMetrics(): Metrics {
       for (const state of machineStates) machines.set({ state }, seen.machines[state] ?? 0);
       return register.metrics();
     },
+  };
+}
+
+function countReads(registers: Registry[]): Metrics['configurationRead'] {
+  const reads = new Counter({
+    name: 'croft_config_reads_total',
+    help: 'times that the changed configuration was read, by result: loaded or refused',
+    labelNames: ['result'],
+    registers,
+  });
+  const standing = new Gauge({
+    name: 'croft_config_mistakes',
+    help: 'mistakes in the configuration as it stands; above 0 an older one holds',
+    registers,
+  });
+  return (mistakes) => {
+    reads.inc({ result: mistakes === 0 ? 'loaded' : 'refused' });
+    standing.set(mistakes);
   };
 }
 
@@ -112,6 +134,8 @@ export const logMessages = {
   'cancelling a run failed': 'a buildlet did not take a cancel; its lease ends anyway',
   'change refused': 'somebody asked for what they may not do; fields who, what, target, from, why',
   'checkpoint failed; it is tried again later': 'the database file grows until it succeeds',
+  'configuration loaded': 'the changed configuration holds; fields changes, and restart: settings that hold from the next start on',
+  'configuration refused': 'the changed configuration has mistakes, the one before holds; fields mistakes, count',
   'database connection lost': 'PostgreSQL closed an idle connection; the next statement opens another',
   'driver failed and is started again': 'the driver of one build met an error and repeats from what is stored',
   'driver lost its lease': 'another coordinator has taken over; this one stops writing',
@@ -134,4 +158,5 @@ export const logMessages = {
   'runs left for the next attempt to collect': 'a buildlet was not reached when its runs were to be removed',
   'scheduling failed, trying again': 'one pass over the queue met an error',
   'schema migrated': 'the database has a new version; fields version, title',
+  'waiting builds ended': 'the configuration does not want them any more, they are skipped; field builds',
 } as const;

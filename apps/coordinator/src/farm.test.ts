@@ -16,6 +16,7 @@ import { getBuild } from '@croft/store/builds';
 import { incarnate, machine, openBench, queueBuild, repo, step, type Bench } from './builds/testing.ts';
 import { openSources } from './builds/source.ts';
 import { readConfig } from '@croft/config/read-config';
+import { createLiveConfig } from './configuration/live-config.ts';
 import { createMetrics } from './events.ts';
 import { keepSecrets } from './secrets.ts';
 import { createFarm, type Farm } from './farm.ts';
@@ -48,7 +49,7 @@ async function openFarm(bench: Bench, pool: Pool): Promise<Farm & AsyncDisposabl
     db: bench.db,
     blobs: bench.blobs,
     sources,
-    pools: [pool],
+    pools: () => [pool],
     secrets: keepSecrets(new Map()),
     metrics: createMetrics(),
     version: 'test',
@@ -56,7 +57,7 @@ async function openFarm(bench: Bench, pool: Pool): Promise<Farm & AsyncDisposabl
     random: systemRandom,
     log: silentLog,
   };
-  return createFarm(config, parts);
+  return createFarm(createLiveConfig(config, bench), parts);
 }
 
 async function ended({ db }: Bench, build: BuildId): Promise<void> {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { HOUR, SECOND, type Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
-import { createBell, createTaskGroup } from '@croft/runtime/tasks';
+import { createBell, createTaskGroup, type Bell, type TaskGroup } from '@croft/runtime/tasks';
 import type { BlobStore } from '@croft/blobs/blobs';
 import type { FarmConfig } from '@croft/config/farm-config';
 import type { Pool } from '@croft/fleet/pool';
@@ -20,6 +20,8 @@ import type { Plan } from '@croft/domain/schedule';
 import { createAdoption, type Adoption } from './builds/adopt-builds.ts';
 import { createDrivers, type Drivers } from './builds/drive-builds.ts';
 import { createFinder, type Finder } from './builds/find-loop.ts';
+import type { LiveConfig } from './configuration/live-config.ts';
+import { settleWaiting } from './configuration/settle-waiting.ts';
 import { createWorkRecords } from './builds/record-found.ts';
 import { createRecords, type Records } from './builds/records.ts';
 import { keepScheduling, whyClosed, type ScheduleDeps } from './builds/schedule.ts';
@@ -42,7 +44,8 @@ import type { SecretKeeper } from './secrets.ts';
 export interface FarmParts {
   readonly db: Database;
   readonly sources: Sources;
-  readonly pools: readonly Pool[];
+  /** Those that there are at the moment. */
+  readonly pools: () => readonly Pool[];
   readonly blobs: BlobStore;
   readonly secrets: SecretKeeper;
   readonly metrics: Metrics;
@@ -56,17 +59,23 @@ export interface Farm extends AsyncDisposable {
   readonly capabilities: Capabilities;
   /** Begins to work: takes over what ran before, then finds, schedules and drives. */
   start(): void;
+  /** The configuration has changed: what waits, what is found and the machines come to agree with it. */
+  reconfigure(): void;
+  /** Pages should look again. */
+  tell(): void;
   /** From now on disposal ends machines and attempts instead of detaching from them. */
   endOnDispose(): void;
 }
 
 const endMs = 15 * SECOND;
 
-export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<Farm> {
+export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Farm> {
   const { db, metrics, clock, log } = parts;
   const changes = createChanges();
   const scheduleBell = createBell();
-  const disk = await openDisk({ path: config.dataDir, lowWaterBytes: config.lowWaterBytes });
+  const settleBell = createBell();
+  const config = live.current;
+  const disk = await openDisk({ path: config().dataDir, lowWater: () => config().lowWaterBytes });
   let adopted = false;
   let ending = false;
   const wake = (): void => {
@@ -74,8 +83,8 @@ export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<
     changes.tell({ kind: 'farm' });
   };
   const works = createWorks(config, parts, { changes, wake });
-  const { records, machines, drivers, adoption, finder, logs } = works;
-  const builders = (): FarmConfig['builders'] => config.builders;
+  const { machines, drivers, finder } = works;
+  const builders = (): FarmConfig['builders'] => config().builders;
   const schedule: ScheduleDeps = { db, clock, hold: disk.hold, machines: machines.list, builders };
   const capabilities = createCapabilities({
     ...works,
@@ -84,8 +93,8 @@ export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<
     changes,
     schedule,
     wake,
-    repos: () => config.repos.map((repo) => repo.name),
-    facts: factsOf(parts, { disk, machines, drivers }),
+    repos: () => config().repos.map((repo) => repo.name),
+    facts: factsOf(parts, { disk, machines, drivers, live }),
     ...createOriginals(config, parts, { ...works, wake, tell: changes.tell }),
     ready() {
       const reasons = [disk.hold(), adopted ? undefined : 'still taking over what ran before'].filter((reason) => reason !== undefined);
@@ -97,21 +106,16 @@ export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<
   return {
     capabilities,
     start() {
-      const keep = (doing: Regular): void => tasks.start(doing.name, (waits) => keepDoing(doing, parts, waits));
-      keep({ name: 'disk', everyMs: 5 * SECOND, act: async () => void ((await disk.look()) && wake()) });
-      keep({ name: 'retention', everyMs: HOUR, act: async (waits) => void (await retainLogs({ db, logs, builders, clock, log }, waits)) });
-      keep({ name: 'artifacts', everyMs: HOUR, act: async (waits) => void (await retainArtifacts({ ...parts, builders }, waits)) });
-      tasks.start('find', (waits) => finder.run(waits));
-      tasks.start('work', async (waits) => {
-        await machines.check(waits);
-        await doOnce({ name: 'adoption', act: () => adoption.adopt() }, parts, waits);
-        adopted = true;
-        tasks.start('machines', (inner) => machines.run(inner));
-        keep({ name: 'sweep', firstMs: liveness.graceMs, everyMs: liveness.graceMs, act: () => adoption.sweep() });
-        const assign = ({ build, machine }: Plan['assign'][number]): Promise<Work | undefined> => records.assign(build, machine);
-        await keepScheduling(schedule, { bell: scheduleBell, assign, drivers, log }, waits);
-      });
+      const onAdopted = (): void => void (adopted = true);
+      startWork(tasks, { ...works, config, schedule, disk, scheduleBell, settleBell, wake, onAdopted }, parts);
     },
+    reconfigure() {
+      settleBell.ring();
+      finder.reconfigure();
+      machines.look();
+      wake();
+    },
+    tell: () => changes.tell({ kind: 'farm' }),
     endOnDispose() {
       ending = true;
     },
@@ -123,10 +127,52 @@ export async function createFarm(config: FarmConfig, parts: FarmParts): Promise<
   };
 }
 
+interface Working extends Works {
+  readonly config: () => FarmConfig;
+  readonly schedule: ScheduleDeps;
+  readonly disk: Disk;
+  readonly scheduleBell: Bell;
+  readonly settleBell: Bell;
+  wake(): void;
+  onAdopted(): void;
+}
+
+/** What the farm does by itself, each in a loop of its own. */
+function startWork(tasks: TaskGroup, work: Working, parts: FarmParts): void {
+  const { records, machines, drivers, adoption, finder, disk, wake, config } = work;
+  const { log } = parts;
+  const kept = { ...parts, logs: work.logs, builders: () => config().builders };
+  const keep = (doing: Regular): void => tasks.start(doing.name, (waits) => keepDoing(doing, parts, waits));
+  keep({ name: 'disk', everyMs: 5 * SECOND, act: async () => void ((await disk.look()) && wake()) });
+  keep({ name: 'retention', everyMs: HOUR, act: async (waits) => void (await retainLogs(kept, waits)) });
+  keep({ name: 'artifacts', everyMs: HOUR, act: async (waits) => void (await retainArtifacts(kept, waits)) });
+  const settle = async (waits: { signal: AbortSignal }): Promise<void> => {
+    const ended = await settleWaiting(config(), { ...parts, onMove: work.onMove }, waits);
+    if (ended > 0) log.info('waiting builds ended', { builds: ended });
+    wake();
+  };
+  tasks.start('settle', async (waits) => {
+    for (;;) {
+      await doOnce({ name: 'settle', act: settle }, parts, waits);
+      await work.settleBell.wait(waits);
+    }
+  });
+  tasks.start('find', (waits) => finder.run(waits));
+  tasks.start('work', async (waits) => {
+    await machines.check(waits);
+    await doOnce({ name: 'adoption', act: () => adoption.adopt() }, parts, waits);
+    work.onAdopted();
+    tasks.start('machines', (inner) => machines.run(inner));
+    keep({ name: 'sweep', firstMs: liveness.graceMs, everyMs: liveness.graceMs, act: () => adoption.sweep() });
+    const assign = ({ build, machine }: Plan['assign'][number]): Promise<Work | undefined> => records.assign(build, machine);
+    await keepScheduling(work.schedule, { bell: work.scheduleBell, assign, drivers, log }, waits);
+  });
+}
+
 /** Attempts first: once their ends are stored, nobody waits for the machines any more. These end even if nothing can be stored. */
 async function endAll({ adoption }: Works, { pools, clock, log }: FarmParts): Promise<void> {
   await adoption.giveUpAll().catch((error: unknown) => log.error('attempts left to the next start', { error }));
-  await Promise.all(pools.map((pool) => pool.endAll({ signal: clock.deadline(endMs) })));
+  await Promise.all(pools().map((pool) => pool.endAll({ signal: clock.deadline(endMs) })));
 }
 
 interface Works {
@@ -137,13 +183,15 @@ interface Works {
   readonly finder: Finder;
   readonly logs: AttemptLogs;
   readonly blobs: BlobStore;
+  /** A build has moved. */
+  onMove(id: BuildId): void;
 }
 
 /** The parts that do the work, each told of the others. */
-function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { changes: Changes; wake: () => void }): Works {
+function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake }: { changes: Changes; wake: () => void }): Works {
   const { db, sources, clock, random, log, metrics } = parts;
-  const builders = (): FarmConfig['builders'] => config.builders;
-  const logs = createAttemptLogs(join(config.dataDir, 'logs'), { clock, onStored: metrics.logStored });
+  const builders = (): FarmConfig['builders'] => config().builders;
+  const logs = createAttemptLogs(join(config().dataDir, 'logs'), { clock, onStored: metrics.logStored });
   const onMove = (id: BuildId): void => {
     changes.tell({ kind: 'build', id });
     wake();
@@ -163,7 +211,9 @@ function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { 
     blobs: parts.blobs,
     connect: (machine) => machines.connect(machine),
     onUnreachable: () => machines.look(),
-    outputLimitBytes: config.outputLimitBytes,
+    get outputLimitBytes() {
+      return config().outputLimitBytes;
+    },
   };
   const drivers = createDrivers({ farm, clock, random, log, onEnd: wake, onTrouble: ({ build }) => onMove(build) });
   const adoption = createAdoption({ db, records, logs, drivers, machines, clock, log });
@@ -175,8 +225,8 @@ function createWorks(config: FarmConfig, parts: FarmParts, { changes, wake }: { 
   };
   const onUnreadable = (repo: string): void => changes.tell({ kind: 'commits', repo });
   const found = { records: createWorkRecords(db, clock), onFound, onUnreadable };
-  const finder = createFinder({ sources, config: () => config, clock, random, log, ...found });
-  return { records, machines, drivers, adoption, finder, logs, blobs: parts.blobs };
+  const finder = createFinder({ sources, config, clock, random, log, ...found });
+  return { records, machines, drivers, adoption, finder, logs, blobs: parts.blobs, onMove };
 }
 
 interface MachineHandlers {
@@ -186,7 +236,7 @@ interface MachineHandlers {
 
 function createMachines({ db, pools, clock, log }: FarmParts, { wake, onLost }: MachineHandlers): Machines {
   return watchMachines(
-    () => pools,
+    pools,
     {
       onUp: (pool, { id, hostType, labels, boot }) =>
         db.write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
@@ -203,7 +253,7 @@ function createMachines({ db, pools, clock, log }: FarmParts, { wake, onLost }: 
 
 function factsOf(
   { version, clock }: FarmParts,
-  { disk, machines, drivers }: Pick<Works, 'machines' | 'drivers'> & { disk: Disk },
+  { disk, machines, drivers, live }: Pick<Works, 'machines' | 'drivers'> & { disk: Disk; live: LiveConfig },
 ): () => FarmFacts {
   const startedAt = clock.now();
   return () => ({
@@ -213,6 +263,8 @@ function factsOf(
     disk: disk.state(),
     watched: machines.list(),
     troubles: [...machines.troubles(), ...drivers.troubles()],
+    config: live.current(),
+    status: live.status(),
   });
 }
 

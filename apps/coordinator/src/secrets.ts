@@ -1,5 +1,6 @@
 /** The farm's secrets while it runs: given to steps by name, and kept out of every log. */
 import type { Secrets } from '@croft/config/secrets';
+import type { Secret } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
 import { createMasker, type Masker, type MaskStream } from '@croft/streams/mask';
 
@@ -8,6 +9,7 @@ export interface SecretKeeper {
   variables(wanted: Readonly<Record<string, string>>): Record<string, string>;
   /** Over every secret there is or was: what runs may still know an older one. */
   mask(): MaskStream;
+  get(name: string): Secret | undefined;
   replace(secrets: Secrets): void;
 }
 
@@ -29,6 +31,7 @@ export function keepSecrets(first: Secrets): SecretKeeper {
   return {
     variables: (wanted) => Object.fromEntries(Object.entries(wanted).map(([variable, name]) => [variable, valueOf(secrets, name)])),
     mask: () => masker(),
+    get: (name) => secrets.get(name),
     replace,
   };
 }

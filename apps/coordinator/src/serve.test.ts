@@ -28,7 +28,15 @@ async function openDoor(settings: Partial<ConfigInput>): Promise<Door> {
   const db = stack.use(await openDatabase({ url: `sqlite:${join(dataDir, 'croft.db')}`, durability: 'kill', log: silentLog }));
   const warned: string[] = [];
   const log: Log = { ...silentLog, warn: (message) => void warned.push(message) };
-  const deps = { db, clock: systemClock, random: systemRandom, log, version: 'test', metrics: createMetrics(), secrets: new Map() };
+  const deps = {
+    db,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    version: 'test',
+    metrics: createMetrics(),
+    hookSecret: () => undefined,
+  };
   const served: Served = stack.use(await serveFarm(readConfig({ dataDir, port: 0, ...settings }), { capabilities: fakeFarm() }, deps));
   const owned = stack.move();
   return { url: served.url, dataDir, warned, [Symbol.asyncDispose]: () => owned.disposeAsync() };

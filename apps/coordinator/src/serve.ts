@@ -2,8 +2,8 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FarmConfig } from '@croft/config/farm-config';
-import type { Secrets } from '@croft/config/secrets';
 import type { Clock } from '@croft/runtime/clock';
+import type { Secret } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
@@ -27,7 +27,8 @@ export interface ServeDeps {
   readonly log: Log;
   readonly version: string;
   readonly metrics: Metrics;
-  readonly secrets: Secrets;
+  /** With which the forge of a repository signs. */
+  hookSecret(repo: string): Secret | undefined;
 }
 
 export interface Served extends AsyncDisposable {
@@ -39,7 +40,7 @@ export interface Served extends AsyncDisposable {
 /** @throws CroftError `invalid` for an address that is not safe, `unavailable` for one that cannot be bound */
 export async function serveFarm(config: FarmConfig, { capabilities }: { capabilities: Capabilities }, deps: ServeDeps): Promise<Served> {
   const { host, port, behindProxy, anonymous, publicHosts, dataDir } = config;
-  const { db, clock, random, log, version, metrics, secrets } = deps;
+  const { db, clock, random, log, version, metrics, hookSecret } = deps;
   const tls = config.tls && (await readTls(config.tls));
   assertSafeAddress({ host, tls: tls !== undefined, behindProxy });
   await using stack = new AsyncDisposableStack();
@@ -56,7 +57,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     pages,
     metrics,
     keys,
-    hookSecret: (repo) => secrets.get(config.repos.find(({ name }) => name === repo)?.hookSecret ?? ''),
+    hookSecret,
     version,
     behindProxy,
     ...names,

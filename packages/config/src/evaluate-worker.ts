@@ -5,7 +5,7 @@
 import { registerHooks } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** What is sent to the parent. `files`: every module that took part. */
+/** What is sent to the parent. `files`: every module that took part or was missing. */
 export type Evaluated = { readonly files: readonly string[] } & (
   | { readonly json: string }
   | { readonly issues: readonly { readonly path: readonly (string | number)[]; readonly message: string }[] }
@@ -23,7 +23,9 @@ const doors: Readonly<Record<string, string>> = {
 registerHooks({
   resolve(specifier, context, next) {
     const door = doors[specifier];
-    return door === undefined ? next(specifier, context) : { url: door, format: 'module-typescript', shortCircuit: true };
+    if (door !== undefined) return { url: door, format: 'module-typescript', shortCircuit: true };
+    if (/^\.{0,2}\//.test(specifier)) files.add(fileURLToPath(new URL(specifier, context.parentURL))); // also one that is not there yet
+    return next(specifier, context);
   },
   load(url, context, next) {
     if (url.startsWith('file:') && !Object.values(doors).includes(url)) files.add(fileURLToPath(url));

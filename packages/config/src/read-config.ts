@@ -7,7 +7,7 @@ import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError } from '@croft/runtime/errors';
 import { evaluateModule } from './evaluate-module.ts';
 import type { ConfigInput } from './define-config.ts';
-import type { Issue } from './explain-issues.ts';
+import { valueAt, type Issue, type Path } from './explain-issues.ts';
 import type { EnvironmentName, FarmConfig } from './farm-config.ts';
 import { literalPlaces, type Places } from './literal-places.ts';
 import { mistakesError, placeIssues, type Mistake } from './mistakes.ts';
@@ -23,7 +23,14 @@ export type Loaded = {
   /** Every file that took part, to watch. */
   readonly files: readonly string[];
 } & (
-  | { readonly kind: 'valid'; readonly config: FarmConfig; /** Of all that was written. */ readonly hash: string }
+  | {
+      readonly kind: 'valid';
+      readonly config: FarmConfig;
+      /** Of all that was written. */
+      readonly hash: string;
+      /** Where a setting stands. */
+      lineOf(path: Path): number | undefined;
+    }
   | { readonly kind: 'mistaken'; readonly mistakes: readonly Mistake[] }
 );
 
@@ -40,7 +47,8 @@ export async function loadConfigFile(
   const { files, value, places } = read;
   const parsed = parseConfig(value, { environment, dir: dirname(file) });
   if ('issues' in parsed) return { kind: 'mistaken', files, mistakes: placeIssues(parsed.issues, { file: path, input: value, places }) };
-  return { kind: 'valid', files, config: frozen(parsed.config), hash: sha256Hex(JSON.stringify(value)).slice(0, 16) };
+  const hash = sha256Hex(JSON.stringify(value)).slice(0, 16);
+  return { kind: 'valid', files, config: frozen(parsed.config), hash, lineOf: (of) => places.lineOf(of, valueAt(value, of)) };
 }
 
 /** @throws CroftError `invalid` that names the file and every mistake in it */

@@ -12,21 +12,33 @@ const leastBytes = 6;
 /** What looks for it in output takes some hundred bytes of memory for each of its own. */
 const mostBytes = 8 * 1024;
 
-/** @throws CroftError `invalid` that names every secret that cannot be had, and none of what they hold */
-export async function resolveSecrets(
+export interface ReadSecrets {
+  readonly secrets: Secrets;
+  /** Those that cannot be had, by their place in the list; nothing says what they hold. */
+  readonly mistakes: readonly { readonly index: number; readonly name: string; readonly why: string }[];
+}
+
+export async function readSecrets(
   sources: readonly SecretSource[],
   env: Readonly<Record<string, string | undefined>>,
-): Promise<Secrets> {
+): Promise<ReadSecrets> {
   const secrets = new Map<string, Secret>();
-  const mistakes: string[] = [];
-  for (const { name, from } of sources) {
+  const mistakes: { index: number; name: string; why: string }[] = [];
+  for (const [index, { name, from }] of sources.entries()) {
     const read = 'env' in from ? readVariable(from.env, env) : await readSecretFile(from.file);
     const why = 'why' in read ? read.why : objection(read.value);
-    if (why !== undefined) mistakes.push(`  ${name}: ${why}`);
+    if (why !== undefined) mistakes.push({ index, name, why });
     else if ('value' in read) secrets.set(name, new Secret(read.value));
   }
+  return { secrets, mistakes };
+}
+
+/** @throws CroftError `invalid` that names every secret that cannot be had */
+export async function resolveSecrets(...from: Parameters<typeof readSecrets>): Promise<Secrets> {
+  const { secrets, mistakes } = await readSecrets(...from);
   if (mistakes.length === 0) return secrets;
-  throw new CroftError('invalid', `reading secrets: ${mistakes.length} cannot be had\n${mistakes.join('\n')}`, {
+  const told = mistakes.map(({ name, why }) => `  ${name}: ${why}`);
+  throw new CroftError('invalid', `reading secrets: ${mistakes.length} cannot be had\n${told.join('\n')}`, {
     hint: 'Set what is named above for the user that runs the coordinator.',
   });
 }

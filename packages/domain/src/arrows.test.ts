@@ -47,6 +47,7 @@ function buildArrows(): string[] {
   const events: BuildEvent[] = [
     { kind: 'assigned', at: 2 },
     { kind: 'cancel', at: 2, by: 'ann', why: 'not needed' },
+    { kind: 'skip', at: 2, why: 'its builder is gone' },
     { kind: 'retry', at: 2 },
     ...ends.map((end): BuildEvent => ({ kind: 'reported', at: 2, end })),
     ...ends.flatMap((end) => [0, 1, 2].map((attempt): BuildEvent => ({ kind: 'attempt-ended', at: 2, attempt, end }))),

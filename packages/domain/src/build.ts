@@ -1,6 +1,7 @@
 /**
  * A build's life. `queued -> running -> ended`, with `cancelling` between running and ended when somebody cancels; an infra
- * end below the limit and a retry go back to queued; a result from outside ends what does not run here. Attempts are numbered
+ * end below the limit and a retry go back to queued; a result from outside ends what does not run here, and so does a
+ * configuration that does not want it any more what waits. Attempts are numbered
  * from 1 and numbers are never used again.
  * The diagram is in docs/using/builds.md.
  */
@@ -24,6 +25,8 @@ export type BuildEvent =
   /** Somebody outside of this farm built it and tells the end. */
   | { readonly kind: 'reported'; readonly at: number; readonly end: AttemptEnd }
   | { readonly kind: 'cancel'; readonly at: number; readonly by: string; readonly why: string }
+  /** The configuration does not want it any more. */
+  | { readonly kind: 'skip'; readonly at: number; readonly why: string }
   | { readonly kind: 'retry'; readonly at: number };
 
 export function newBuildState(at: number): BuildState {
@@ -43,6 +46,9 @@ export function advance(state: BuildState, event: BuildEvent): BuildState {
       return { kind: 'ended', since: event.at, attempts: state.attempts + 1, end: event.end };
     case 'cancel':
       return afterCancel(state, event);
+    case 'skip':
+      if (state.kind !== 'queued') throw misfit(state, event);
+      return { kind: 'ended', since: event.at, attempts: state.attempts, end: { kind: 'skipped', why: event.why } };
     case 'retry':
       if (state.kind !== 'ended') throw misfit(state, event);
       return { kind: 'queued', since: event.at, notBefore: event.at, attempts: state.attempts, infra: 0 };

@@ -148,6 +148,33 @@ export const machineViewSchema = z.object({
 });
 export type MachineView = z.infer<typeof machineViewSchema>;
 
+/** Which configuration holds, and why the last edit of it does not, if so. */
+export const configStateSchema = z.object({
+  /** Absent where it is not read from a file, and for those who may not see what stands in it. */
+  file: z.string().optional(),
+  environment: z.enum(['production', 'staging', 'local']),
+  loadedAt: at,
+  /** Settings that were changed and hold from the next start on. */
+  restart: z.array(z.string()),
+  problem: z
+    .object({
+      at,
+      count: z.number().int(),
+      /** The first of them; for operators. */
+      mistakes: z.array(
+        z.object({
+          file: z.string(),
+          line: z.number().int().optional(),
+          setting: z.string().optional(),
+          message: z.string(),
+          nearest: z.string().optional(),
+        }),
+      ),
+    })
+    .optional(),
+});
+export type ConfigState = z.infer<typeof configStateSchema>;
+
 export const farmSchema = z.object({
   version: z.string(),
   startedAt: at,
@@ -169,6 +196,7 @@ export const farmSchema = z.object({
       error: z.string().optional(),
     }),
   ),
+  config: configStateSchema,
 });
 export type Farm = z.infer<typeof farmSchema>;
 

@@ -29,11 +29,17 @@ export interface StoredBuild extends NewBuild {
   readonly state: BuildState;
 }
 
-/** Stores a new build as queued. @returns false when it is there already, unchanged then */
+/**
+ * Stores a new build as queued, or queues again one that was dropped before it began.
+ * @returns false when it is there already, unchanged then
+ */
 export async function insertBuild(sql: Sql, build: NewBuild): Promise<boolean> {
   const first = build.revisions[0];
   if (!first) throw new CroftError('invalid', `build ${build.id} has no revision`);
-  if (await sql.get('SELECT 1 AS known FROM builds WHERE id = ?', [build.id])) return false;
+  const known = await sql.get<{ end_kind: string | null; attempts: number }>('SELECT end_kind, attempts FROM builds WHERE id = ?', [
+    build.id,
+  ]);
+  if (known) return known.end_kind === 'skipped' && known.attempts === 0 ? revive(sql, build) : false;
   const row: Record<string, SqlValue> = {
     id: build.id,
     seq: await nextNumber(sql, 'builds'),
@@ -53,6 +59,17 @@ export async function insertBuild(sql: Sql, build: NewBuild): Promise<boolean> {
   const names = Object.keys(row);
   const text = `INSERT INTO builds (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')}) ON CONFLICT (id) DO NOTHING`;
   return (await sql.run(text, Object.values(row))) === 1;
+}
+
+async function revive(sql: Sql, { id, band, needs, createdAt }: NewBuild): Promise<true> {
+  await sql.run('UPDATE builds SET band = ?, needs = ?, needs_key = ? WHERE id = ?', [
+    bands.indexOf(band),
+    JSON.stringify(needs),
+    needsKey(needs),
+    id,
+  ]);
+  await saveBuildState(sql, id, newBuildState(createdAt));
+  return true;
 }
 
 export async function getBuild(sql: Sql, id: BuildId): Promise<StoredBuild | undefined> {

@@ -100,10 +100,15 @@ export async function localUid({ peerUid }: Pick<IdentityOptions, 'peerUid'>, co
   return peerUid && isLoopback(connection.remoteAddress) && isLoopback(connection.localAddress) ? peerUid(connection) : undefined;
 }
 
+/** Each role may do what the ones before it may. */
+export function hasRole({ role }: Pick<Identity, 'role'>, needed: RoleName): boolean {
+  return role !== undefined && roleNames.indexOf(role) >= roleNames.indexOf(needed);
+}
+
 /** @throws CroftError `unauthenticated` for somebody unknown, `forbidden` for somebody with a lesser role. */
 export function requireRole(who: Identity, needed: RoleName | 'anyone'): void {
   if (needed === 'anyone') return;
-  if (who.role !== undefined && roleNames.indexOf(who.role) >= roleNames.indexOf(needed)) return;
+  if (hasRole(who, needed)) return;
   if (who.role !== undefined) {
     throw new CroftError('forbidden', `this needs the role ${needed}; ${who.name} is ${who.role}`, {
       hint: 'An admin of this farm can make a token with that role: croft token create.',

@@ -1,15 +1,32 @@
-/** The coordinator's abilities as one caller has them: limited to some repositories, if the caller is. The rest is not there. */
+/**
+ * The coordinator's abilities as one caller has them: limited to some repositories, if the caller is, and without what only
+ * operators see. The rest is not there.
+ */
 import { CroftError } from '@croft/runtime/errors';
 import type { BuildId } from '@croft/domain/names';
-import type { BuildDetail, MachineView } from '@croft/protocol/api';
+import type { BuildDetail, Farm, MachineView } from '@croft/protocol/api';
+import { hasRole, type Identity } from '@croft/web/identity';
 import type { Capabilities } from '../capabilities.ts';
 import { scopedDashboard } from '../originals/scoped-dashboard.ts';
 
 /** Whose builds they are need not be asked again, for each reader of changes. */
 const rememberedBuilds = 1_000;
 
+export function seenBy(who: Pick<Identity, 'role' | 'repos'>, all: Capabilities): Capabilities {
+  const scoped = scopedTo(who.repos, all);
+  return hasRole(who, 'operator') && who.repos.length === 0
+    ? scoped
+    : { ...scoped, farm: async () => withoutConfiguration(await scoped.farm()) };
+}
+
+/** That an edit does not hold can be seen; what stands in it cannot. */
+function withoutConfiguration({ config, ...farm }: Farm): Farm {
+  const { file: _, problem, ...rest } = config;
+  return { ...farm, config: problem ? { ...rest, problem: { ...problem, mistakes: [] } } : rest };
+}
+
 /** Empty `repos` means all of them. */
-export function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
+function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
   if (repos.length === 0) return all;
   const allowed = (repo: string): boolean => repos.includes(repo);
   const visible = async (id: BuildId): Promise<BuildDetail> => {

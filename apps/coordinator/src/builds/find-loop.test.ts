@@ -10,6 +10,7 @@ import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import { FakeClock, seededRandom } from '@croft/runtime/testing';
+import { listBuilds } from '@croft/store/build-lists';
 import { branchCommits, branches } from '@croft/store/commits';
 import { getRepo } from '@croft/store/repos';
 import { createFinder } from './find-loop.ts';
@@ -69,6 +70,24 @@ test('a branch that is said to have moved is looked at alone, and at once', asyn
   finder.wake(name, []);
   await again;
   assert.equal(found.at(-1)?.heads['side'], revision);
+});
+
+test('another configuration is looked at anew: new builders get what is there, new repositories are looked at, removed ones are not', async () => {
+  await using stage = await openStage();
+  const { finder, repo, reload } = stage;
+  await finder.find(name, {});
+  const builders = ['builder-0', 'more'].map((builder) => ({ name: builder, repos: [name, 'other'] }));
+  await reload({ builders, repos: [name, 'other'].map((one) => ({ name: one, url: repo.dir, pollMs: 'never' })) });
+  const builds = async (): Promise<string[]> => {
+    const all = await stage.db.read((sql) => listBuilds(sql, { limit: 100 }));
+    return all.map((build) => `${build.repo} ${build.builder}`).toSorted();
+  };
+  await finder.find('other', {});
+  await finder.find(name, {});
+  assert.deepEqual(await builds(), [`${name} builder-0`, `${name} more`, 'other builder-0', 'other more']);
+  await reload({ repos: [{ name, url: repo.dir }] });
+  await assert.rejects(finder.find('other', {}), /no repository is called "other"/);
+  assert.deepEqual(await finder.find(name, {}), []);
 });
 
 test('who goes away ends nobody else’s look', async () => {

@@ -31,6 +31,8 @@ export interface Finder {
   find(repo: string, waits: Waits): Promise<string[]>;
   /** Has the next look begin as `find` does, and returns at once. Branches that are said to have moved are looked at first. */
   wake(repo: string, branches: readonly string[]): void;
+  /** The configuration has changed: looks at every repository anew, and at no other. */
+  reconfigure(): void;
   run(waits: { signal: AbortSignal }): Promise<void>;
 }
 
@@ -42,8 +44,24 @@ const soonMs = MINUTE;
 const jitter = 0.1;
 
 export function createFinder(deps: FindDeps): Finder {
-  const places = new Map(deps.sources.repos.map((repo) => [repo.name as string, newPlace(repo)]));
+  const places = new Map<string, Place>();
   const turns = { polls: createTurns(atOnce), asked: createTurns(atOnce) };
+  const changed = createBell();
+  const match = (): void => {
+    const { repos } = deps.sources;
+    for (const repo of repos) {
+      const place = places.get(repo.name);
+      if (place) place.repo = repo;
+      else places.set(repo.name, newPlace(repo));
+    }
+    for (const [name, { gone }] of places) {
+      if (repos.some((repo) => repo.name === name)) continue;
+      places.delete(name);
+      gone.abort(new CroftError('stopped', `${name} is not configured any more`));
+    }
+    changed.ring();
+  };
+  match();
   const ask = (name: string, branches: readonly string[]): Look => {
     const place = places.get(name);
     if (!place) throw new CroftError('not-found', `no repository is called "${name}"`);
@@ -58,16 +76,38 @@ export function createFinder(deps: FindDeps): Finder {
   return {
     find: async (name, { signal }) => await unlessAborted(ask(name, []).result.promise, signal),
     wake: (name, branches) => void ask(name, branches),
-    async run(waits) {
-      await Promise.all([...places.values()].map((place) => keepLooking(place, { ...deps, turns }, waits)));
+    reconfigure() {
+      match();
+      for (const { bell } of places.values()) bell.ring();
+    },
+    async run({ signal }) {
+      const looking = new Map<Place, Promise<void>>();
+      try {
+        for (;;) {
+          for (const place of places.values()) {
+            const waits = { signal: AbortSignal.any([signal, place.gone.signal]) };
+            const keep = (): Promise<void> => keepLooking(place, { ...deps, turns }, waits);
+            if (!looking.has(place))
+              looking.set(
+                place,
+                keep().catch(() => void looking.delete(place)),
+              ); // an abort ended it
+          }
+          await changed.wait({ signal });
+        }
+      } finally {
+        await Promise.all(looking.values());
+      }
     },
   };
 }
 
 /** One repository and where its looks stand. */
 interface Place {
-  readonly repo: Repository;
+  repo: Repository;
   readonly bell: Bell;
+  /** Aborted when it is not configured any more. */
+  readonly gone: AbortController;
   /** The look that has not begun. */
   next: Look;
   /** Aborted when that shall not wait for other polls. */
@@ -84,7 +124,8 @@ interface Look {
 }
 
 function newPlace(repo: Repository): Place {
-  return { repo, bell: createBell(), next: newLook(), hurry: undefined, settled: { config: undefined, branches: new Map() } };
+  const settled = { config: undefined, branches: new Map() };
+  return { repo, bell: createBell(), gone: new AbortController(), next: newLook(), hurry: undefined, settled };
 }
 
 function newLook(): Look {
@@ -96,16 +137,15 @@ function newLook(): Look {
 type LoopDeps = FindDeps & { readonly turns: Readonly<Record<'polls' | 'asked', ReturnType<typeof createTurns>>> };
 
 async function keepLooking(place: Place, deps: LoopDeps, waits: { signal: AbortSignal }): Promise<void> {
-  const { repo, bell } = place;
   try {
     for (;;) {
       const complete = await lookOnce(place, deps, waits);
-      const restMs = complete ? repo.pollMs : Math.min(repo.pollMs ?? soonMs, soonMs);
+      const restMs = complete ? place.repo.pollMs : Math.min(place.repo.pollMs ?? soonMs, soonMs);
       const spread = 1 + jitter * (2 * deps.random.fraction() - 1);
-      await ringOrRest(bell, restMs === undefined ? undefined : restMs * spread, { ...waits, clock: deps.clock });
+      await ringOrRest(place.bell, restMs === undefined ? undefined : restMs * spread, { ...waits, clock: deps.clock });
     }
   } finally {
-    place.next.result.reject(new CroftError('stopped', 'the coordinator stops'));
+    place.next.result.reject(new CroftError('stopped', 'nobody looks at it any more'));
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { advance, type BuildEvent, type BuildState } from '@croft/domain/build';
 import type { Builder, Job } from '@croft/domain/job';
-import { parseLeaseId, runId, type BuildId, type MachineId } from '@croft/domain/names';
+import { parseLeaseId, runId, type BuilderName, type BuildId, type MachineId } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
@@ -84,23 +84,24 @@ export function createRecords(db: Database, { builders, isOpen = () => true, clo
       const at = clock.now();
       const state = await told(
         work.build,
-        fenced(work, (sql) => endWork(sql, work, { end, log, at })),
+        fenced(work, (sql) => endWork(sql, work, { end, log, at, builders: builders() })),
       );
       count(end, state);
     },
     assign: (build, machine) =>
       told(
         build,
-        db.write(async (sql) => {
-          const lease = `L${random.hex(8)}`;
-          return isOpen(machine) ? assignBuild(sql, { build, machine, lease, at: clock.now() }) : undefined;
-        }),
+        db.write((sql) => assignBuild(sql, { build, machine, lease: `L${random.hex(8)}`, at: clock.now(), isOpen })),
       ),
     takeOver: (build, attempt) => db.write((sql) => takeOver(sql, build, attempt)),
     running: () => db.read(runningBuilds),
     workOn: (machine) => db.read((sql) => workOn(sql, machine)),
     cancel: (build, by, why) => moveBuild(build, { kind: 'cancel', at: clock.now(), by, why }),
-    retry: (build) => moveBuild(build, { kind: 'retry', at: clock.now() }),
+    retry: (build) =>
+      told(
+        build,
+        db.write((sql) => retryBuild(sql, build, { at: clock.now(), builders: builders() })),
+      ),
   };
 }
 
@@ -129,15 +130,23 @@ async function move(sql: Sql, id: BuildId, event: BuildEvent): Promise<StoredBui
   return { ...build, state };
 }
 
+async function retryBuild(sql: Sql, id: BuildId, { at, builders }: { at: number; builders: readonly Builder[] }): Promise<StoredBuild> {
+  const build = await move(sql, id, { kind: 'retry', at });
+  if (builders.some(({ name }) => name === build.builder)) return build;
+  throw new CroftError('conflict', notConfigured(build.builder));
+}
+
 async function loadAttempt(sql: Sql, work: Work, builders: readonly Builder[]): ReturnType<BuildRecords['load']> {
   const build = await getBuild(sql, work.build);
   const attempt = await getAttempt(sql, refOf(work));
   if (!build || !attempt) throw new CroftError('not-found', `there is no attempt ${work.attempt} of build ${work.build}`);
   if (attempt.state.kind === 'ended') throw new CroftError('stale', `attempt ${work.attempt} of build ${work.build} has ended`);
   const builder = builders.find((candidate) => candidate.name === build.builder);
-  const unwanted = builder ? undefined : { by: 'croft', why: `builder ${build.builder} is not configured any more` };
   const steps = await stepsOf(sql, refOf(work));
   const noted = (await artifactsOf(sql, work.build)).filter((artifact) => artifact.attempt === work.attempt);
+  // Once the tree is there, everything else is stored with the attempt.
+  const needed = steps[0]?.state.kind !== 'ended';
+  const unwanted = builder || !needed ? undefined : { by: 'croft', why: notConfigured(build.builder) };
   return {
     builder,
     revisions: build.revisions,
@@ -147,6 +156,10 @@ async function loadAttempt(sql: Sql, work: Work, builders: readonly Builder[]): 
     artifacts: new Map(noted.map(({ name, state }) => [name, state])),
     cancel: cancelOf(build.state) ?? unwanted,
   };
+}
+
+function notConfigured(builder: BuilderName): string {
+  return `builder ${builder} is not configured any more`;
 }
 
 function cancelOf(state: BuildState): { by: string; why: string } | undefined {
@@ -166,12 +179,17 @@ async function noteArtifact(sql: Sql, work: Work, artifact: KeptArtifact & { sto
   await insertArtifact(sql, { ...artifact, ...refOf(work), builder: attempt.builder });
 }
 
-async function assignBuild(
-  sql: Sql,
-  { build: id, machine, lease: leaseText, at }: { build: BuildId; machine: MachineId; lease: string; at: number },
-): Promise<Work | undefined> {
+interface Assignment {
+  readonly build: BuildId;
+  readonly machine: MachineId;
+  readonly lease: string;
+  readonly at: number;
+  isOpen(machine: MachineId): boolean;
+}
+
+async function assignBuild(sql: Sql, { build: id, machine, lease: leaseText, at, isOpen }: Assignment): Promise<Work | undefined> {
   const build = await getBuildForUpdate(sql, id);
-  if (build.state.kind !== 'queued') return undefined;
+  if (build.state.kind !== 'queued' || !isOpen(machine)) return undefined;
   const state = advance(build.state, { kind: 'assigned', at });
   const number = state.attempts;
   const holder = { kind: 'attempt', id: `${id}.${number}` } as const;
@@ -204,7 +222,7 @@ async function workOn(sql: Sql, machine: MachineId): Promise<Work | undefined> {
 async function endWork(
   sql: Sql,
   work: Work,
-  { end, log, at }: { end: AttemptEnd; log: FinishedLog | undefined; at: number },
+  { end, log, at, builders }: { end: AttemptEnd; log: FinishedLog | undefined; at: number; builders: readonly Builder[] },
 ): Promise<BuildState> {
   const ref = refOf(work);
   if (log) {
@@ -217,7 +235,9 @@ async function endWork(
   await endLease(sql, work.lease.id, lost ? { at } : { epoch: work.lease.epoch, at });
   const build = await getBuildForUpdate(sql, work.build);
   try {
-    const state = advance(build.state, { kind: 'attempt-ended', at, attempt: work.attempt, end });
+    const next = advance(build.state, { kind: 'attempt-ended', at, attempt: work.attempt, end });
+    const gone = next.kind === 'queued' && !builders.some(({ name }) => name === build.builder);
+    const state = gone ? advance(next, { kind: 'skip', at, why: notConfigured(build.builder) }) : next;
     await saveBuildState(sql, work.build, state, log?.sha1);
     return state;
   } catch (error) {

@@ -10,7 +10,10 @@ import { CroftError } from '@croft/runtime/errors';
 import type { FarmDeps, SourceOf } from './work.ts';
 
 export interface Sources extends AsyncDisposable {
+  /** Those that are configured now. */
   readonly repos: readonly Repository[];
+  /** Opens what is new. A mirror that is not wanted any more stays open: builds may be reading it. */
+  declare(repos: readonly Repository[]): Promise<void>;
   /** @throws CroftError `not-found` for a repository that is not configured. */
   mirror(repo: string): Mirror;
   readonly forBuilds: FarmDeps['source'];
@@ -18,21 +21,34 @@ export interface Sources extends AsyncDisposable {
 
 export async function openSources(repos: readonly Repository[], options: { dir: string; clock: Clock }): Promise<Sources> {
   await using stack = new AsyncDisposableStack();
-  const mirrors = new Map<string, Mirror>();
-  for (const { name, url } of repos) {
-    const gitHome = join(options.dir, 'home');
-    const mirror = await openMirror({ dir: join(options.dir, `${name}.git`), url, clock: options.clock, gitHome });
-    mirrors.set(name, stack.use(mirror));
-  }
+  const mirrors = new Map<string, { readonly url: string; readonly mirror: Mirror }>();
+  let declared: readonly Repository[] = [];
+  const declare = async (wanted: readonly Repository[]): Promise<void> => {
+    for (const { name, url } of wanted) {
+      if (mirrors.get(name)?.url === url) continue;
+      const gitHome = join(options.dir, 'home');
+      const mirror = await openMirror({ dir: join(options.dir, `${name}.git`), url, clock: options.clock, gitHome });
+      mirrors.set(name, { url, mirror: opened.use(mirror) });
+    }
+    declared = wanted;
+  };
+  const opened = stack.use(new AsyncDisposableStack());
+  await declare(repos);
   const mirror = (repo: string): Mirror => {
-    const found = mirrors.get(repo);
+    const found = mirrors.get(repo)?.mirror;
     if (!found)
-      throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${[...mirrors.keys()].join(', ') || 'none'}`);
+      throw new CroftError(
+        'not-found',
+        `no repository is called "${repo}"; there are: ${declared.map(({ name }) => name).join(', ') || 'none'}`,
+      );
     return found;
   };
   const owned = stack.move();
   return {
-    repos,
+    get repos() {
+      return declared;
+    },
+    declare,
     mirror,
     forBuilds: {
       plan: ({ builder, revisions }, waits) => {

@@ -15,7 +15,7 @@ import { openDatabase, type Database } from '@croft/store/database';
 import { createFinder, type FindDeps, type Finder } from './find-loop.ts';
 import type { Found } from './look.ts';
 import { createWorkRecords } from './record-found.ts';
-import { openSources } from './source.ts';
+import { openSources, type Sources } from './source.ts';
 
 export const app = parseRepoName('app');
 
@@ -37,6 +37,8 @@ export interface FinderStage extends AsyncDisposable {
   failed(): Promise<void>;
   /** Reads the configuration anew. */
   configure(settings: Pick<FinderSettings, 'builders'>): void;
+  /** Has another configuration hold, as an edited file does. */
+  reload(differs: Pick<ConfigInput, 'repos' | 'builders'>): Promise<void>;
   /** Ends the finder in the middle of whatever it does, and starts another over what it left. */
   restart(): Promise<void>;
   /** After so many writes nothing more can be stored, until this is called again, or the restart. */
@@ -64,14 +66,14 @@ export async function openFinderStage({ builders = 1, shallow = false, ...rest }
   const db = stack.use(await openDatabase({ url: `sqlite:${join(place.dir, 'croft.db')}`, durability: 'kill', log: silentLog }));
   const clock = new FakeClock();
   const { found, next, hooks, failAfter } = listen(db);
-  const start = async (): Promise<AsyncDisposable & { finder: Finder }> => {
+  const start = async (): Promise<AsyncDisposable & { finder: Finder; sources: Sources }> => {
     await using own = new AsyncDisposableStack();
     const sources = own.use(await openSources(config.repos, { dir: join(place.dir, 'repos'), clock: systemClock }));
     const finder = createFinder({ sources, config: () => config, clock, random: seededRandom(1), log: silentLog, ...hooks });
     const tasks = own.use(createTaskGroup((_, error) => assert.fail(String(error))));
     tasks.start('find', (waits) => finder.run(waits));
     const owned = own.move();
-    return { finder, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+    return { finder, sources, [Symbol.asyncDispose]: () => owned.disposeAsync() };
   };
   let running = await start();
   stack.defer(() => running[Symbol.asyncDispose]());
@@ -88,6 +90,11 @@ export async function openFinderStage({ builders = 1, shallow = false, ...rest }
     queued: () => next.queued.promise,
     failed: () => next.failed.promise,
     configure: (settings) => (config = configOf(settings.builders)),
+    async reload(differs) {
+      config = readConfig({ dataDir: place.dir, repos, builders: builderInputs(builders), ...differs });
+      await running.sources.declare(config.repos);
+      running.finder.reconfigure();
+    },
     async restart() {
       await running[Symbol.asyncDispose]();
       failAfter(Infinity);

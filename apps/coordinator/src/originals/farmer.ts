@@ -58,7 +58,7 @@ export interface HostEntry {
 
 export interface FarmerDeps {
   readonly db: Database;
-  readonly config: Pick<FarmConfig, 'builders' | 'pools' | 'hostTypes'>;
+  readonly config: () => Pick<FarmConfig, 'builders' | 'pools' | 'hostTypes'>;
   readonly clock: Clock;
   readonly version: string;
   watched(): readonly WatchedMachine[];
@@ -69,16 +69,18 @@ export function createFarmer(deps: FarmerDeps): Farmer {
   return {
     hosts: () => deps.db.read((sql) => readHosts(sql, deps)),
     get builders() {
-      return Object.fromEntries(config.builders.map((builder) => [builder.name, builderEntry(builder, config.pools)]));
+      const { builders, pools } = config();
+      return Object.fromEntries(builders.map((builder) => [builder.name, builderEntry(builder, pools)]));
     },
     get hostTypes() {
-      const names = new Set([...config.hostTypes, ...config.pools.map(({ hostType }) => ({ name: hostType }))].map(({ name }) => name));
-      return Object.fromEntries([...names].map((name) => [name, hostEntry(name, config)]));
+      const { hostTypes, pools } = config();
+      const names = new Set([...hostTypes.map(({ name }) => name), ...pools.map(({ hostType }) => hostType)]);
+      return Object.fromEntries([...names].map((name) => [name, hostEntry(name, { hostTypes, pools })]));
     },
   };
 }
 
-function hostEntry(name: string, { hostTypes, pools }: FarmerDeps['config']): HostEntry {
+function hostEntry(name: string, { hostTypes, pools }: Pick<FarmConfig, 'hostTypes' | 'pools'>): HostEntry {
   const declared = hostTypes.find((host) => host.name === name);
   const theirs = pools.filter(({ hostType }) => hostType === name);
   return {
@@ -92,7 +94,7 @@ function hostEntry(name: string, { hostTypes, pools }: FarmerDeps['config']): Ho
 }
 
 /** Environments and arguments stay out: people put secrets there. */
-function builderEntry(builder: Builder, pools: FarmerDeps['config']['pools']): BuilderEntry {
+function builderEntry(builder: Builder, pools: FarmConfig['pools']): BuilderEntry {
   const { name, hostType, retention: _kept, env: _env, secrets: _secrets, steps, ...rest } = builder;
   const host = pools.find(({ labels }) => rest.needs.labels.every((label) => labels.includes(label)));
   const shown = steps === 'detect' ? steps : steps.map((step) => ({ name: step.name, role: step.role, limitMs: step.limitMs }));
@@ -100,7 +102,8 @@ function builderEntry(builder: Builder, pools: FarmerDeps['config']['pools']): B
   return { Name: name, HostType: hostType ?? host?.hostType ?? '', KnownIssues, Notes: '', steps: shown, ...rest };
 }
 
-async function readHosts(sql: Sql, { config: { pools }, clock, version, watched }: FarmerDeps): Promise<Record<string, HostStatus>> {
+async function readHosts(sql: Sql, { config, clock, version, watched }: FarmerDeps): Promise<Record<string, HostStatus>> {
+  const { pools } = config();
   const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease.state]));
   const stored = new Map((await listMachines(sql)).map((machine) => [machine.id, machine]));
   const waiting = await countQueuedByNeeds(sql);

@@ -31,7 +31,7 @@ interface Works {
 }
 
 export function createOriginals(
-  config: FarmConfig,
+  config: () => FarmConfig,
   { db, clock, metrics, version }: Parts,
   { records, finder, logs, machines, tell, wake }: Works,
 ): { dashboard: Dashboard; farmer: Farmer } {
@@ -40,11 +40,11 @@ export function createOriginals(
     clock,
     metrics,
     logs,
-    builders: () => config.builders,
+    builders: () => config().builders,
     packages: () =>
       createPackages(
-        config.repos.map((repo) => repo.name),
-        config.dependents[0]?.toolchain,
+        config().repos.map((repo) => repo.name),
+        config().dependents[0]?.toolchain,
       ),
     onMove(id: BuildId) {
       tell({ kind: 'build', id });

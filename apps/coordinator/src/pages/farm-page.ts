@@ -19,6 +19,7 @@ export function farmPage(view: FarmView): Html {
 export function farmFragment({ farm, now }: FarmView): Html {
   return html`<div id="farm" class="live farm" data-live="farm build commits" hx-get="/farm" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${farm.hold ? notice('warning', bdi(farm.hold)) : ''}
+${configuration(farm.config, now)}
 ${farm.troubles.map((trouble) => troubleNotice(trouble, now))}
 ${facts(farm, now)}
 ${section('Running', farm.running.length, [running(farm.running, now), 'Nothing runs at the moment.'])}
@@ -27,6 +28,25 @@ ${section('Machines', farm.machines.length, [machines(farm, now), 'No machine is
 ${section('Leases', farm.machines.filter(({ lease }) => lease).length, [leases(farm, now), 'Nobody holds a machine.'])}
 ${section('Repositories', farm.repos.length, [repositories(farm, now), 'No repository. Start the farm with --repo PATH_OR_URL.'])}
 </div>`;
+}
+
+/** Silent while what stands in the file holds. */
+function configuration({ file, loadedAt, restart, problem }: Farm['config'], now: number): Html {
+  const changed =
+    restart.length === 0
+      ? ''
+      : notice('info', html`Changed in the configuration, and in force from the next start on: ${bdi(restart.join(', '))}.`);
+  if (!problem) return html`${changed}`;
+  const { at, count, mistakes } = problem;
+  const rest = count - mistakes.length;
+  const told = html`The configuration${file === undefined ? '' : html` ${bdi(file)}`}, changed ${instant(at, now)}, has ${plural(count, 'mistake')}. The one of ${instant(loadedAt, now)} stays in force.`;
+  const list = html`<ul class="mistakes">${mistakes.map((mistake) => html`<li>${mistakeLine(mistake)}</li>`)}${rest > 0 ? html`<li>${plural(rest, 'more mistake')}</li>` : ''}</ul>`;
+  return html`${notice('error', html`${told}${mistakes.length > 0 ? list : ''}`)}${changed}`;
+}
+
+function mistakeLine({ file, line, setting, message, nearest }: NonNullable<Farm['config']['problem']>['mistakes'][number]): Html {
+  const place = html`<code>${bdi(line === undefined ? file : `${file}:${line}`)}</code>`;
+  return html`${place}${setting === undefined ? '' : html` <b>${bdi(setting)}</b>`} ${bdi(message)}${nearest === undefined ? '' : html`; did you mean <b>${bdi(nearest)}</b>?`}`;
 }
 
 function facts({ machines: all, running: now_, queueLength, disk, version, startedAt }: Farm, now: number): Html {

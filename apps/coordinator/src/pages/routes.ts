@@ -1,12 +1,12 @@
 /** The pages' addresses. A request from htmx gets the part that renews itself, everybody else the whole page. */
 import { Hono } from 'hono';
-import { roleNames, cancelRequestSchema, type AttemptView, type BuildDetail, type RoleName } from '@croft/protocol/api';
+import { cancelRequestSchema, type AttemptView, type BuildDetail } from '@croft/protocol/api';
 import { operations } from '@croft/protocol/operations';
 import { parseBuildId } from '@croft/domain/names';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Clock } from '@croft/runtime/clock';
 import { readForm, parseInput } from '@croft/web/body';
-import { requireRole, type Identity } from '@croft/web/identity';
+import { hasRole, requireRole } from '@croft/web/identity';
 import { document, type Frame, type Page } from '@croft/web/html/document';
 import type { Html } from '@croft/web/html/markup';
 import { createAssets, type Assets } from '@croft/web/static';
@@ -110,7 +110,7 @@ async function buildView(c: AppContext, clock: Clock): Promise<BuildPageView> {
     chosen: asked !== undefined,
     tail: undefined,
     artifacts: attempt ? await c.var.capabilities.artifacts(id, { attempt: attempt.number, maxFiles: shownFiles }) : [],
-    who: { name: who.name, may: (role) => may(who, role) },
+    who: { name: who.name, may: (role) => hasRole(who, role) },
     now: clock.now(),
   };
 }
@@ -143,10 +143,6 @@ function number(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^\d{1,16}$/.test(text)) throw new CroftError('invalid', `${JSON.stringify(text.slice(0, 50))} is not a number`);
   return Number(text);
-}
-
-function may({ role }: Identity, needed: RoleName): boolean {
-  return role !== undefined && roleNames.indexOf(role) >= roleNames.indexOf(needed);
 }
 
 function isPartial(c: AppContext): boolean {

@@ -153,6 +153,7 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
     version: '0.1.0',
     startedAt: testNow - 9_000_000,
     troubles: [],
+    config: { file: '/etc/croft/croft.config.ts', environment: 'production', loadedAt: testNow - 600_000, restart: [] },
     disk: { path: '/var/lib/croft', freeBytes: 82_000_000_000, lowWaterBytes: 2_147_483_648, ok: true },
     machines: [
       testMachine(),

@@ -269,3 +269,15 @@ test('an expired log says so and links nowhere', async () => {
   assert.match(page, /This log was removed/);
   assert.doesNotMatch(page, /\/gone/);
 });
+
+test('the farm page tells each mistake of a refused configuration with its line, and what waits for the next start', async () => {
+  const mistake = { file: '/etc/croft.yaml', line: 12, setting: 'builders.0.repo', message: 'there is no repository "ap"', nearest: 'app' };
+  const problem = { at: testNow - 60_000, count: 3, mistakes: [mistake, { file: hostile, message: hostile }] };
+  const config = { environment: 'local', loadedAt: testNow - 3_600_000, restart: ['port', 'tls'], problem } as const;
+  const page = String(await farmPage({ farm: testFarm({ config: { ...config, restart: [...config.restart] } }), now: testNow }));
+  assert.match(page, /has 3 mistakes/);
+  assert.match(page, /\/etc\/croft\.yaml:12.*builders\.0\.repo.*there is no repository &quot;ap&quot;.*did you mean <b>.*app/);
+  assert.match(page, /1 more mistake</);
+  assert.match(page, /from the next start on: .*port, tls/);
+  assert.equal(page.includes('<script>alert'), false);
+});

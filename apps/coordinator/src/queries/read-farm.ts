@@ -1,4 +1,5 @@
 /** The farm as a whole: machines with what each does and does next, what runs, the head of the queue, repositories, disk. */
+import type { FarmConfig } from '@croft/config/farm-config';
 import type { Farm, MachineView, Trouble } from '@croft/protocol/api';
 import type { Lease } from '@croft/domain/lease';
 import { countByState, queuedBuilds, runningBuilds } from '@croft/store/build-lists';
@@ -6,6 +7,7 @@ import type { Sql } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
 import { listMachines, type Machine } from '@croft/store/machines';
 import { listRepos } from '@croft/store/repos';
+import type { ConfigStatus } from '../configuration/live-config.ts';
 import type { DiskState } from '../disk.ts';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
 import { summarize, type Outlook } from './read-builds.ts';
@@ -17,15 +19,15 @@ export interface FarmFacts {
   readonly disk: DiskState;
   readonly watched: readonly WatchedMachine[];
   readonly troubles: readonly Trouble[];
+  readonly config: FarmConfig;
+  readonly status: ConfigStatus;
 }
 
 const shownQueue = 50;
+const shownMistakes = 100;
 
-export async function readFarm(
-  sql: Sql,
-  { version, startedAt, hold, disk, watched, troubles }: FarmFacts,
-  outlook: Outlook,
-): Promise<Farm> {
+export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Promise<Farm> {
+  const { version, startedAt, hold, disk, watched, troubles, config, status } = facts;
   const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease]));
   const machines = (await listMachines(sql)).map((machine) => {
     const now = watched.find((candidate) => candidate.observed.id === machine.id);
@@ -42,13 +44,33 @@ export async function readFarm(
     running: await summarize(sql, await runningBuilds(sql), outlook),
     queue: await summarize(sql, (await queuedBuilds(sql, { limit: shownQueue })).slice(0, shownQueue), outlook),
     queueLength: counts.queued,
-    repos: (await listRepos(sql)).map(({ name, url, defaultBranch, lastFetchAt, lastError }) => ({
-      name,
-      url,
-      ...(defaultBranch === undefined ? {} : { defaultBranch }),
-      ...(lastFetchAt === undefined ? {} : { lastFetchAt }),
-      ...(lastError === undefined ? {} : { error: lastError }),
-    })),
+    repos: (await listRepos(sql))
+      .filter(({ name }) => config.repos.some((repo) => repo.name === name))
+      .map(({ name, url, defaultBranch, lastFetchAt, lastError }) => ({
+        name,
+        url,
+        ...(defaultBranch === undefined ? {} : { defaultBranch }),
+        ...(lastFetchAt === undefined ? {} : { lastFetchAt }),
+        ...(lastError === undefined ? {} : { error: lastError }),
+      })),
+    config: toConfigView(config, status),
+  };
+}
+
+function toConfigView({ environment }: FarmConfig, { file, loadedAt, restart, problem }: ConfigStatus): Farm['config'] {
+  const mistakes = (problem?.mistakes ?? []).slice(0, shownMistakes).map(({ line, setting, message, nearest, ...mistake }) => ({
+    ...mistake,
+    ...(line === undefined ? {} : { line }),
+    ...(setting === '' ? {} : { setting }),
+    message,
+    ...(nearest === undefined ? {} : { nearest }),
+  }));
+  return {
+    ...(file === undefined ? {} : { file }),
+    environment,
+    loadedAt,
+    restart: [...restart],
+    ...(problem ? { problem: { at: problem.at, count: problem.mistakes.length, mistakes } } : {}),
   };
 }
 

@@ -17,7 +17,7 @@ import { guard, type GuardOptions } from '@croft/web/guard';
 import { secureHeaders } from '@croft/web/headers';
 import { requireRole } from '@croft/web/identity';
 import type { Auth } from '../auth/auth.ts';
-import { scopedTo } from '../auth/scoped.ts';
+import { seenBy } from '../auth/scoped.ts';
 import type { Capabilities } from '../capabilities.ts';
 import type { Metrics } from '../events.ts';
 import { createAdmit } from '../originals/admit.ts';
@@ -102,7 +102,7 @@ async function enter(c: AppContext, next: Next, deps: AppDeps): Promise<void> {
   }
   const who = await auth.identify(c.req.raw, c.env.connection);
   c.set('who', who);
-  c.set('capabilities', scopedTo(who.repos, capabilities));
+  c.set('capabilities', seenBy(who, capabilities));
   await next();
 }
 

@@ -66,7 +66,7 @@ test('reverse.json: each host type with its machines, what they do and who waits
     pool: 'local',
     seenAt: 5,
   }));
-  const farmer = createFarmer({ db, config, clock: systemClock, version: '9', watched: () => watched });
+  const farmer = createFarmer({ db, config: () => config, clock: systemClock, version: '9', watched: () => watched });
   const { 'host-linux': host } = await farmer.hosts();
   assert.deepEqual([host?.HostType, host?.Connected, host?.Expect, host?.Idle, host?.Busy, host?.Waiters], ['host-linux', 2, 2, 1, 1, 1]);
   assert.equal(host?.Machines['m1']?.Busy, true);
@@ -79,7 +79,7 @@ test('builders.json: their fields and ours, but no environment and no arguments'
   const hosts = app.farm.farmer.hosts;
   const { builders, hostTypes } = createFarmer({
     db: undefined as never,
-    config,
+    config: () => config,
     clock: systemClock,
     version: '',
     watched: () => [],
