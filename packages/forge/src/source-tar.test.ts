@@ -62,15 +62,22 @@ function assertListed(source: string, revision: string, entries: Awaited<ReturnT
   );
 }
 
-test('the tree of this repository is exact', async () => {
-  await using place = createPlace();
-  const here = runGit(import.meta.dirname, ['rev-parse', '--show-toplevel']);
-  const mirror = await place.mirror(here);
-  await mirror.fetch({});
-  const revision = parseRevision(runGit(here, ['rev-parse', 'HEAD']));
-  assertListed(here, revision, await mirror.tree(revision, {}));
-  await assertExact(place, mirror, revision);
-});
+/** This one, and any others that are at hand: `CROFT_TEST_REPOS=/path/to/one:/path/to/another`. */
+const realRepos = [
+  runGit(import.meta.dirname, ['rev-parse', '--show-toplevel']),
+  ...(process.env['CROFT_TEST_REPOS'] ?? '').split(path.delimiter).filter((text) => text !== ''),
+];
+
+for (const [index, source] of realRepos.entries()) {
+  test(`the tree of ${index === 0 ? 'this repository' : source} is exact`, async () => {
+    await using place = createPlace();
+    const mirror = await place.mirror(source);
+    await mirror.fetch({});
+    const revision = parseRevision(runGit(source, ['rev-parse', 'HEAD']));
+    assertListed(source, revision, await mirror.tree(revision, {}));
+    await assertExact(place, mirror, revision);
+  });
+}
 
 for (const format of ['sha1', 'sha256']) {
   test(`a tree with links, modes, odd names, attributes and large files is exact (${format})`, async () => {
