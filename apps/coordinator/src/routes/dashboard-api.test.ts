@@ -285,6 +285,32 @@ describe('D17: commits, packages and marks', () => {
     assert.match((await send({}, { builder: 'plan9', key: stage.keys.keyOf('plan9') })).Error, /needs the master key/);
   });
 
+  test('D17-4: what is to be built next is the newest commit that the builder has not told of', async () => {
+    await using stage = await openDashboardStage();
+    const todo = async (query: string): Promise<string> => {
+      const { Response: next, Error: error } = (await (await stage.app.ask(`/todo?builder=plan9&${query}`)).json()) as {
+        Response: { Kind: string; Data: { Hash: string; Num: number; PackagePath: string } } | null;
+        Error: string;
+      };
+      return next ? `${next.Kind} ${next.Data.PackagePath} ${next.Data.Num}` : error;
+    };
+    const builder = parseBuilderName('plan9');
+    const told = (...revisions: RepoRevision[]): Promise<unknown> =>
+      stage.farm.dashboard.report({ builder, revisions, passed: true, log: '', runMs: 1 });
+    assert.equal(await todo('kind=build-go-commit'), 'build-go-commit  3');
+    await told({ repo: go, revision: revision(3) });
+    assert.equal(await todo('kind=benchmark-go-commit&kind=build-go-commit'), 'build-go-commit  2');
+    const beside = { repo: go, revision: revision(1) };
+    const ofNet = `kind=build-package&packagePath=golang.org/x/net&goHash=${revision(1)}`;
+    assert.equal(await todo(ofNet), 'build-package net 3');
+    await told({ repo: net, revision: revision(3) }, beside);
+    assert.equal(await todo(ofNet), 'build-package net 2');
+    assert.equal(await todo(ofNet.replace(revision(1), revision(2))), 'build-package net 3');
+    for (const n of [1, 2]) await told({ repo: go, revision: revision(n) });
+    assert.equal(await todo('kind=build-go-commit'), '');
+    assert.equal(await todo('kind=build-go-commit&packagePath=nothing'), 'no repository is called "nothing"; there are: net, go');
+  });
+
   test('packages are the repositories beside the main one, or those of a kind', async () => {
     await using stage = await openDashboardStage();
     const paths = async (query: string): Promise<string[]> =>

@@ -4,7 +4,7 @@
  */
 import type { Hono } from 'hono';
 import * as z from 'zod';
-import { parseBuilderName, parseRevision, type Revision } from '@croft/domain/names';
+import { parseBuilderName, parseRevision, type RepoName, type Revision } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
 import type { RoleName } from '@croft/protocol/api';
 import { parseInput, readText } from '@croft/web/body';
@@ -13,6 +13,7 @@ import { requireRole } from '@croft/web/identity';
 import type { Admitted, Asking } from '../originals/admit.ts';
 import type { BuilderKeys } from '../originals/builder-keys.ts';
 import type { Dashboard } from '../originals/dashboard.ts';
+import { findTodo } from '../originals/todo.ts';
 import type { AppContext, AppEnv } from './context.ts';
 import { fromOf } from './perform.ts';
 
@@ -59,6 +60,7 @@ export function mountDashboardApi(app: Hono<AppEnv>, deps: DashboardApiDeps): vo
   app.post('/building', (c) => change(c, deps, { role: 'operator', act: () => markBuilding(c) }));
   app.post('/commit', (c) => change(c, deps, { role: 'operator', masterOnly: true, act: () => postCommit(c) }));
   app.get('/commit', (c) => look(c, () => getCommit(c)));
+  app.get('/todo', (c) => look(c, () => getTodo(c)));
   app.get('/packages', (c) => look(c, async () => listPackages(c)));
   app.get('/key', (c) => {
     requireRole(c.var.who, 'admin');
@@ -158,7 +160,24 @@ async function markBuilding(c: AppContext): Promise<unknown> {
 async function getCommit(c: AppContext): Promise<unknown> {
   const { dashboard } = c.var.capabilities;
   const repo = dashboard.packages.repoOf(c.req.query('packagePath') ?? '');
-  const commit = await dashboard.commit(repo, parseRevision(c.req.query('hash') ?? ''));
+  return commitJson(dashboard, repo, parseRevision(c.req.query('hash') ?? ''));
+}
+
+async function getTodo(c: AppContext): Promise<unknown> {
+  const { dashboard } = c.var.capabilities;
+  const builder = parseBuilderName(c.req.query('builder') ?? '');
+  const goHash = c.req.query('goHash') ?? '';
+  const todo = await findTodo(dashboard, {
+    kinds: c.req.queries('kind') ?? [],
+    builder,
+    repo: dashboard.packages.repoOf(c.req.query('packagePath') ?? ''),
+    goRevision: goHash === '' ? undefined : parseRevision(goHash),
+  });
+  return todo && { Kind: todo.kind, Data: await commitJson(dashboard, todo.repo, todo.revision) };
+}
+
+async function commitJson(dashboard: Dashboard, repo: RepoName, revision: Revision): Promise<unknown> {
+  const commit = await dashboard.commit(repo, revision);
   return {
     PackagePath: dashboard.packages.pathOf(repo),
     Hash: commit.revision,

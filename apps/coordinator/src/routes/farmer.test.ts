@@ -7,6 +7,7 @@ import { insertBuild } from '@croft/store/builds';
 import { upsertMachine } from '@croft/store/machines';
 import { formatSpan } from '../originals/build-records.ts';
 import { createFarmer } from '../originals/farmer.ts';
+import { hostHealth } from '../originals/host-health.ts';
 import { go, openDashboardStage, revision, unit } from '../originals/testing-stage.ts';
 import { buildId } from '@croft/domain/job';
 import { growingLog } from '../pages/testing.ts';
@@ -72,6 +73,23 @@ test('reverse.json: each host type with its machines, what they do and who waits
   assert.equal(host?.Machines['m1']?.Busy, true);
   assert.ok(host?.Machines['m1']?.BusySec !== undefined && host.Machines['m1'].IdleSec === undefined);
   assert.ok(host?.Machines['m2']?.IdleSec !== undefined && host.Machines['m2'].BusySec === undefined);
+});
+
+test('HC-1, HC-3: a host type is ok while all of it is there, and in the first two minutes nobody is woken', async () => {
+  const host = { HostType: 'host-arm', Connected: 19, Expect: 20, Idle: 0, Busy: 0, Waiters: 0, Machines: {} };
+  const told = (Connected: number, upMs = 600_000): string => {
+    const { text, error } = hostHealth({ ...host, Connected }, upMs);
+    return `${text.split('\n').at(-2)}${error ? ' !' : ''}`;
+  };
+  assert.equal(told(20), 'ok');
+  assert.equal(told(21), 'ok');
+  assert.equal(told(19), 'Warn: 1 machine missing, 5% of capacity');
+  assert.equal(told(17), 'Error: 3 machines missing, 15% of capacity !');
+  assert.equal(told(0, 60_000), 'Info: 20 machines missing, 100% of capacity');
+  assert.match(hostHealth({ ...host, Connected: 1 }, 1e6).text, /^# "host-arm" status: .*\n# Notes: \/farm\nError: /);
+  await using app = await openTestApp();
+  const unknown = await app.ask('/status/constructor');
+  assert.equal(unknown.status, 404);
 });
 
 test('builders.json: their fields and ours, but no environment and no arguments', async () => {

@@ -14,6 +14,7 @@ import { iso } from '@croft/web/html/format';
 import { requireRole } from '@croft/web/identity';
 import type { LogReader } from '../capabilities.ts';
 import { eventsOf } from '../originals/build-records.ts';
+import { hostHealth } from '../originals/host-health.ts';
 import type { AppContext, AppEnv } from './context.ts';
 import { goJson } from './legacy-results.ts';
 
@@ -37,10 +38,19 @@ export function mountFarmer(app: Hono<AppEnv>, deps: { clock: Clock; log: Log })
     });
     return json(c, active.length > 0 ? active : null);
   });
+  const startedAt = deps.clock.monotonic();
+  app.get('/status/:host', async (c) => {
+    requireRole(c.var.who, 'viewer');
+    const host = Object.values(await c.var.capabilities.farmer.hosts()).find(({ HostType }) => HostType === c.req.param('host'));
+    if (!host) throw new CroftError('not-found', 'there is no such host type', { hint: 'They are listed at /status/reverse.json.' });
+    const { text, error } = hostHealth(host, deps.clock.monotonic() - startedAt);
+    return c.text(text, error ? 500 : 200);
+  });
   app.get('/temporarylogs', async (c) => {
     requireRole(c.var.who, 'viewer');
     return temporaryLog(c, deps);
   });
+  app.get('/dashboard', (c) => c.redirect('/'));
   const noTry = 'no try set has that commit: proposed changes are built like other commits, and listed with them';
   app.get('/try', (c) => c.text(`${noTry}\n`, 404));
   app.get('/try-dev', (c) => c.text(`${noTry}\n`, 404));

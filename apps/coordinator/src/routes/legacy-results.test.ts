@@ -111,3 +111,12 @@ test('without a mode it is the page', async () => {
   await using app = await openTestApp();
   assert.match(await (await app.ask('/')).text(), /^<!doctype html>/i);
 });
+
+test('UI-1: the page is asked for with GET or HEAD', async () => {
+  await using app = await openTestApp();
+  for (const method of ['POST', 'PUT']) {
+    const response = await app.ask('/', { method });
+    assert.equal(response.status, 400);
+    assert.match(await response.text(), /unsupported method/);
+  }
+});

@@ -11,6 +11,9 @@ import type { AppEnv } from './context.ts';
 
 /** Without a mode, the request is for the page behind this. */
 export function mountLegacyResults(app: Hono<AppEnv>): void {
+  app.on(['POST', 'PUT', 'DELETE', 'PATCH'], '/', () => {
+    throw new CroftError('invalid', 'unsupported method');
+  });
   app.get('/', async (c, next) => {
     const mode = c.req.query('mode') ?? '';
     if (mode === '') return next();
