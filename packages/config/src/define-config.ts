@@ -27,7 +27,7 @@ export interface ConfigInput extends EnvironmentInput {
   pools?: readonly PoolInput[] | undefined;
   /** What is built at all. The first rule that matches decides; what none matches is built. */
   policies?: readonly PolicyInput[] | undefined;
-  /** Repositories that are built with what another one gives. */
+  /** Repositories that are built with another one: a commit of either makes a build of the pair. */
   dependents?: readonly DependentsInput[] | undefined;
   /** Where secrets come from; what they are never stands here. */
   secrets?: readonly SecretInput[] | undefined;
@@ -214,7 +214,7 @@ export interface PolicyInput {
 export interface DependentsInput {
   /** The repository whose tree is the toolchain. */
   toolchain: string;
-  /** Those built with it. */
+  /** Those built with it; its tree lies beside theirs, in `$WORKDIR/NAME`. */
   repos: readonly string[];
   /** Branches of the toolchain with whose tips they are built; none: the one its HEAD is on. */
   branches?: Patterns | undefined;

@@ -44,6 +44,8 @@ export const buildSummarySchema = z.object({
   builder: z.string(),
   repo: z.string(),
   revision: z.string(),
+  /** What it is built with: the commits of its toolchains. */
+  beside: z.array(z.object({ repo: z.string(), revision: z.string() })).optional(),
   trigger: z.object({ kind: z.enum(['branch', 'change', 'asked']), ref: z.string() }),
   band: z.enum(bands),
   state: z.enum(['queued', 'running', 'cancelling', 'ended']),

@@ -61,6 +61,13 @@ export async function insertBuild(sql: Sql, build: NewBuild): Promise<boolean> {
   return (await sql.run(text, Object.values(row))) === 1;
 }
 
+/** Whether the builder has a build of the first revision together with any other. */
+export async function isBuiltBeside(sql: Sql, { builder, revisions: [first] }: Pick<NewBuild, 'builder' | 'revisions'>): Promise<boolean> {
+  const text = `SELECT 1 AS known FROM builds WHERE revision = ? AND repo || '' = ? AND builder || '' = ?
+    AND trigger_kind = 'branch' AND beside IS NOT NULL LIMIT 1`;
+  return first !== undefined && (await sql.get(text, [first.revision, first.repo, builder])) !== undefined;
+}
+
 async function revive(sql: Sql, { id, band, needs, createdAt }: NewBuild): Promise<true> {
   await sql.run('UPDATE builds SET band = ?, needs = ?, needs_key = ? WHERE id = ?', [
     bands.indexOf(band),

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Repository } from '@croft/config/farm-config';
 import { parseRepoName } from '@croft/domain/names';
 import type { Mirror } from '@croft/forge/git';
 import { MINUTE } from '@croft/runtime/clock';
+import { createPlace, createRepo } from '@croft/forge/testing';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { createTaskGroup } from '@croft/runtime/tasks';
@@ -235,7 +237,7 @@ test('few polls go on together, and a look that is asked for does not wait for t
   });
   const finder = createFinder({
     sources: { repos, mirror } as unknown as Sources,
-    config: () => ({ builders: [], policies: [] }),
+    config: () => ({ builders: [], policies: [], dependents: [] }),
     records: { recordFound: async () => [], recordFetchError: async () => undefined },
     clock: new FakeClock(),
     random: seededRandom(1),
@@ -255,4 +257,49 @@ test('few polls go on together, and a look that is asked for does not wait for t
 test('a repository that is not configured is not found', async () => {
   await using stage = await openStage();
   await assert.rejects(stage.finder.find('other', {}), (error) => isCode(error, 'not-found'));
+});
+
+test('a commit of a toolchain or of what is built with it makes a build of the pair, and a restart makes no other', async () => {
+  await using place = createPlace();
+  const compiler = createRepo(join(place.dir, 'compiler'));
+  const tool = compiler.commit('compiler one');
+  await using stage = await openStage();
+  const { repo, db, reload } = stage;
+  const repos = [
+    { name, url: repo.dir },
+    { name: 'compiler', url: compiler.dir },
+  ].map((one) => ({ ...one, pollMs: 'never' as const }));
+  const built = async (): Promise<string[]> => {
+    const builds = await db.read((sql) => listBuilds(sql, { limit: 100 }));
+    return builds
+      .filter(({ revisions }) => revisions.length > 1)
+      .map(({ revisions }) => revisions.map(({ revision }) => revision).join(' '));
+  };
+  const settings = {
+    repos,
+    builders: [{ name: 'unit', repos: [name, 'compiler'] }],
+    dependents: [{ toolchain: 'compiler', repos: [name] }],
+  };
+  await stage.finder.find(name, {});
+  await reload(settings);
+  await stage.finder.find('compiler', {});
+  await stage.finder.find(name, {});
+  const first = repo.git('rev-parse', 'HEAD').trim();
+  assert.deepEqual(await built(), [`${first} ${tool}`]);
+
+  const better = compiler.commit('compiler two');
+  const queued = stage.queued();
+  await stage.finder.find('compiler', {});
+  await queued;
+  await stage.finder.find(name, {});
+  assert.deepEqual(await built(), [`${first} ${better}`, `${first} ${tool}`]);
+
+  const second = repo.commit('app two');
+  await stage.finder.find(name, {});
+  const all = [`${second} ${better}`, `${first} ${better}`, `${first} ${tool}`];
+  assert.deepEqual(await built(), all);
+  await stage.restart();
+  await stage.finder.find('compiler', {});
+  await stage.finder.find(name, {});
+  assert.deepEqual(await built(), all, 'what has been built with another toolchain is not built again');
 });

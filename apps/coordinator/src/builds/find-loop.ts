@@ -9,6 +9,7 @@ import { createBell, type Bell } from '@croft/runtime/tasks';
 import { ringOrRest } from '../keep-doing.ts';
 import { look, type Looked, type Rules, type Settled, type WorkRecords } from './look.ts';
 import type { Sources } from './source.ts';
+import { dependentsOf, toolchainsOf } from './toolchains.ts';
 
 export interface FindDeps {
   readonly sources: Sources;
@@ -73,6 +74,7 @@ export function createFinder(deps: FindDeps): Finder {
     place.hurry?.abort();
     return next;
   };
+  const lookSoon = (name: string): void => void (places.has(name) && ask(name, []));
   return {
     find: async (name, { signal }) => await unlessAborted(ask(name, []).result.promise, signal),
     wake: (name, branches) => void ask(name, branches),
@@ -86,7 +88,7 @@ export function createFinder(deps: FindDeps): Finder {
         for (;;) {
           for (const place of places.values()) {
             const waits = { signal: AbortSignal.any([signal, place.gone.signal]) };
-            const keep = (): Promise<void> => keepLooking(place, { ...deps, turns }, waits);
+            const keep = (): Promise<void> => keepLooking(place, { ...deps, turns, lookSoon }, waits);
             if (!looking.has(place))
               looking.set(
                 place,
@@ -134,7 +136,11 @@ function newLook(): Look {
   return { result, asked: false, everything: false, moved: new Set() };
 }
 
-type LoopDeps = FindDeps & { readonly turns: Readonly<Record<'polls' | 'asked', ReturnType<typeof createTurns>>> };
+interface LoopDeps extends FindDeps {
+  readonly turns: Readonly<Record<'polls' | 'asked', ReturnType<typeof createTurns>>>;
+  /** Wants another look at a repository, if there is one of this name. */
+  lookSoon(repo: string): void;
+}
 
 async function keepLooking(place: Place, deps: LoopDeps, waits: { signal: AbortSignal }): Promise<void> {
   try {
@@ -156,7 +162,10 @@ async function lookOnce(place: Place, deps: LoopDeps, waits: { signal: AbortSign
   place.next = newLook();
   try {
     const found = await lookAt(place, { ...deps, first: everything ? [] : [...moved] }, waits);
-    if (found.changed || found.moved.length > 0) deps.onFound(place.repo.name, found.queued);
+    if (found.changed || found.moved.length > 0) {
+      deps.onFound(place.repo.name, found.queued);
+      for (const dependent of dependentsOf(place.repo.name, deps.config().dependents)) deps.lookSoon(dependent);
+    }
     result.resolve(found.queued);
     return found.changed || everything || moved.size === 0;
   } catch (error) {
@@ -170,12 +179,14 @@ async function lookOnce(place: Place, deps: LoopDeps, waits: { signal: AbortSign
   }
 }
 
-function lookAt(
+async function lookAt(
   { repo, settled }: Place,
-  { sources, config, records, first }: FindDeps & { readonly first: readonly string[] },
+  { sources, records, first, ...deps }: FindDeps & { readonly first: readonly string[] },
   waits: Waits,
 ): Promise<Looked> {
-  return look({ repo, mirror: sources.mirror(repo.name), config: config(), records, settled, first }, waits);
+  const config = deps.config();
+  const toolchains = await toolchainsOf(repo.name, { dependents: config.dependents, sources }, waits);
+  return look({ repo, mirror: sources.mirror(repo.name), config, records, settled, toolchains, first }, waits);
 }
 
 async function turnOf(place: Place, { turns }: LoopDeps, { signal }: { signal: AbortSignal }): Promise<() => void> {

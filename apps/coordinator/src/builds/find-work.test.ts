@@ -99,3 +99,39 @@ test('a commit that is the tip of one branch does not wait behind it because ano
     ['b', 'post-submit', 'release'],
   ]);
 });
+
+test('with toolchains the tip is built with each of their tips, what is behind it with the first, where it was never built with any', () => {
+  const compiler = parseRepoName('compiler');
+  const toolchains = ['main', 'next'].map((branch, n) => ({ repo: compiler, branch, revision: parseRevision(String(n + 1).repeat(40)) }));
+  const head = { repo, branch: 'main', revisions: [newest, older], toolchains };
+  const looks = (wish: Wanted, differs: object = {}): unknown[] =>
+    wantedBuilds({ ...head, ...differs }, wish).map(({ builder: name, revisions, fills = false }) => [
+      name,
+      revisions.map(({ revision }) => revision[0]).join(''),
+      fills,
+    ]);
+  assert.deepEqual(looks(wanted(builder('x'))), [
+    ['x', 'a1', false],
+    ['x', 'b1', true],
+    ['x', 'a2', false],
+  ]);
+  assert.deepEqual(
+    looks(wanted(builder('x')), { settled: new Set([newest, older]) }),
+    [
+      ['x', 'a1', false],
+      ['x', 'a2', false],
+    ],
+    'a toolchain that moved concerns the tip alone',
+  );
+  const policies = [{ ...anyRule, allow: false, toolchainBranches: ['next'] }];
+  assert.deepEqual(looks({ builders: [builder('x')], policies }, { revisions: [newest] }), [['x', 'a1', false]]);
+  assert.deepEqual(looks(wanted(builder('x')), { toolchains: [] }), [], 'nothing before the first look at its toolchain');
+});
+
+test('a toolchain itself is built alone, and rules know its branch as the toolchain’s', () => {
+  const policies = [{ ...anyRule, allow: false, toolchainBranches: ['old'] }];
+  const dependents = [{ toolchain: repo, repos: [parseRepoName('other')], branches: [] }];
+  const of = (branch: string): number =>
+    wantedBuilds({ repo, branch, revisions: [newest] }, { builders: [builder('x')], policies, dependents }).length;
+  assert.deepEqual([of('main'), of('old')], [1, 0]);
+});

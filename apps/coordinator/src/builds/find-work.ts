@@ -1,5 +1,6 @@
 /** Which builds there should be: pure, from the newest commits of a branch and the configuration. Those that exist already are the same. */
-import { bands, buildId, type Band, type Builder, type BuildKey } from '@croft/domain/job';
+import type { Dependents } from '@croft/config/farm-config';
+import { bands, buildId, type Band, type Builder, type BuildKey, type RepoRevision } from '@croft/domain/job';
 import { selects } from '@croft/domain/pattern';
 import { decide, type PolicyRule } from '@croft/domain/policy';
 import type { BuildId, RepoName, Revision } from '@croft/domain/names';
@@ -13,6 +14,13 @@ export interface BranchHead {
   readonly settled?: ReadonlySet<Revision> | undefined;
   /** What each changes; one that is missing is built wherever it was. */
   readonly paths?: ReadonlyMap<Revision, readonly string[]> | undefined;
+  /** What each is built with, each time one of them moves; undefined for what needs none. */
+  readonly toolchains?: readonly Toolchain[] | undefined;
+}
+
+/** The tip of a branch of a repository that others are built with. */
+export interface Toolchain extends RepoRevision {
+  readonly branch: string;
 }
 
 export interface NewBuild extends BuildKey {
@@ -20,6 +28,8 @@ export interface NewBuild extends BuildKey {
   readonly band: Band;
   readonly builder: Builder['name'];
   readonly needs: Builder['needs'];
+  /** A gap to be filled: not wanted where its builder has built the revision with any toolchain. */
+  readonly fills?: boolean;
 }
 
 /** What says which builds are wanted. */
@@ -28,28 +38,41 @@ export interface Wanted {
   readonly policies: readonly PolicyRule[];
   /** Patterns of the repository: a commit that changes none of these is not built. */
   readonly paths?: readonly string[] | undefined;
+  readonly dependents?: readonly Dependents[] | undefined;
 }
 
 /** In the order in which they should queue: the tip for every builder, then the commits behind it. */
 export function wantedBuilds(head: BranchHead, wanted: Wanted): NewBuild[] {
-  const { repo, branch, revisions, settled, paths } = head;
+  const { repo, branch, revisions, settled, paths, toolchains } = head;
   const mine = wanted.builders.filter(({ repos, branches }) => repos.includes(repo) && selects(branches, branch));
-  const wantedBy = (changed: readonly string[] | undefined): Builder[] =>
-    mine.filter(
-      ({ name, paths: own }) =>
+  const own = wanted.dependents?.some(({ toolchain }) => toolchain === repo) ? branch : undefined;
+  const wantedBy = (changed: readonly string[] | undefined, beside: Toolchain | undefined): Builder[] => {
+    const question = { repo, branch, toolchainBranch: beside?.branch ?? own, trigger: 'branch', paths: changed } as const;
+    return mine.filter(
+      (builder) =>
         touches(wanted.paths, changed) &&
-        touches(own, changed) &&
-        decide(wanted.policies, { builder: name, repo, branch, trigger: 'branch', paths: changed }).allowed,
+        touches(builder.paths, changed) &&
+        decide(wanted.policies, { builder: builder.name, ...question }).allowed,
     );
-  const whatever = wantedBy(undefined);
-  return revisions.flatMap((revision, age) => {
-    if (settled?.has(revision)) return [];
-    const changed = paths?.get(revision);
-    return (changed ? wantedBy(changed) : whatever).map((builder): NewBuild => {
-      const key = { builder: builder.name, revisions: [{ repo, revision }], trigger: { kind: 'branch', ref: branch } } as const;
-      return { ...key, id: buildId(key), band: bandOf(builder, age), needs: builder.needs };
+  };
+  return pairsOf(toolchains).flatMap((beside, place) => {
+    const whatever = wantedBy(undefined, beside);
+    return revisions.flatMap((revision, age) => {
+      const older = age > 0 && beside !== undefined;
+      if ((older && place > 0) || (settled?.has(revision) && (older || !beside))) return [];
+      const changed = paths?.get(revision);
+      return (changed ? wantedBy(changed, beside) : whatever).map((builder): NewBuild => {
+        const tested = [{ repo, revision }, ...(beside ? [{ repo: beside.repo, revision: beside.revision }] : [])];
+        const key = { builder: builder.name, revisions: tested, trigger: { kind: 'branch', ref: branch } } as const;
+        return { ...key, id: buildId(key), band: bandOf(builder, age), needs: builder.needs, ...(older ? { fills: true } : {}) };
+      });
     });
   });
+}
+
+/** With every toolchain the tip is built; the commits behind it only with the first, and once. */
+function pairsOf(toolchains: BranchHead['toolchains']): readonly (Toolchain | undefined)[] {
+  return toolchains ?? [undefined];
 }
 
 /** Whether anything asks what commits of the repository change. */

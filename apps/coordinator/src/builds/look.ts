@@ -9,7 +9,7 @@ import type { Commit, Mirror } from '@croft/forge/git';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import type { Waits } from '@croft/runtime/clock';
 import { errorText } from '@croft/runtime/errors';
-import { asksForPaths, eachOnce, wantedBuilds, type BranchHead, type NewBuild } from './find-work.ts';
+import { asksForPaths, eachOnce, wantedBuilds, type BranchHead, type NewBuild, type Toolchain } from './find-work.ts';
 
 export interface FoundBranch extends BranchHead {
   readonly commits: readonly Commit[];
@@ -41,11 +41,11 @@ export interface WorkRecords {
 /** What is remembered between looks. Without it everything is looked at, and nothing is queued twice. */
 export interface Settled {
   config: Rules | undefined;
-  /** By branch: its tip, and the commits that are built, as of the last look that stored all of it. */
-  readonly branches: Map<string, { readonly tip: Revision; readonly revisions: ReadonlySet<Revision> }>;
+  /** By branch: its tip, what it is built with, and the commits that are built, as of the last look that stored all of it. */
+  readonly branches: Map<string, { readonly tip: Revision; readonly beside: string; readonly revisions: ReadonlySet<Revision> }>;
 }
 
-export type Rules = Pick<FarmConfig, 'builders' | 'policies'>;
+export type Rules = Pick<FarmConfig, 'builders' | 'policies' | 'dependents'>;
 
 export interface Look {
   readonly repo: Repository;
@@ -53,6 +53,8 @@ export interface Look {
   readonly config: Rules;
   readonly records: WorkRecords;
   readonly settled: Settled;
+  /** Undefined for a repository that needs none. */
+  readonly toolchains: readonly Toolchain[] | undefined;
   /** Branches that are said to have moved: all that is asked for. None: everything. */
   readonly first: readonly string[];
 }
@@ -79,20 +81,27 @@ export async function look(request: Look, waits: Waits): Promise<Looked> {
   }
 }
 
-async function lookInside({ repo, mirror, config, records, settled, first }: Look, waits: Waits): Promise<Looked> {
+async function lookInside({ repo, mirror, config, records, settled, toolchains, first }: Look, waits: Waits): Promise<Looked> {
   const { changed, deepened } = await mirror.fetch({ ...waits, first });
   if (deepened === true || settled.config !== config) settled.branches.clear();
   settled.config = config;
   const source = await readSource(repo, mirror, waits);
-  const moved = source.wanted.filter(([branch, tip]) => settled.branches.get(branch)?.tip !== tip);
+  const beside = (toolchains ?? []).map(({ repo: tool, revision }) => `${tool}@${revision}`).join(' ');
+  const isSettled = ([branch, tip]: (typeof source.wanted)[number]): boolean => {
+    const known = settled.branches.get(branch);
+    return known?.tip === tip && known.beside === beside;
+  };
+  const moved = source.wanted.filter((wanted) => !isSettled(wanted));
   const queued: string[] = [];
   for (let from = 0; from === 0 || from < moved.length; from += atOnce) {
     const part = moved.slice(from, from + atOnce);
-    const branches = await Promise.all(part.map(([branch, tip]) => readBranch({ repo, mirror, config, settled, branch, tip }, waits)));
+    const branches = await Promise.all(
+      part.map(([branch, tip]) => readBranch({ repo, mirror, config, settled, toolchains, branch, tip }, waits)),
+    );
     const builds = eachOnce(branches.flatMap((head) => wantedBuilds(head, { ...config, paths: repo.paths })));
     queued.push(...(await records.recordFound({ ...source.facts, branches, builds })));
     for (const { branch, revisions } of branches)
-      if (revisions[0]) settled.branches.set(branch, { tip: revisions[0], revisions: new Set(revisions) });
+      if (revisions[0]) settled.branches.set(branch, { tip: revisions[0], beside, revisions: new Set(revisions) });
   }
   for (const branch of settled.branches.keys()) if (!Object.hasOwn(source.facts.heads, branch)) settled.branches.delete(branch);
   return { changed, moved: moved.map(([branch]) => branch), queued };
@@ -116,13 +125,22 @@ async function readSource(repo: Repository, mirror: Mirror, waits: Waits): Promi
   return { facts: { repo: repo.name, url, defaultBranch, heads: Object.fromEntries(heads), problem }, wanted };
 }
 
-type Branch = Pick<Look, 'repo' | 'mirror' | 'config' | 'settled'> & { readonly branch: string; readonly tip: Revision };
+type Branch = Pick<Look, 'repo' | 'mirror' | 'config' | 'settled' | 'toolchains'> & { readonly branch: string; readonly tip: Revision };
 
-async function readBranch({ repo, mirror, config, settled, branch, tip }: Branch, waits: Waits): Promise<FoundBranch> {
+async function readBranch({ repo, mirror, config, settled, toolchains, branch, tip }: Branch, waits: Waits): Promise<FoundBranch> {
   const { commits, position } = await mirror.commits({ from: tip, limit: repo.depth }, waits);
   const known = settled.branches.get(branch)?.revisions;
   const fresh = commits.filter(({ revision }) => known?.has(revision) !== true);
   const asked = asksForPaths(repo.name, { ...config, paths: repo.paths });
   const paths = asked ? await mirror.changedPaths(fresh, waits) : undefined;
-  return { repo: repo.name, branch, commits, position, revisions: commits.map(({ revision }) => revision), settled: known, paths };
+  return {
+    repo: repo.name,
+    branch,
+    commits,
+    position,
+    revisions: commits.map(({ revision }) => revision),
+    settled: known,
+    paths,
+    toolchains,
+  };
 }

@@ -30,8 +30,13 @@ export async function pushSource(buildlet: Buildlet, { work, source, farm, signa
   const push = async (): Promise<void> => {
     await clearRuns(buildlet, 'others', { work, clock: farm.clock, signal });
     await buildlet.removeAll(['.'], epoch, { signal });
-    const tar = farm.source.tar(source, { gzipLevel: buildlet.gzipLevel, signal });
-    await buildlet.putTarGz(sourceDir(source), readSource(tar, signal), epoch, { source: sourceName(work), signal });
+    const [first, ...beside] = source.revisions.map((revision) => ({ ...source, revisions: [revision] }));
+    const put = (one: SourceOf, noted: { source?: string }): Promise<unknown> => {
+      const tar = farm.source.tar(one, { gzipLevel: buildlet.gzipLevel, signal });
+      return buildlet.putTarGz(sourceDir(one), readSource(tar, signal), epoch, { ...noted, signal });
+    };
+    for (const one of beside) await put(one, {});
+    if (first) await put(first, { source: sourceName(work) }); // last: with its name all of them are there
   };
   await keepTrying(push, { work, farm, signal });
 }

@@ -1,6 +1,6 @@
 /** Stores what a look at a repository found: its commits, its branches, and the builds that do not exist yet. */
 import type { Clock } from '@croft/runtime/clock';
-import { insertBuild } from '@croft/store/builds';
+import { insertBuild, isBuiltBeside } from '@croft/store/builds';
 import { branches as knownBranches, deleteBranch, recordBranch } from '@croft/store/commits';
 import type { Database, Sql } from '@croft/store/database';
 import { recordFetch, upsertRepo } from '@croft/store/repos';
@@ -13,7 +13,10 @@ const batch = 500;
 export function createWorkRecords(db: Pick<Database, 'write'>, clock: Clock): WorkRecords {
   const insertAll = async (sql: Sql, builds: readonly NewBuild[], at: number): Promise<string[]> => {
     const queued: string[] = [];
-    for (const build of builds) if (await insertBuild(sql, { ...build, createdAt: at })) queued.push(build.id);
+    for (const { fills, ...build } of builds) {
+      if (fills && (await isBuiltBeside(sql, build))) continue;
+      if (await insertBuild(sql, { ...build, createdAt: at })) queued.push(build.id);
+    }
     return queued;
   };
   return {

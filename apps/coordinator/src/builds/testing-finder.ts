@@ -38,7 +38,7 @@ export interface FinderStage extends AsyncDisposable {
   /** Reads the configuration anew. */
   configure(settings: Pick<FinderSettings, 'builders'>): void;
   /** Has another configuration hold, as an edited file does. */
-  reload(differs: Pick<ConfigInput, 'repos' | 'builders'>): Promise<void>;
+  reload(differs: Pick<ConfigInput, 'repos' | 'builders' | 'dependents'>): Promise<void>;
   /** Ends the finder in the middle of whatever it does, and starts another over what it left. */
   restart(): Promise<void>;
   /** After so many writes nothing more can be stored, until this is called again, or the restart. */

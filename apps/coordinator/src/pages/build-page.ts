@@ -58,6 +58,7 @@ ${commit ? html`<p class="commit-line"><strong>${bdi(commit.subject)}</strong> <
 ${build.end && build.end.kind !== 'passed' ? html`<p class="end-line">${endDetail(build.end)}</p>` : ''}
 <ul class="meta">
 <li>${triggerText(build)}</li>
+${(build.beside ?? []).map(({ repo, revision }) => html`<li>with <a href="/?${new URLSearchParams({ repo }).toString()}">${bdi(repo)}</a> <code title="${plain(revision)}">${bdi(revision.slice(0, 12))}</code></li>`)}
 <li>band ${build.band}</li>
 <li>${timing(build, now)}</li>
 ${build.attempts > 1 ? html`<li>${plural(build.attempts, 'attempt')}</li>` : ''}

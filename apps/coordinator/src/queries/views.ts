@@ -32,6 +32,7 @@ export function toSummary(build: StoredBuild, { attempt, wait, medianMs }: Summa
     builder: build.builder,
     repo: build.repo,
     revision: build.revision,
+    ...(build.revisions.length > 1 ? { beside: build.revisions.slice(1) } : {}),
     trigger: build.trigger,
     band: build.band,
     state: state.kind,
