@@ -24,7 +24,7 @@ import { readAgain, withSecretFiles, type ConfigSource, type ReadAgainDeps } fro
 import { createFarm } from './farm.ts';
 import { createBuildletProgram } from './machines/buildlet-program.ts';
 import { openPools } from './machines/pools.ts';
-import { keepSecrets } from './secrets.ts';
+import { keepSecrets } from '@croft/config/keep-secrets';
 import { serveFarm } from './serve.ts';
 
 export interface CoordinatorDeps {

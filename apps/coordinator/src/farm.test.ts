@@ -18,7 +18,7 @@ import { openSources } from './builds/source.ts';
 import { readConfig } from '@croft/config/read-config';
 import { createLiveConfig } from './configuration/live-config.ts';
 import { createMetrics } from './events.ts';
-import { keepSecrets } from './secrets.ts';
+import { keepSecrets } from '@croft/config/keep-secrets';
 import { createFarm, type Farm } from './farm.ts';
 
 /** A pool of the one buildlet that is there already. */

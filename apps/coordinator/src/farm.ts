@@ -39,7 +39,7 @@ import { retainArtifacts } from './artifacts/retain-artifacts.ts';
 import { retainLogs } from './logs/retain-logs.ts';
 import { watchMachines, type Machines } from './machines/watch-machines.ts';
 import type { FarmFacts } from './queries/read-farm.ts';
-import type { SecretKeeper } from './secrets.ts';
+import type { SecretKeeper } from '@croft/config/keep-secrets';
 
 export interface FarmParts {
   readonly db: Database;

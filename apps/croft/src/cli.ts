@@ -12,6 +12,7 @@ import { addLog } from './commands/log.ts';
 import { addNotify } from './commands/notify.ts';
 import { addRetry } from './commands/retry.ts';
 import { addRetrybuilds } from './commands/retrybuilds.ts';
+import { addRun } from './commands/run.ts';
 import { addShow } from './commands/show.ts';
 import { addToken } from './commands/token.ts';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
@@ -24,6 +25,12 @@ export interface Cli {
   readonly cwd: string;
   readonly clock: Clock;
   readonly random: Random;
+  /** From now on until it is disposed, Ctrl-C and the terminal's end abort its signal instead of ending the program. */
+  interruption(): Interruption;
+}
+
+export interface Interruption extends Disposable {
+  readonly signal: AbortSignal;
 }
 
 /** What every command takes. */
@@ -55,7 +62,8 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<number>
 }
 
 const statusHelp = `
-Exit status: 0 done, 1 the build failed or it could not be done, 2 wrong use, 3 the farm cannot be reached, 4 not allowed.
+Exit status: 0 done, 1 the build failed or it could not be done, 2 wrong use, 3 the farm cannot be reached, 4 not allowed,
+130 interrupted.
 Environment: CROFT_SERVER and CROFT_TOKEN stand for --server and --token; NO_COLOR turns colours off.`;
 
 export type Run = (action: Action) => Promise<void>;
@@ -82,6 +90,7 @@ function createProgram(cli: Cli, run: Run): Command {
     addToken,
     addConfig,
     addInit,
+    addRun,
   ])
     add(program, cli, run);
   return program;

@@ -10,6 +10,8 @@ export const exitCodes = {
   unreachable: 3,
   /** Not signed in, or not allowed. */
   notAllowed: 4,
+  /** Ctrl-C, as a shell counts it. */
+  interrupted: 130,
 } as const;
 
 export function exitCodeOf({ code }: CroftError): number {

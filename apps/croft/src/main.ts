@@ -4,10 +4,11 @@ import process from 'node:process';
 import { keepCompiled } from '@croft/runtime/compile-cache';
 
 keepCompiled();
-const [{ systemClock }, { systemRandom }, { runCli }, { outputTo }] = await Promise.all([
+const [{ systemClock }, { systemRandom }, { runCli }, { interruption }, { outputTo }] = await Promise.all([
   import('@croft/runtime/clock'),
   import('@croft/runtime/random'),
   import('./cli.ts'),
+  import('./interruption.ts'),
   import('./terminal.ts'),
 ]);
 process.exitCode = await runCli(process.argv.slice(2), {
@@ -17,4 +18,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   cwd: process.cwd(),
   clock: systemClock,
   random: systemRandom,
+  interruption: () => interruption(process),
 });

@@ -19,6 +19,8 @@ export interface RunOptions {
   readonly cwd?: string;
   readonly terminal?: boolean;
   readonly onStdout?: (text: string) => void;
+  /** Ctrl-C. */
+  readonly signal?: AbortSignal;
 }
 
 /** Waits as told, but never long. */
@@ -29,9 +31,20 @@ const clock: Clock = {
 };
 export const testNow = Date.UTC(2026, 0, 15, 12);
 
-export async function runWith(args: readonly string[], { env = {}, cwd = '/', terminal = false, onStdout }: RunOptions = {}): Promise<Ran> {
+export async function runWith(
+  args: readonly string[],
+  { env = {}, cwd = '/', terminal = false, onStdout, signal = new AbortController().signal }: RunOptions = {},
+): Promise<Ran> {
   const [out, err] = [recorder(terminal, onStdout), recorder(terminal)];
-  const cli: Cli = { stdout: out.output, stderr: err.output, env, cwd, clock, random: seededRandom(1) };
+  const cli: Cli = {
+    stdout: out.output,
+    stderr: err.output,
+    env,
+    cwd,
+    clock,
+    random: seededRandom(1),
+    interruption: () => ({ signal, [Symbol.dispose]() {} }),
+  };
   const status = await runCli(args, cli);
   const bytes = Buffer.concat(out.parts);
   return { status, stdout: bytes.toString(), stderr: Buffer.concat(err.parts).toString(), bytes };

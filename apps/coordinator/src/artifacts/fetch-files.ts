@@ -1,11 +1,12 @@
 /** The files of one artifact from its machine, which is not trusted: what comes is chosen, named, counted and measured here again. */
 import { isUtf8 } from 'node:buffer';
+import { sourceDir } from '@croft/buildlet/step-spec';
 import type { Artifact, Job } from '@croft/domain/job';
 import { selects, withContents } from '@croft/domain/pattern';
 import { CroftError } from '@croft/runtime/errors';
 import type { ArtifactFile } from '@croft/store/artifacts';
 import { readTarGz, type ReadEntry } from '@croft/streams/tar-read';
-import { sourceDir, sourceName } from '../builds/push-source.ts';
+import { sourceName } from '../builds/push-source.ts';
 import type { FarmDeps, Work } from '../builds/work.ts';
 
 export interface Fetching {

@@ -1,6 +1,6 @@
 /** Brings the exact tree of a build's revisions onto its machine: what was there is moved away first, so nothing old shines through. */
-import type { Job } from '@croft/domain/job';
 import type { Buildlet } from '@croft/buildlet/client';
+import { sourceDir } from '@croft/buildlet/step-spec';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { clearRuns } from './clear-runs.ts';
 import { keepTrying } from './keep-trying.ts';
@@ -11,13 +11,6 @@ interface Push {
   readonly source: SourceOf;
   readonly farm: FarmDeps;
   readonly signal: AbortSignal;
-}
-
-/** The directory, below the work directory, that holds the tree; the same for each build, since compilers' caches know paths. */
-export function sourceDir({ revisions }: Pick<Job, 'revisions'>): string {
-  const first = revisions[0];
-  if (!first) throw new Error('a job without revisions');
-  return first.repo;
 }
 
 /** By it the machine knows whether it still holds the tree of this attempt. */

@@ -4,16 +4,18 @@
  * any two statements and called again from the top, and comes to the same end.
  */
 import { advanceStep, type StepState } from '@croft/domain/attempt';
-import { configHash, type Job, type Step } from '@croft/domain/job';
+import type { Job, Step } from '@croft/domain/job';
 import { runId } from '@croft/domain/names';
 import { endOfStep, type AttemptEnd, type Exit } from '@croft/domain/outcome';
+import { planJob } from '@croft/domain/plan-steps';
 import type { Buildlet } from '@croft/buildlet/client';
+import { stepSpec } from '@croft/buildlet/step-spec';
 import { anySignal } from '@croft/runtime/clock';
 import { asCroftError, CroftError, errorText, isCode } from '@croft/runtime/errors';
 import { collectArtifacts } from '../artifacts/collect-artifacts.ts';
 import { clearRuns } from './clear-runs.ts';
 import { followRun } from './follow-run.ts';
-import { pushSource, sourceDir, sourceName } from './push-source.ts';
+import { pushSource, sourceName } from './push-source.ts';
 import { keepTrying } from './keep-trying.ts';
 import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, SourceOf, Work } from './work.ts';
 
@@ -95,20 +97,7 @@ async function ensurePlanned(drive: Drive): Promise<Planned | AttemptEnd> {
   if (typeof plan === 'string') return { kind: 'skipped', why: plan };
   if ('kind' in plan) return plan;
   const { builder, revisions } = sourceOf(record);
-  const { name, env, secrets, needs, isolation, trust, artifacts } = builder;
-  const job: Job = {
-    owner: { kind: 'builder', name },
-    configHash: configHash(builder),
-    steps: plan.steps,
-    revisions,
-    trigger: record.trigger,
-    env,
-    secrets,
-    needs,
-    isolation,
-    trust,
-    artifacts,
-  };
+  const job = planJob(builder, { steps: plan.steps, revisions, trigger: record.trigger });
   await farm.records.plan(work, job, plan.reason);
   return { job, states: ['source', ...plan.steps].map(() => ({ kind: 'pending' })) };
 }
@@ -164,13 +153,8 @@ async function ensureStep(drive: Drive, buildlet: Buildlet, { job, step, index, 
   if (state.kind === 'ended') return endOfStep(step.name, state.exit);
   const running = await ensureStarted(drive, index, state);
   const id = runId(work.build, work.attempt, step.name);
-  const spec = {
-    argv: [...step.argv],
-    dir: joinDir(sourceDir(job), step.dir),
-    env: { CI: 'true', ...job.env, ...step.env, ...farm.secrets.variables({ ...job.secrets, ...step.secrets }) },
-    limitMs: step.limitMs,
-    outputLimitBytes: farm.outputLimitBytes,
-  };
+  const variables = farm.secrets.variables({ ...job.secrets, ...step.secrets });
+  const spec = stepSpec(job, step, { variables, outputLimitBytes: farm.outputLimitBytes });
   const start = async (): Promise<unknown> => {
     // A run that is there stays as it was started, whatever this process would ask for today.
     if (state.kind === 'running' && (await buildlet.run(id, waits)) !== 'unknown') return;
@@ -217,8 +201,4 @@ async function collectRuns(work: Work, farm: FarmDeps, { signal }: DriverWaits):
   } catch (error) {
     farm.log.debug('runs left for the next attempt to collect', { build: work.build, error });
   }
-}
-
-function joinDir(root: string, dir: string): string {
-  return dir === '.' ? root : `${root}/${dir}`;
 }

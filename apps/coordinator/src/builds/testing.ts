@@ -22,7 +22,7 @@ import { openDatabase, type Database } from '@croft/store/database';
 import { upsertMachine } from '@croft/store/machines';
 import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
 import { createAttemptLogs } from '../logs/attempt-logs.ts';
-import { keepSecrets } from '../secrets.ts';
+import { keepSecrets } from '@croft/config/keep-secrets';
 import { wantedBuilds } from './find-work.ts';
 import { createRecords, type Records } from './records.ts';
 import { runBuild } from './run-build.ts';

@@ -10,7 +10,7 @@ import type { Random } from '@croft/runtime/random';
 import type { BlobStore } from '@croft/blobs/blobs';
 import type { ArtifactFile, ArtifactState } from '@croft/store/artifacts';
 import type { LogSegment } from '@croft/store/logs';
-import type { SecretKeeper } from '../secrets.ts';
+import type { SecretKeeper } from '@croft/config/keep-secrets';
 
 /** One attempt and the lease under which it is driven. Every write shows the epoch. */
 export interface Work {

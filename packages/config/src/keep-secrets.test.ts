@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Secret } from '@croft/runtime/config';
 import { isCode } from '@croft/runtime/errors';
-import { keepSecrets } from './secrets.ts';
+import { keepSecrets } from './keep-secrets.ts';
 
 const of = (values: Readonly<Record<string, string>>): Map<string, Secret> =>
   new Map(Object.entries(values).map(([name, value]) => [name, new Secret(value)]));

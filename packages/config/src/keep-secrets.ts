@@ -1,8 +1,8 @@
-/** The farm's secrets while it runs: given to steps by name, and kept out of every log. */
-import type { Secrets } from '@croft/config/secrets';
+/** Secrets while something runs that needs them: given to steps by name, and kept out of every log. */
 import type { Secret } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
 import { createMasker, type Masker, type MaskStream } from '@croft/streams/mask';
+import type { Secrets } from './secrets.ts';
 
 export interface SecretKeeper {
   /** Variables with their values, from variables with names of secrets. @throws CroftError `not-found` */

@@ -1,0 +1,128 @@
+/** What a builder does with the tree of here: its configuration, the job that a farm would make of it, the exact files, the secrets. */
+import { join } from 'node:path';
+import type { FarmConfig } from '@croft/config/farm-config';
+import { keepSecrets, type SecretKeeper } from '@croft/config/keep-secrets';
+import { loadConfigFile, readConfig } from '@croft/config/read-config';
+import { mistakesError } from '@croft/config/mistakes';
+import { resolveSecrets } from '@croft/config/secrets';
+import type { EnvironmentName } from '@croft/config/farm-config';
+import type { Builder, Job } from '@croft/domain/job';
+import type { RepoName, Revision } from '@croft/domain/names';
+import { planJob, planSteps } from '@croft/domain/plan-steps';
+import { treeOfCommit, treeOfFiles } from '@croft/forge/detection-tree';
+import { openMirror, type Mirror } from '@croft/forge/git';
+import { parseRepositoryUrl, suggestedName } from '@croft/forge/repository-url';
+import { openWorkingTree, type WorkingTree } from '@croft/forge/working-tree';
+import { CroftError } from '@croft/runtime/errors';
+import type { Waits } from '@croft/runtime/clock';
+import type { Cli } from '../cli.ts';
+import { findConfig } from '../config-file.ts';
+
+export interface LocalWanted {
+  readonly builder: string;
+  readonly config: string | undefined;
+  readonly environment: EnvironmentName;
+  /** What HEAD holds instead of what lies on the disk. */
+  readonly committed: boolean;
+}
+
+export interface LocalPlan extends AsyncDisposable {
+  /** A string says why there is nothing to be done. */
+  readonly planned: { readonly job: Job; readonly reason: string } | string;
+  readonly secrets: SecretKeeper;
+  readonly outputLimitBytes: number;
+  readonly notes: readonly string[];
+  source(options: Waits & { readonly gzipLevel: number }): AsyncIterable<Buffer>;
+}
+
+/** @param dir a directory of ours, for git @throws CroftError `invalid` for a builder or secret that is not there */
+export async function planLocal(wanted: LocalWanted, cli: Cli, { dir, signal }: Waits & { dir: string }): Promise<LocalPlan> {
+  const { clock, env } = cli;
+  const git = { gitHome: join(dir, 'git'), clock, path: env['PATH'] };
+  const working = await openWorkingTree({ dir: cli.cwd, userHome: env['HOME'], ...git }, { signal });
+  const config = await configOf(wanted, working, cli, { signal });
+  const builder = builderOf(config, wanted.builder);
+  const secrets = keepSecrets(await resolveSecrets(sourcesFor(config, builder), env));
+  await using stack = new AsyncDisposableStack();
+  const mirror = wanted.committed ? stack.use(await openMirror({ dir: join(dir, 'mirror.git'), url: working.root, ...git })) : undefined;
+  const commit = mirror && (await newestCommit(mirror, working, { signal }));
+  const tree = () => (mirror && commit ? treeOfCommit(mirror, commit, { signal }) : treeOfFiles(working, { signal }));
+  const plan = await planSteps(builder, tree);
+  const revisions = [{ repo: repoOf(builder, working), revision: commit ?? notCommitted }];
+  const trigger = { kind: 'asked', ref: 'local' } as const;
+  const owned = stack.move();
+  return {
+    planned: typeof plan === 'string' ? plan : { job: planJob(builder, { steps: plan.steps, revisions, trigger }), reason: plan.reason },
+    secrets,
+    outputLimitBytes: config.outputLimitBytes,
+    notes: notesOf(builder),
+    source({ gzipLevel, ...waits }) {
+      const options = { ...builder.source, gzipLevel };
+      return mirror && commit ? mirror.sourceTar(commit, waits, options) : working.sourceTar(waits, options);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function newestCommit(mirror: Mirror, { root, branch = 'HEAD' }: WorkingTree, waits: Waits): Promise<Revision> {
+  await mirror.fetch(waits);
+  const found = (await mirror.branches(waits)).find(({ name }) => name === branch);
+  if (found) return found.revision;
+  throw new CroftError('invalid', `${root} has no commit yet`, { hint: 'Make one, or leave out --committed.' });
+}
+
+/** Stands for the working tree, which is no commit. */
+const notCommitted = '0'.repeat(40) as Revision;
+
+/** The operator's file, else what `npm start` does with a repository: one builder that finds its steps. */
+async function configOf(
+  { config, environment, builder }: LocalWanted,
+  { root }: WorkingTree,
+  { cwd, clock }: Cli,
+  { signal }: Waits,
+): Promise<FarmConfig> {
+  const file = findConfig(config, cwd) ?? findConfig(undefined, root);
+  if (file !== undefined) {
+    const loaded = await loadConfigFile(file, { environment, clock, signal });
+    if (loaded.kind === 'mistaken') throw mistakesError(file, loaded.mistakes);
+    return loaded.config;
+  }
+  if (builder === 'ci')
+    return readConfig({ dataDir: root, repos: [{ name: 'repo', url: root }], builders: [{ name: 'ci', repo: 'repo' }] });
+  throw new CroftError('invalid', `there is no configuration that could have the builder ${JSON.stringify(builder)}`, {
+    hint: 'Name one with --config, write one with "croft init", or run "ci", which finds its steps in the tree.',
+  });
+}
+
+function builderOf({ builders }: FarmConfig, name: string): Builder {
+  const found = builders.find((builder) => builder.name === name);
+  if (found) return found;
+  throw new CroftError('invalid', `there is no builder ${JSON.stringify(name)}`, {
+    hint: `There are: ${builders.map((builder) => builder.name).join(', ') || 'none'}`,
+  });
+}
+
+/** Only what this builder is given has to be here. */
+function sourcesFor({ secrets }: FarmConfig, { secrets: own, steps }: Builder): FarmConfig['secrets'] {
+  const all = [own, ...(steps === 'detect' ? [] : steps.map((step) => step.secrets ?? {}))];
+  const names = new Set(all.flatMap((variables) => Object.values(variables)));
+  return secrets.filter(({ name }) => names.has(name));
+}
+
+/** The directory that the tree lies in has this name, as on the farm. */
+function repoOf({ repos }: Builder, { origin, root }: WorkingTree): RepoName {
+  const here = suggestedName({ shown: origin === undefined ? root : parseRepositoryUrl(origin).shown });
+  const named = repos.find((repo) => repo === here) ?? repos[0];
+  if (named === undefined) throw new CroftError('invalid', 'the builder builds no repository');
+  return named;
+}
+
+function notesOf({ isolation, needs, artifacts }: Builder): string[] {
+  return [
+    ...(isolation === 'none' ? [] : [`the builder asks for isolation by a ${isolation}, and here everything runs as you`]),
+    ...(needs.labels.length === 0
+      ? []
+      : [`the builder needs a machine with the labels ${needs.labels.join(', ')}; this one is taken as it is`]),
+    ...(artifacts.length === 0 ? [] : ['artifacts are not kept']),
+  ];
+}
