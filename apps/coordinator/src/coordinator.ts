@@ -63,7 +63,7 @@ export async function createCoordinator(
     await openDatabase({ url: databaseUrl(config, secrets), durability: config.durability, lockName: 'croft', log, clock, random }),
   );
   const db = countWrites(database, metrics, clock);
-  const sources = stack.use(await openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
+  const sources = stack.use(openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
   const { lowWaterBytes } = config;
   const blobs = await openDirectoryBlobs(join(config.dataDir, 'blobs'), { lowWaterBytes, clock, random });
   const program = createBuildletProgram(join(config.dataDir, 'programs', 'buildlet.mjs'));
@@ -84,7 +84,7 @@ export async function createCoordinator(
     log,
     metrics,
     async prepare(next) {
-      await sources.declare(next.repos);
+      sources.declare(next.repos);
       await pools.declare(next.pools);
     },
     changed(next) {

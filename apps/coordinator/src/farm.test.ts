@@ -44,7 +44,7 @@ async function openFarm(bench: Bench, pool: Pool): Promise<Farm & AsyncDisposabl
     repos: [{ name: repo, url: join(bench.dir, 'nowhere') }],
     builders: [{ name: bench.builder.name, repo, steps: [{ name: 'any', argv: ['true'] }] }],
   });
-  const sources = await openSources(config.repos, { dir: join(bench.dir, 'repos'), clock: bench.clock });
+  const sources = openSources(config.repos, { dir: join(bench.dir, 'repos'), clock: bench.clock });
   const parts = {
     db: bench.db,
     blobs: bench.blobs,

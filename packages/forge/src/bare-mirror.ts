@@ -82,7 +82,8 @@ export class BareMirror implements Mirror, Repository {
 
   async commits({ from, limit }: { from: string; limit: number }, waits: Waits): Promise<{ commits: Commit[]; position: number }> {
     const tip = this.#revisionOf(from);
-    await this.commit(tip, waits);
+    const { heads, detached } = this.#refs;
+    if (tip !== detached && !heads.values().some((head) => head === tip)) await this.commit(tip, waits);
     return this.#lines.read(tip, Math.min(Math.max(1, limit), maxCommits), waits);
   }
 

@@ -36,7 +36,8 @@ export class CommitLines {
       commitOf(fields.slice(at * fieldCount, (at + 1) * fieldCount)),
     );
     const known = commits.findIndex(({ revision }) => this.#known.has(revision));
-    const position = (this.#known.get(commits[known]?.revision ?? tip) ?? (await this.#count(tip, waits))) + Math.max(0, known);
+    const whole = commits.length < limit ? commits.length : undefined;
+    const position = whole ?? (this.#known.get(commits[known]?.revision ?? tip) ?? (await this.#count(tip, waits))) + Math.max(0, known);
     this.#remember(tip, position);
     return { commits, position };
   }

@@ -7,6 +7,7 @@ import { CroftError, systemCode } from '@croft/runtime/errors';
 import { isBranchName } from './branch-name.ts';
 import type { Git, GitResult } from './git-command.ts';
 import type { RepositoryUrl } from './repository-url.ts';
+import { readLocalRefs } from './local-refs.ts';
 import { forgetWriter, noteWriter } from './stale-writer.ts';
 
 export interface Place {
@@ -126,11 +127,13 @@ export async function readRefs({ git, dir }: Place, waits: Waits): Promise<Refs>
   const args = [`--git-dir=${dir}`, 'for-each-ref', '--format=%(objectname) %(refname)', 'refs/heads', detachedRef];
   const refs = parseRefs((await git.run({ args, ...waits })).toString('utf8'), ' ');
   const target = headOf(dir);
-  return refsOf(refs, target === detachedRef ? refs.get(detachedRef) : undefined, target);
+  return refsOf(headsIn(refs), target === detachedRef ? refs.get(detachedRef) : undefined, target);
 }
 
 async function listRemote({ git, url }: Place, waits: Waits): Promise<Refs> {
   requireLocal(url);
+  const own = url.kind === 'local' ? readLocalRefs(url.text) : undefined;
+  if (own) return refsOf(own.heads, own.detached, own.target);
   const args = ['ls-remote', '--quiet', '--symref', '--', url.text, 'HEAD', 'refs/heads/*'];
   const result = await git.call({ args, env: credentialEnv(url), limitMs: listMs, ...waits });
   if (result.code !== 0) throw sourceFailure(url, result);
@@ -138,14 +141,19 @@ async function listRemote({ git, url }: Place, waits: Waits): Promise<Refs> {
   const target = /^ref: (\S+)\tHEAD$/m.exec(text)?.[1];
   const refs = parseRefs(text.replace(/^ref: .*\n/gm, ''), '\t');
   const onBranch = target?.startsWith('refs/heads/') === true;
-  return refsOf(refs, onBranch ? undefined : refs.get('HEAD'), target);
+  return refsOf(headsIn(refs), onBranch ? undefined : refs.get('HEAD'), target);
 }
 
-function refsOf(refs: ReadonlyMap<string, Revision>, detached: Revision | undefined, target: string | undefined): Refs {
-  const prefix = 'refs/heads/';
-  const heads = new Map([...refs].filter(([name]) => name.startsWith(prefix)).map(([name, id]) => [name.slice(prefix.length), id]));
-  const branch = target?.startsWith(prefix) ? target.slice(prefix.length) : undefined;
+const branchPrefix = 'refs/heads/';
+
+function refsOf(heads: ReadonlyMap<string, Revision>, detached: Revision | undefined, target: string | undefined): Refs {
+  const branch = target?.startsWith(branchPrefix) ? target.slice(branchPrefix.length) : undefined;
   return { heads, detached, head: detached ? 'HEAD' : branch !== undefined && heads.has(branch) ? branch : undefined };
+}
+
+function headsIn(refs: ReadonlyMap<string, Revision>): Map<string, Revision> {
+  const heads = [...refs].filter(([name]) => name.startsWith(branchPrefix));
+  return new Map(heads.map(([name, id]) => [name.slice(branchPrefix.length), id]));
 }
 
 function parseRefs(text: string, separator: string): Map<string, Revision> {

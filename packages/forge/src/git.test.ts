@@ -377,7 +377,7 @@ test('a password in the address reaches the server and nothing else', async () =
   await assert.rejects(gone.fetch({}), { code: 'not-found' });
 });
 
-test('a look that finds nothing new is one listing, and fetches are tidied up now and then', async () => {
+test('a look that finds nothing new reads files, or is one listing; fetches are tidied up now and then', async () => {
   await using place = createPlace();
   const repo = source(place);
   const log = path.join(place.dir, 'calls');
@@ -399,6 +399,9 @@ test('a look that finds nothing new is one listing, and fetches are tidied up no
     fetched.flatMap((lines, turn) => (lines.some((line) => line.includes(' gc --auto')) ? [turn] : [])),
     [25],
   );
+  assert.deepEqual(await calls(() => mirror.fetch({})), ['']);
+  repo.git('symbolic-ref', 'refs/heads/alias', 'refs/heads/main'); // only git reads that
+  await mirror.fetch({});
   assert.match((await calls(() => mirror.fetch({}))).join('\n'), /^ls-remote [^\n]*$/);
   assert.equal((await mirror.commits({ from: 'main', limit: 1 }, {})).position, 27);
 });

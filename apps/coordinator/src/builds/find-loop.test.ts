@@ -228,7 +228,7 @@ test('few polls go on together, and a look that is asked for does not wait for t
   const begun: string[] = [];
   const twelve = Promise.withResolvers<void>();
   const repos = Array.from({ length: 12 }, (_, n) => anyRepository(`repo-${n}`));
-  const mirror = (repo: string): Pick<Mirror, 'fetch'> => ({
+  const mirror = async (repo: string): Promise<Pick<Mirror, 'fetch'>> => ({
     fetch: async ({ signal }) => {
       begun.push(repo);
       if (begun.length === 12) twelve.resolve();

@@ -186,7 +186,7 @@ async function lookAt(
 ): Promise<Looked> {
   const config = deps.config();
   const toolchains = await toolchainsOf(repo.name, { dependents: config.dependents, sources }, waits);
-  return look({ repo, mirror: sources.mirror(repo.name), config, records, settled, toolchains, first }, waits);
+  return look({ repo, mirror: () => sources.mirror(repo.name), config, records, settled, toolchains, first }, waits);
 }
 
 async function turnOf(place: Place, { turns }: LoopDeps, { signal }: { signal: AbortSignal }): Promise<() => void> {

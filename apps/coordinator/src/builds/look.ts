@@ -49,7 +49,7 @@ export type Rules = Pick<FarmConfig, 'builders' | 'policies' | 'dependents'>;
 
 export interface Look {
   readonly repo: Repository;
-  readonly mirror: Mirror;
+  mirror(): Promise<Mirror>;
   readonly config: Rules;
   readonly records: WorkRecords;
   readonly settled: Settled;
@@ -81,7 +81,8 @@ export async function look(request: Look, waits: Waits): Promise<Looked> {
   }
 }
 
-async function lookInside({ repo, mirror, config, records, settled, toolchains, first }: Look, waits: Waits): Promise<Looked> {
+async function lookInside({ repo, config, records, settled, toolchains, first, ...request }: Look, waits: Waits): Promise<Looked> {
+  const mirror = await request.mirror();
   const { changed, deepened } = await mirror.fetch({ ...waits, first });
   if (deepened === true || settled.config !== config) settled.branches.clear();
   settled.config = config;
@@ -125,7 +126,11 @@ async function readSource(repo: Repository, mirror: Mirror, waits: Waits): Promi
   return { facts: { repo: repo.name, url, defaultBranch, heads: Object.fromEntries(heads), problem }, wanted };
 }
 
-type Branch = Pick<Look, 'repo' | 'mirror' | 'config' | 'settled' | 'toolchains'> & { readonly branch: string; readonly tip: Revision };
+type Branch = Pick<Look, 'repo' | 'config' | 'settled' | 'toolchains'> & {
+  readonly mirror: Mirror;
+  readonly branch: string;
+  readonly tip: Revision;
+};
 
 async function readBranch({ repo, mirror, config, settled, toolchains, branch, tip }: Branch, waits: Waits): Promise<FoundBranch> {
   const { commits, position } = await mirror.commits({ from: tip, limit: repo.depth }, waits);

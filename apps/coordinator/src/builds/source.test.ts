@@ -16,7 +16,7 @@ test('a file that decides and is too large to be read is the commit’s mistake'
   made.write('package.json', ' '.repeat(2_000_000));
   const revision = made.commit('large');
   const config = { name: repo, url: made.dir, branches: [], depth: 1, pollMs: 1_000, paths: [], hookSecret: undefined };
-  const { forBuilds } = stack.use(await openSources([config], { dir: join(dir, 'mirrors'), clock: systemClock }));
+  const { forBuilds } = stack.use(openSources([config], { dir: join(dir, 'mirrors'), clock: systemClock }));
   const bench = stack.use(await openBench([]));
   const builder = { ...bench.builder, steps: 'detect' as const };
   assert.match(

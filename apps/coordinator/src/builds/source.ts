@@ -5,6 +5,7 @@ import type { RepoName, Revision } from '@croft/domain/names';
 import { planSteps } from '@croft/domain/plan-steps';
 import { treeOfCommit } from '@croft/forge/detection-tree';
 import { openMirror, type Mirror } from '@croft/forge/git';
+import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { FarmDeps, SourceOf } from './work.ts';
@@ -12,38 +13,37 @@ import type { FarmDeps, SourceOf } from './work.ts';
 export interface Sources extends AsyncDisposable {
   /** Those that are configured now. */
   readonly repos: readonly Repository[];
-  /** Opens what is new. A mirror that is not wanted any more stays open: builds may be reading it. */
-  declare(repos: readonly Repository[]): Promise<void>;
-  /** @throws CroftError `not-found` for a repository that is not configured. */
-  mirror(repo: string): Mirror;
+  /** A mirror that is not wanted any more stays open: builds may be reading it. @throws CroftError `invalid` for a wrong address */
+  declare(repos: readonly Repository[]): void;
+  /** Opened when it is first asked for. @throws CroftError `not-found` for a repository that was never configured */
+  mirror(repo: string): Promise<Mirror>;
   readonly forBuilds: FarmDeps['source'];
 }
 
-export async function openSources(repos: readonly Repository[], options: { dir: string; clock: Clock }): Promise<Sources> {
-  await using stack = new AsyncDisposableStack();
-  const mirrors = new Map<string, { readonly url: string; readonly mirror: Mirror }>();
+/** @throws CroftError `invalid` for a wrong address */
+export function openSources(repos: readonly Repository[], { dir, clock }: { dir: string; clock: Clock }): Sources {
   let declared: readonly Repository[] = [];
-  const declare = async (wanted: readonly Repository[]): Promise<void> => {
-    for (const { name, url } of wanted) {
-      if (mirrors.get(name)?.url === url) continue;
-      const gitHome = join(options.dir, 'home');
-      const mirror = await openMirror({ dir: join(options.dir, `${name}.git`), url, clock: options.clock, gitHome });
-      mirrors.set(name, { url, mirror: opened.use(mirror) });
-    }
+  const declare = (wanted: readonly Repository[]): void => {
+    for (const { url } of wanted) parseRepositoryUrl(url);
     declared = wanted;
   };
-  const opened = stack.use(new AsyncDisposableStack());
-  await declare(repos);
-  const mirror = (repo: string): Mirror => {
-    const found = mirrors.get(repo)?.mirror;
-    if (!found)
-      throw new CroftError(
-        'not-found',
-        `no repository is called "${repo}"; there are: ${declared.map(({ name }) => name).join(', ') || 'none'}`,
-      );
-    return found;
+  declare(repos);
+  const opened = new Map<string, { readonly url: string; readonly mirror: Promise<Mirror> }>();
+  const all = new Set<Promise<Mirror>>();
+  const mirror = async (repo: string): Promise<Mirror> => {
+    const here = opened.get(repo);
+    const url = declared.find(({ name }) => name === repo)?.url ?? here?.url;
+    if (url === undefined) {
+      const names = declared.map(({ name }) => name).join(', ');
+      throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${names || 'none'}`);
+    }
+    if (here?.url === url) return here.mirror;
+    const opening = openMirror({ dir: join(dir, `${repo}.git`), url, clock, gitHome: join(dir, 'home') });
+    opened.set(repo, { url, mirror: opening });
+    all.add(opening);
+    opening.catch(() => all.delete(opening) && opened.delete(repo)); // tried again when it is next asked for
+    return opening;
   };
-  const owned = stack.move();
   return {
     get repos() {
       return declared;
@@ -51,16 +51,19 @@ export async function openSources(repos: readonly Repository[], options: { dir: 
     declare,
     mirror,
     forBuilds: {
-      plan: ({ builder, revisions }, waits) => {
+      async plan({ builder, revisions }, waits) {
         const { repo, revision } = main(revisions);
-        return planSteps(builder, () => treeOfCommit(mirror(repo), revision, waits));
+        return planSteps(builder, async () => treeOfCommit(await mirror(repo), revision, waits));
       },
-      tar: ({ builder, revisions }, { gzipLevel, signal }) => {
+      async *tar({ builder, revisions }, { gzipLevel, signal }) {
         const { repo, revision } = main(revisions);
-        return mirror(repo).sourceTar(revision, { signal }, { ...builder.source, gzipLevel });
+        yield* (await mirror(repo)).sourceTar(revision, { signal }, { ...builder.source, gzipLevel });
       },
     },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    async [Symbol.asyncDispose]() {
+      await using stack = new AsyncDisposableStack();
+      for (const opening of all) stack.use(await opening.catch(() => undefined));
+    },
   };
 }
 

@@ -68,7 +68,7 @@ export async function openFinderStage({ builders = 1, shallow = false, ...rest }
   const { found, next, hooks, failAfter } = listen(db);
   const start = async (): Promise<AsyncDisposable & { finder: Finder; sources: Sources }> => {
     await using own = new AsyncDisposableStack();
-    const sources = own.use(await openSources(config.repos, { dir: join(place.dir, 'repos'), clock: systemClock }));
+    const sources = own.use(openSources(config.repos, { dir: join(place.dir, 'repos'), clock: systemClock }));
     const finder = createFinder({ sources, config: () => config, clock, random: seededRandom(1), log: silentLog, ...hooks });
     const tasks = own.use(createTaskGroup((_, error) => assert.fail(String(error))));
     tasks.start('find', (waits) => finder.run(waits));
@@ -92,7 +92,7 @@ export async function openFinderStage({ builders = 1, shallow = false, ...rest }
     configure: (settings) => (config = configOf(settings.builders)),
     async reload(differs) {
       config = readConfig({ dataDir: place.dir, repos, builders: builderInputs(builders), ...differs });
-      await running.sources.declare(config.repos);
+      running.sources.declare(config.repos);
       running.finder.reconfigure();
     },
     async restart() {

@@ -15,7 +15,7 @@ export async function toolchainsOf(
   if (mine.length === 0) return undefined;
   const tips = await Promise.all(
     mine.map(async ({ toolchain, branches }) => {
-      const mirror = sources.mirror(toolchain);
+      const mirror = await sources.mirror(toolchain);
       const preferred = await mirror.defaultBranch(waits);
       const patterns = branches.length > 0 || preferred === undefined ? branches : [preferred];
       const all = (await mirror.branches(waits)).filter(({ name }) => selects(patterns, name));
