@@ -36,8 +36,9 @@ export function timeText({ state, since, startedAt, endedAt }: BuildSummary, now
   return formatDuration(now - (startedAt ?? since));
 }
 
-function detailOf({ state, end, wait, attempts, expectedEndAt }: BuildSummary, now: number): string {
-  if (state === 'ended') return end && end.kind !== 'passed' ? printable(endText(end)) : '';
+function detailOf({ state, end, wait, attempts, expectedEndAt, knownIssues }: BuildSummary, now: number): string {
+  const known = knownIssues ? `; known: ${printable(knownIssues.join(' '))}` : '';
+  if (state === 'ended') return end && end.kind !== 'passed' ? `${printable(endText(end))}${known}` : '';
   if (state === 'queued') return printable(wait?.text ?? '');
   return `attempt ${attempts}${expectedEndAt === undefined ? '' : `, end expected ${formatRelative(expectedEndAt, now)}`}`;
 }

@@ -50,6 +50,8 @@ export const buildSummarySchema = z.object({
   band: z.enum(bands),
   state: z.enum(['queued', 'running', 'cancelling', 'ended']),
   end: endSchema.optional(),
+  /** Of a failure: addresses of the issues that its builder is known for. */
+  knownIssues: z.array(z.string()).optional(),
   /** Number of the last attempt, 0 while there was none. */
   attempts: z.number().int(),
   createdAt: at,

@@ -2,6 +2,7 @@
 import { html } from 'hono/html';
 import { operations } from '@croft/protocol/operations';
 import type { AttemptView, BuildDetail, RoleName } from '@croft/protocol/api';
+import { notice } from '@croft/web/html/document';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
 import { badge, lookOfAttempt, lookOfBuild, word } from '@croft/web/html/state';
 import type { ArtifactView } from '@croft/protocol/artifacts';
@@ -35,6 +36,7 @@ export function buildFragment(view: BuildPageView): Html {
   return html`<div id="build" class="live build ${lookOfBuild(build)}" data-live="${build.state === 'queued' ? 'build farm' : 'build'}" data-build="${build.id}" data-title="${plain(buildTitle(build))} · Croft" hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${head(view)}
 ${build.trouble ? troubleNotice(build.trouble, now) : ''}
+${build.knownIssues ? notice('info', html`Its builder is known to fail: ${build.knownIssues.map((address) => html`<a href="${address}" rel="noreferrer">${bdi(address)}</a> `)}`) : ''}
 ${build.wait ? waiting(build.wait, build.since, now) : ''}
 ${build.attemptList.length > 1 ? attempts(view) : ''}
 ${attempt ? shownAttempt(attempt, view) : html`<p class="nothing">No attempt has begun. Steps and the log appear here when one does.</p>`}

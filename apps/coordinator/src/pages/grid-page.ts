@@ -102,10 +102,11 @@ function cell(build: BuildSummary | null, now: number, dense: boolean): Html {
   if (!build) return html`<td class="none"><span title="nothing to build here">·</span></td>`;
   const look = lookOfBuild(build);
   const tries = build.attempts > 1 ? html`<small title="${build.attempts} attempts">×${build.attempts}</small>` : '';
-  return html`<td><a class="cell ${look}" id="c-${build.id}" href="${build.url}" title="${cellTitle(build, look)}">${glyph(look)}<span class="unseen">${word(look)} </span>${
+  const known = build.knownIssues ? html`<small class="known" title="a known issue">known</small>` : '';
+  return html`<td><a class="cell ${look}${known ? ' muted' : ''}" id="c-${build.id}" href="${build.url}" title="${cellTitle(build, look)}">${glyph(look)}<span class="unseen">${word(look)}${known ? ', a known issue' : ''} </span>${
     dense
       ? ''
-      : html`<span class="took">${took(build, look, now)}</span>${tries}${look === 'running' && build.startedAt !== undefined ? progress(build.startedAt, build.expectedEndAt, now) : ''}`
+      : html`<span class="took">${took(build, look, now)}</span>${tries}${known}${look === 'running' && build.startedAt !== undefined ? progress(build.startedAt, build.expectedEndAt, now) : ''}`
   }</a></td>`;
 }
 
@@ -120,6 +121,7 @@ function cellTitle(build: BuildSummary, look: Look): string {
   if (build.end?.kind === 'failed' || build.end?.kind === 'timed-out') parts.push(`in ${build.end.step}: ${build.end.text}`);
   if (build.end?.kind === 'infra') parts.push(`${build.end.cause}: ${build.end.evidence}`);
   if (build.end?.kind === 'cancelled') parts.push(`by ${build.end.by}: ${build.end.why}`);
+  if (build.knownIssues) parts.push(`known: ${build.knownIssues.join(' ')}`);
   if (build.wait) parts.push(build.wait.text);
   if (build.startedAt !== undefined && build.endedAt !== undefined)
     parts.push(`${formatDuration(build.endedAt - build.startedAt)}, ended ${formatInstant(build.endedAt)}`);

@@ -281,3 +281,13 @@ test('the farm page tells each mistake of a refused configuration with its line,
   assert.match(page, /from the next start on: .*port, tls/);
   assert.equal(page.includes('<script>alert'), false);
 });
+
+test('a failure of a builder with known issues is shown as known, and leads to them', async () => {
+  const failed = testBuild({ end: { kind: 'failed', step: 'test', text: 'exit status 1' }, knownIssues: ['https://example.com/issues/7'] });
+  const grid = testGrid({ builders: ['unit'], rows: 1 });
+  const rows = grid.rows.map((row) => ({ ...row, cells: [failed] }));
+  const page = String(await gridPage({ grid: { ...grid, rows }, farm: testFarm(), now: testNow }));
+  assert.match(page, /class="cell failed muted".*failed, a known issue/);
+  assert.match(page, /known: https:\/\/example\.com\/issues\/7/);
+  assert.match(String(await buildPage(view(testDetail({ ...failed })))), /known to fail: <a href="https:\/\/example\.com\/issues\/7"/);
+});

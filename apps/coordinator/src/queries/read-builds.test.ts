@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { advance } from '@croft/domain/build';
 import { buildId } from '@croft/domain/job';
 import { parseBuilderName, parseRepoName, parseRevision, type BuildId } from '@croft/domain/names';
+import { anyBuilder } from '@croft/domain/testing';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { getBuildForUpdate, insertBuild, saveBuildState } from '@croft/store/builds';
@@ -83,4 +84,26 @@ test('a list goes on where it stopped, and nobody is left out or comes twice', a
 test('what does not continue a list is refused', async () => {
   await using stage = await openStage();
   await assert.rejects(stage.list({ limit: 2, before: 'x' }), (error) => isCode(error, 'invalid'));
+});
+
+test('failures of a builder name its known issues, and nothing else does', async () => {
+  await using stage = await openStage();
+  const [first, ...others] = stage.builds;
+  await stage.db.write(async (sql) => {
+    for (const [id, kind] of [
+      [first, 'failed'],
+      [others.at(-1), 'timed-out'],
+    ] as const) {
+      const { state } = await getBuildForUpdate(sql, id as BuildId);
+      await saveBuildState(sql, id as BuildId, advance(state, { kind: 'reported', at: 3, end: { kind, step: 'test', text: '' } }));
+    }
+  });
+  const knownIssues = ['https://example.com/issues/7'];
+  const builders = [anyBuilder({ name: parseBuilderName('unit'), knownIssues })];
+  const { builds } = await stage.db.read((sql) => readBuilds(sql, { limit: 9 }, { ...outlook, builders }));
+  const known = builds.filter((build) => build.knownIssues).map((build) => [build.id, build.knownIssues]);
+  assert.deepEqual(known, [
+    [others.at(-1), knownIssues],
+    [first, knownIssues],
+  ]);
 });

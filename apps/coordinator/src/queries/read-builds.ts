@@ -32,9 +32,11 @@ export async function summarize(sql: Sql, builds: readonly StoredBuild[], outloo
     if (state.kind !== 'ended' && !medians.has(builder)) medians.set(builder, await medianDurationMs(sql, builder));
   }
   const summaries: BuildSummary[] = [];
+  const known = new Map(outlook.builders.map(({ name, knownIssues }) => [name, knownIssues]));
   for (const build of builds) {
+    const knownIssues = known.get(build.builder);
     const wait = build.state.kind === 'queued' ? await waitOf(sql, build, outlook) : undefined;
-    summaries.push(toSummary(build, { attempt: attempts.get(build.id), wait, medianMs: medians.get(build.builder) }));
+    summaries.push(toSummary(build, { attempt: attempts.get(build.id), wait, medianMs: medians.get(build.builder), knownIssues }));
   }
   return summaries;
 }

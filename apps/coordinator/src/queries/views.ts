@@ -1,4 +1,5 @@
 /** From what is stored to what is shown: the shapes of `@croft/protocol/api`. Pure. */
+import type { BuildState } from '@croft/domain/build';
 import type { BuildSummary, AttemptView, CommitView, StepView } from '@croft/protocol/api';
 import type { Attempt, AttemptSummary } from '@croft/store/attempts';
 import type { StoredBuild } from '@croft/store/builds';
@@ -9,6 +10,8 @@ import type { WaitReason } from '@croft/domain/schedule';
 export interface SummaryParts {
   readonly attempt?: AttemptSummary | undefined;
   readonly wait?: WaitReason | undefined;
+  /** Of its builder. */
+  readonly knownIssues?: readonly string[] | undefined;
   /** Median of the builder, ms. */
   readonly medianMs?: number | undefined;
 }
@@ -21,7 +24,7 @@ function logUrl(id: string, attempt: number): string {
   return `/builds/${id}/attempts/${attempt}/log`;
 }
 
-export function toSummary(build: StoredBuild, { attempt, wait, medianMs }: SummaryParts): BuildSummary {
+export function toSummary(build: StoredBuild, { attempt, wait, medianMs, knownIssues = [] }: SummaryParts): BuildSummary {
   const { state } = build;
   const last = attempt?.state;
   const waits = state.kind === 'queued';
@@ -37,6 +40,7 @@ export function toSummary(build: StoredBuild, { attempt, wait, medianMs }: Summa
     band: build.band,
     state: state.kind,
     ...(state.kind === 'ended' ? { end: state.end } : {}),
+    ...(isFailure(state) && knownIssues.length > 0 ? { knownIssues: [...knownIssues] } : {}),
     attempts: state.attempts,
     createdAt: build.createdAt,
     since: state.since,
@@ -46,6 +50,10 @@ export function toSummary(build: StoredBuild, { attempt, wait, medianMs }: Summa
     ...(waits && wait ? { wait } : {}),
     url: buildUrl(build.id),
   };
+}
+
+function isFailure(state: BuildState): boolean {
+  return state.kind === 'ended' && (state.end.kind === 'failed' || state.end.kind === 'timed-out');
 }
 
 export function toAttemptView({ state, build, number, machine, planReason, job, log }: Attempt, steps: readonly StoredStep[]): AttemptView {
