@@ -45,6 +45,7 @@ function noted({ message }) {
 
 function textOf(error) {
   const cause = error.code === 'ERR_TEST_FAILURE' && error.cause !== undefined ? error.cause : error;
+  if (cause instanceof SuppressedError) return `${textOf(cause.suppressed)}\nand then, cleaning up: ${textOf(cause.error)}`;
   if (!(cause instanceof Error)) return String(cause);
   return cause.code === 'ERR_ASSERTION' ? cause.stack : inspect(cause); // an assertion's message holds its values already
 }

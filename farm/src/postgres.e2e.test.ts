@@ -2,8 +2,8 @@ import { test } from 'node:test';
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { onPostgres } from '@croft/store/testing';
-import { endedBuild, foundBuilds, listBuilds, logOf } from './testing-builds.ts';
+import { onPostgres, orderPostgres } from '@croft/store/testing';
+import { endedBuild, foundBuilds, listBuilds, logOf, onlyBuild } from './testing-builds.ts';
 import { findProcess, killAll, processesOf } from './testing-processes.ts';
 import { makeRepo } from './testing-repo.ts';
 import { makeStage } from './testing-stage.ts';
@@ -37,6 +37,34 @@ onPostgres('the whole story', (open) => {
       assert.equal(build.attempts, id === running.id ? 2 : 1);
       assert.deepEqual(await logOf(farm, id, build.attempts), await stage.said(`${id}.${build.attempts}.ci`));
     }
+  });
+
+  test('PostgreSQL dies and comes back while a build runs: it ends as if nothing had been, in one attempt', async () => {
+    await using database = await open();
+    await using stage = await makeStage();
+    await using repo = await makeRepo(
+      stage.script('say before; mark before 1; wait_at meanwhile; say meanwhile; mark meanwhile 2; wait_at end; say done'),
+    );
+    await using farm = await startFarm({ repo: repo.dir, args: ['--database', database.url] });
+    const { id } = await onlyBuild(farm);
+    await farm.waitFor('the command', () => stage.marked(`${id}.1.ci`, 'before'));
+    const ready = async (): Promise<number> => (await fetch(`${farm.url}/readyz`)).status;
+    assert.equal(await ready(), 200);
+
+    await orderPostgres('crash');
+    await farm.waitFor('being not ready', async () => (await ready()) === 503);
+    const refused = await fetch(`${farm.url}/api/v1/builds`);
+    assert.equal(refused.status, 503);
+    assert.match(await refused.text(), /lost with its connection: database: connect ENOENT/);
+    await stage.open('meanwhile');
+    await farm.waitFor('what it says meanwhile', () => stage.marked(`${id}.1.ci`, 'meanwhile'));
+
+    await orderPostgres('start');
+    await farm.waitFor('being ready', async () => (await ready()) === 200);
+    await stage.open('end');
+    const build = await endedBuild(farm, id);
+    assert.deepEqual([build.end, build.attempts], [{ kind: 'passed' }, 1]);
+    assert.deepEqual(await logOf(farm, id), await stage.said(`${id}.1.ci`));
   });
 
   test('a second coordinator on the same database is refused, from another data directory too', async () => {

@@ -73,5 +73,5 @@ export interface Capabilities {
   /** What the originals' tools and builders ask for. */
   readonly dashboard: Dashboard;
   readonly farmer: Farmer;
-  readonly ready: () => { ready: boolean; reasons: string[] };
+  readonly ready: () => Promise<{ ready: boolean; reasons: string[] }>;
 }

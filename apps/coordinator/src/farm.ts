@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { HOUR, SECOND, type Clock } from '@croft/runtime/clock';
+import { errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { createBell, createTaskGroup, type Bell, type TaskGroup } from '@croft/runtime/tasks';
@@ -96,8 +97,9 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     repos: () => config().repos.map((repo) => repo.name),
     facts: factsOf(parts, { disk, machines, drivers, live }),
     ...createOriginals(config, parts, { ...works, wake, tell: changes.tell }),
-    ready() {
-      const reasons = [disk.hold(), adopted ? undefined : 'still taking over what ran before'].filter((reason) => reason !== undefined);
+    async ready() {
+      const taking = adopted ? undefined : 'still taking over what ran before';
+      const reasons = [disk.hold(), taking, await silenceOf(db)].filter((reason) => reason !== undefined);
       return { ready: reasons.length === 0, reasons };
     },
   });
@@ -266,6 +268,16 @@ function factsOf(
     config: live.current(),
     status: live.status(),
   });
+}
+
+/** Why the database does not answer, if so. */
+async function silenceOf(db: Database): Promise<string | undefined> {
+  try {
+    await db.read((sql) => sql.get('SELECT 1 AS one'));
+    return undefined;
+  } catch (error) {
+    return errorText(error);
+  }
 }
 
 async function observe(db: Database, capabilities: Capabilities): Promise<Observed> {

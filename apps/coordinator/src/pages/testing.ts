@@ -154,7 +154,7 @@ export function fakeFarm(): FakeFarm {
     wake: (repo, branches) => void asked.push(`wake ${repo} ${branches.join(' ')}`.trim()),
     changes: (waits) => follow(listeners, waits),
     ...fakeOriginals(),
-    ready: () => ({ ready: true, reasons: [] }),
+    ready: async () => ({ ready: true, reasons: [] }),
   };
 }
 

@@ -218,7 +218,7 @@ test('a token limited to repositories sees and does nothing elsewhere', async ()
 test('a probe needs no token and learns no reasons; metrics are for a token that may do no more than read them', async () => {
   await using app = await openTestApp({ peerUid: async () => 54_321 });
   assert.deepEqual(await (await app.ask('/readyz')).json(), { ready: true, reasons: [] });
-  Object.assign(app.farm, { ready: () => ({ ready: false, reasons: ['the disk is full'] }) });
+  Object.assign(app.farm, { ready: async () => ({ ready: false, reasons: ['the disk is full'] }) });
   const stranger = await app.ask('/readyz');
   assert.deepEqual([stranger.status, await stranger.json()], [503, { code: 'unavailable', message: 'not ready' }]);
   const headers = await app.as('monitor');
@@ -232,7 +232,7 @@ test('a probe needs no token and learns no reasons; metrics are for a token that
 test('readiness has its reasons, and metrics their names', async () => {
   await using app = await openTestApp();
   assert.equal((await app.ask('/readyz')).status, 200);
-  Object.assign(app.farm, { ready: () => ({ ready: false, reasons: ['the disk is full', 'the database is away'] }) });
+  Object.assign(app.farm, { ready: async () => ({ ready: false, reasons: ['the disk is full', 'the database is away'] }) });
   const response = await app.ask('/readyz');
   assert.equal(response.status, 503);
   assert.match(await response.text(), /the disk is full; the database is away/);

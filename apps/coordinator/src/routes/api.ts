@@ -40,7 +40,7 @@ export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
     'audit.list': ({ query }) => audit.list(query),
     'openapi.get': async () => openApiDocument(version),
     'health.ready': async ({ who, capabilities }) => {
-      const { ready, reasons } = capabilities.ready();
+      const { ready, reasons } = await capabilities.ready();
       const told = who.role === undefined ? [] : reasons; // why is for those who belong here
       if (!ready) throw new CroftError('unavailable', told.join('; ') || 'not ready');
       return { ready, reasons: told };
