@@ -9,7 +9,7 @@ import type { AttemptEnd } from '@croft/domain/outcome';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
-import { endAttemptRow, getAttempt, insertAttempt, planAttempt, type AttemptRef } from '@croft/store/attempts';
+import { attemptsOf, endAttemptRow, getAttempt, insertAttempt, planAttempt, type AttemptRef } from '@croft/store/attempts';
 import { artifactsOf, insertArtifact } from '@croft/store/artifacts';
 import { runningBuilds } from '@croft/store/build-lists';
 import { getBuild, getBuildForUpdate, saveBuildState, type StoredBuild } from '@croft/store/builds';
@@ -18,7 +18,7 @@ import { endLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeA
 import { completeLog, expireLog, saveSegment, setLogLength } from '@croft/store/logs';
 import { insertSteps, saveStepState, stepsOf } from '@croft/store/steps';
 import type { Metrics } from '../events.ts';
-import type { BuildRecords, FinishedLog, KeptArtifact, Work } from './work.ts';
+import { outside, type BuildRecords, type FinishedLog, type KeptArtifact, type Work } from './work.ts';
 
 export interface Records extends BuildRecords {
   /** Leases the machine to the build and opens its next attempt; undefined when either is not free any more. */
@@ -133,6 +133,7 @@ async function move(sql: Sql, id: BuildId, event: BuildEvent): Promise<StoredBui
 async function retryBuild(sql: Sql, id: BuildId, { at, builders }: { at: number; builders: readonly Builder[] }): Promise<StoredBuild> {
   const build = await move(sql, id, { kind: 'retry', at });
   if (builders.some(({ name }) => name === build.builder)) return build;
+  if ((await attemptsOf(sql, id)).at(-1)?.machine === outside) return build; // whoever told of it builds it again
   throw new CroftError('conflict', notConfigured(build.builder));
 }
 

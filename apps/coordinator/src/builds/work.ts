@@ -12,6 +12,9 @@ import type { ArtifactFile, ArtifactState } from '@croft/store/artifacts';
 import type { LogSegment } from '@croft/store/logs';
 import type { SecretKeeper } from '@croft/config/keep-secrets';
 
+/** Stands for all machines that are not ours, where others built and told the result. */
+export const outside = 'outside' as MachineId;
+
 /** One attempt and the lease under which it is driven. Every write shows the epoch. */
 export interface Work {
   readonly build: BuildId;

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { buildId, type Builder, type RepoRevision } from '@croft/domain/job';
-import type { BuilderName, BuildId, LeaseId, MachineId } from '@croft/domain/names';
+import type { BuilderName, BuildId, LeaseId } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
 import { advance } from '@croft/domain/build';
 import type { Clock } from '@croft/runtime/clock';
@@ -16,6 +16,7 @@ import { completeLog, saveSegment, setLogLength } from '@croft/store/logs';
 import type { FinishedLog } from '../builds/work.ts';
 import type { Metrics } from '../events.ts';
 import type { AttemptLogs } from '../logs/attempt-logs.ts';
+import { outside } from '../builds/work.ts';
 
 export interface Reported {
   readonly builder: BuilderName;
@@ -36,7 +37,6 @@ export interface ReportDeps {
   onMove(build: BuildId): void;
 }
 
-const outside = 'outside' as MachineId;
 const noLease = '' as LeaseId;
 
 export type Report = (reported: Reported) => Promise<BuildId>;
