@@ -11,6 +11,7 @@ import { CroftError, errorText } from '@croft/runtime/errors';
 import { runMain, type Main } from '@croft/runtime/run-main';
 import { createResults, type Results } from './results.ts';
 import type { Row } from './row.ts';
+import { config } from './rows/config.ts';
 import { durability } from './rows/durability.ts';
 import { legacyJson } from './rows/legacy-json.ts';
 import { memory } from './rows/memory.ts';
@@ -20,7 +21,7 @@ import { throughput } from './rows/throughput.ts';
 import { verdict } from './rows/verdict.ts';
 import { table } from './table.ts';
 
-const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start, legacyJson];
+const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start, legacyJson, config];
 /** Where farms keep their data, not on a memory disk that `/tmp` may be. */
 const placeDir = fileURLToPath(new URL('../../.croft/', import.meta.url));
 const resultsDir = fileURLToPath(new URL('../results', import.meta.url));
