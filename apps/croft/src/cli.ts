@@ -6,6 +6,7 @@ import type { Random } from '@croft/runtime/random';
 import { addArtifacts } from './commands/artifacts.ts';
 import { addBuilds } from './commands/builds.ts';
 import { addCancel } from './commands/cancel.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addConfig } from './commands/config.ts';
 import { addInit } from './commands/init.ts';
 import { addLog } from './commands/log.ts';
@@ -91,6 +92,7 @@ function createProgram(cli: Cli, run: Run): Command {
     addConfig,
     addInit,
     addRun,
+    addCompletion,
   ])
     add(program, cli, run);
   return program;

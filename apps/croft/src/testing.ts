@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly onStdout?: (text: string) => void;
   /** Ctrl-C. */
   readonly signal?: AbortSignal;
+  /** In place of the clock's own. */
+  readonly deadline?: Clock['deadline'];
 }
 
 /** Waits as told, but never long. */
@@ -33,7 +35,7 @@ export const testNow = Date.UTC(2026, 0, 15, 12);
 
 export async function runWith(
   args: readonly string[],
-  { env = {}, cwd = '/', terminal = false, onStdout, signal = new AbortController().signal }: RunOptions = {},
+  { env = {}, cwd = '/', terminal = false, onStdout, signal = new AbortController().signal, deadline = clock.deadline }: RunOptions = {},
 ): Promise<Ran> {
   const [out, err] = [recorder(terminal, onStdout), recorder(terminal)];
   const cli: Cli = {
@@ -41,7 +43,7 @@ export async function runWith(
     stderr: err.output,
     env,
     cwd,
-    clock,
+    clock: { ...clock, deadline },
     random: seededRandom(1),
     interruption: () => ({ signal, [Symbol.dispose]() {} }),
   };
