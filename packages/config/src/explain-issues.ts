@@ -103,7 +103,7 @@ export function valueAt(input: unknown, path: Path): unknown {
 }
 
 /** The settings that there are at a place. */
-function keysAt(schema: z.core.$ZodType, path: Path): string[] {
+export function keysAt(schema: z.core.$ZodType, path: Path): string[] {
   const { def } = (schema as z.core.$ZodTypes)._zod;
   switch (def.type) {
     case 'object': {
