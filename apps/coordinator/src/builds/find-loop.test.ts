@@ -303,3 +303,29 @@ test('a commit of a toolchain or of what is built with it makes a build of the p
   await stage.finder.find(name, {});
   assert.deepEqual(await built(), all, 'what has been built with another toolchain is not built again');
 });
+
+test('a commit that changes nothing of what is asked for is not built because its toolchain moved either', async () => {
+  await using place = createPlace();
+  const compiler = createRepo(join(place.dir, 'compiler'));
+  compiler.commit('compiler one');
+  await using stage = await openStage();
+  const { repo, finder } = stage;
+  await finder.find(name, {});
+  await stage.reload({
+    repos: [
+      { name, url: repo.dir, pollMs: 'never' },
+      { name: 'compiler', url: compiler.dir, pollMs: 'never' },
+    ],
+    builders: [{ name: 'code', repo: name, paths: ['src/**'] }],
+    dependents: [{ toolchain: 'compiler', repos: [name] }],
+  });
+  await finder.find('compiler', {});
+  assert.deepEqual(await finder.find(name, {}), []);
+  compiler.commit('compiler two');
+  await finder.find('compiler', {});
+  assert.deepEqual(await finder.find(name, {}), []);
+  assert.deepEqual(
+    stage.found.flatMap(({ builds }) => builds).filter((build) => build.builder === 'code'),
+    [],
+  );
+});

@@ -135,7 +135,8 @@ type Branch = Pick<Look, 'repo' | 'config' | 'settled' | 'toolchains'> & {
 async function readBranch({ repo, mirror, config, settled, toolchains, branch, tip }: Branch, waits: Waits): Promise<FoundBranch> {
   const { commits, position } = await mirror.commits({ from: tip, limit: repo.depth }, waits);
   const known = settled.branches.get(branch)?.revisions;
-  const fresh = commits.filter(({ revision }) => known?.has(revision) !== true);
+  // What is settled may still be asked for: the tip, by a toolchain that moved.
+  const fresh = commits.filter(({ revision }, age) => age === 0 || known?.has(revision) !== true);
   const asked = asksForPaths(repo.name, { ...config, paths: repo.paths });
   const paths = asked ? await mirror.changedPaths(fresh, waits) : undefined;
   return {
