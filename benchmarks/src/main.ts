@@ -13,15 +13,17 @@ import { createResults, type Results } from './results.ts';
 import type { Row } from './row.ts';
 import { config } from './rows/config.ts';
 import { durability } from './rows/durability.ts';
+import { hook } from './rows/hook.ts';
 import { legacyJson } from './rows/legacy-json.ts';
 import { memory } from './rows/memory.ts';
 import { output } from './rows/output.ts';
+import { poll } from './rows/poll.ts';
 import { start } from './rows/start.ts';
 import { throughput } from './rows/throughput.ts';
 import { verdict } from './rows/verdict.ts';
 import { table } from './table.ts';
 
-const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start, legacyJson, config];
+const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start, legacyJson, config, hook, poll];
 /** Where farms keep their data, not on a memory disk that `/tmp` may be. */
 const placeDir = fileURLToPath(new URL('../../.croft/', import.meta.url));
 const resultsDir = fileURLToPath(new URL('../results', import.meta.url));
