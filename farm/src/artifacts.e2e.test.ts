@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { BuilderInput } from '@croft/config/define-config';
 import type { ArtifactView } from '@croft/protocol/artifacts';
-import { endedBuild, getBuild, onlyBuild } from './testing-builds.ts';
+import { endedBuild, foundBuilds, getBuild, logOf, onlyBuild } from './testing-builds.ts';
 import { makeRepo, type TestRepo } from './testing-repo.ts';
 import { startFarm, type FarmOptions, type TestFarm } from './testing.ts';
 
@@ -105,4 +105,29 @@ test('a build that does not leave behind what it must has failed, and says what 
   const { id } = await onlyBuild(farm);
   const { end } = await endedBuild(farm, id);
   assert.deepEqual(end, { kind: 'failed', step: 'artifacts', text: '"app" is required: nothing matches dist/app' });
+});
+
+test('a cache that one build saves the next one finds, until the file in its key changes; a coordinator that starts again knows it', async () => {
+  const lock = 'lock-1';
+  await using repo = await makeRepo({ 'a.lock': lock });
+  const steps = script('cat .deps/from 2>/dev/null || echo none; mkdir -p .deps; cp a.lock .deps/from');
+  await using farm = await startFarm({
+    config: configOf(repo, { steps, caches: [{ name: 'deps', paths: ['.deps'], key: '{hash:a.lock}' }] }),
+  });
+  const built = async (count: number): Promise<string> => {
+    const [build] = await foundBuilds(farm, count);
+    const { id } = build ?? assert.fail();
+    assert.deepEqual((await endedBuild(farm, id)).end, { kind: 'passed' });
+    return (await logOf(farm, id)).toString();
+  };
+  const notify = (): Promise<unknown> => farm.api('POST', '/api/v1/repos/app/notify');
+  assert.equal(await built(1), 'none\n');
+  await farm.kill9();
+  await farm.restart();
+  await repo.commit({ other: 'x' });
+  await notify();
+  assert.equal(await built(2), lock);
+  await repo.commit({ 'a.lock': 'lock-2' });
+  await notify();
+  assert.equal(await built(3), 'none\n');
 });

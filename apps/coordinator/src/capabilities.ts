@@ -3,7 +3,7 @@
  * to happen; commands return when what they decided is stored.
  */
 import type { BuildId } from '@croft/domain/names';
-import type { ArtifactView } from '@croft/protocol/artifacts';
+import type { ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
 import type { BuildDetail, BuildList, BuildSummary, Change, Farm, Grid } from '@croft/protocol/api';
 import type { Waits } from '@croft/runtime/clock';
 import type { Dashboard } from './originals/dashboard.ts';
@@ -34,7 +34,7 @@ export interface LogReader {
 export interface ArtifactFile {
   readonly bytes: number;
   readonly sha256: string;
-  /** Bytes `[from, to)`. Each piece is good only until the next one is asked for. */
+  /** Bytes `[from, to)`. */
   read(range: { from: number; to: number }): AsyncIterable<Buffer>;
 }
 
@@ -56,6 +56,8 @@ export interface Capabilities {
 
   /** Of one attempt, or all; with at most so many files of each. @throws CroftError `not-found` */
   artifacts(id: BuildId, of: { readonly attempt?: number; readonly maxFiles: number }): Promise<ArtifactView[]>;
+  /** Of one attempt, or all. */
+  cacheUses(id: BuildId, of: { readonly attempt?: number }): Promise<CacheUseView[]>;
   /** @throws CroftError `not-found`, also when retention has let it go. */
   artifactFile(id: BuildId, place: ArtifactPlace): Promise<ArtifactFile>;
 

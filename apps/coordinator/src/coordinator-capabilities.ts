@@ -14,7 +14,7 @@ import { planNow, type ScheduleDeps } from './builds/schedule.ts';
 import type { Capabilities, LogReader } from './capabilities.ts';
 import type { Changes } from './changes.ts';
 import type { AttemptLogs } from './logs/attempt-logs.ts';
-import { readArtifactFile, readArtifacts, withBytes } from './queries/read-artifacts.ts';
+import { readArtifactFile, readArtifacts, readCacheUses, withBytes } from './queries/read-artifacts.ts';
 import { readBuild, readBuilds, readGrid, summarize, type Outlook } from './queries/read-builds.ts';
 import { readFarm, type FarmFacts } from './queries/read-farm.ts';
 
@@ -73,6 +73,7 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
       return attempt && readerOf(deps, attempt);
     },
     artifacts: (id, of) => db.read((sql) => readArtifacts(sql, id, of)),
+    cacheUses: (id, of) => db.read((sql) => readCacheUses(sql, id, of)),
     artifactFile: async (id, place) => withBytes(await db.read((sql) => readArtifactFile(sql, id, place)), deps.blobs),
     async cancel(id, by, why) {
       const build = await records.cancel(id, by, why);

@@ -120,6 +120,8 @@ export const logMessages = {
   'abandoned run not cancelled': 'a machine whose run was ended here did not take the cancel either; its next attempt kills it',
   'artifact not kept': 'what a build left behind could not be brought here or stored; fields build, artifact',
   'artifacts removed by retention': 'artifacts older or larger than their builder keeps, and blobs that nothing needs any more',
+  'cache not restored': 'a build began without what earlier ones handed on; fields build, cache',
+  'cache not saved': 'a build passed and what it hands on could not be stored; fields build, cache',
   'attempt ended': 'an attempt has its end; fields build, attempt, end',
   'attempt given up': 'its machine or its driver is gone; the attempt ends infra',
   'attempt taken over': 'work of an earlier process goes on under this one',

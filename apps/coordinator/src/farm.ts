@@ -28,6 +28,7 @@ import { createRecords, type Records } from './builds/records.ts';
 import { keepScheduling, whyClosed, type ScheduleDeps } from './builds/schedule.ts';
 import type { Sources } from './builds/source.ts';
 import type { FarmDeps, Work } from './builds/work.ts';
+import { createCacheRecords } from './caches/cache-records.ts';
 import { createChanges, type Changes } from './changes.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Metrics, Observed } from './events.ts';
@@ -211,6 +212,7 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
     secrets: parts.secrets,
     source: sources.forBuilds,
     blobs: parts.blobs,
+    caches: createCacheRecords(db, { maxBytes: () => config().cacheBytes, clock }),
     connect: (machine) => machines.connect(machine),
     onUnreachable: () => machines.look(),
     get outputLimitBytes() {

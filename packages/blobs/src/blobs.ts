@@ -42,7 +42,7 @@ export interface BlobStore {
   put(content: AsyncIterable<Uint8Array>, options: PutOptions): Promise<Blob>;
   /** Undefined when it is not here. */
   find(sha256: string): Promise<Blob | undefined>;
-  /** Each piece is good only until the next one is asked for. @throws CroftError `not-found` */
+  /** @throws CroftError `not-found` */
   read(sha256: string, range?: Range): AsyncGenerator<Buffer, void>;
   /** What is not there is no failure. Readers under way come to their end. */
   remove(sha256: string): Promise<void>;

@@ -110,9 +110,8 @@ async function* readFile(path: string, { from, to = Infinity }: Range): AsyncGen
       ? new CroftError('not-found', 'the bytes asked for are not stored any more')
       : new CroftError('internal', `read a blob: ${errorText(error)}`, { cause: error });
   });
-  const buffer = Buffer.allocUnsafe(Math.max(1, Math.min(pieceBytes, to - from)));
   for (let at = from; at < to;) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(pieceBytes, to - at)), 0, null, at);
     if (bytesRead === 0) return;
     at += bytesRead;
     yield buffer.subarray(0, bytesRead);

@@ -61,6 +61,8 @@ export interface EnvironmentInput {
   logFile?: string | undefined;
   /** Below this much free disk no build starts. */
   lowWaterBytes?: Size | undefined;
+  /** All caches together; beyond it those go that were not used for longest. */
+  cacheBytes?: Size | undefined;
   /** A command that writes more is killed. */
   outputLimitBytes?: Size | undefined;
 }
@@ -175,10 +177,14 @@ export interface CacheInput {
   name: string;
   /** Directories and files relative to the root of the tree. */
   paths: readonly string[];
-  /** Another text is another cache. */
+  /** Another text is another entry. `{hash:package-lock.json}` stands for the contents of those files of the commit. */
   key?: string | undefined;
-  /** Files of the commit whose contents are part of the key. */
+  /** Further files of the commit whose contents are part of the key. */
   keyFiles?: Patterns | undefined;
+  /** Where there is no entry for the key, the newest will do whose key begins alike, up to the first hash. */
+  fallback?: boolean | undefined;
+  /** A larger one is not saved. */
+  maxBytes?: Size | undefined;
 }
 
 export interface PoolInput {

@@ -42,6 +42,8 @@ export interface Environment {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly logFile: string | undefined;
   readonly lowWaterBytes: number;
+  /** All caches together. */
+  readonly cacheBytes: number;
   readonly outputLimitBytes: number;
 }
 

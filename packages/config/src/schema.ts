@@ -54,6 +54,7 @@ const environmentShape = {
   logLevel: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
   logFile: z.string().optional(),
   lowWaterBytes: sizeSchema.default(2e9),
+  cacheBytes: sizeSchema.default(20e9),
   outputLimitBytes: sizeSchema.pipe(z.number().positive('is not more than 0')).default(4 * 2 ** 30),
 };
 
@@ -82,8 +83,13 @@ const artifactSchema = z.strictObject({
 const cacheSchema = z.strictObject({
   name: label,
   paths: z.array(path).min(1, 'holds no path'),
-  key: text.default(''),
+  key: text
+    .max(200)
+    .regex(/^(?:[^{}]|\{hash:[^{}]+\})*$/, 'holds a brace that is none of {hash:FILES}')
+    .default(''),
   keyFiles: anything,
+  fallback: z.boolean().default(false),
+  maxBytes: sizeSchema.default(5e9),
 });
 
 const retention = { logAgeMs: 90 * DAY, logBytes: 20e9, artifactBytes: 20e9 };

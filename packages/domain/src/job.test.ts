@@ -102,7 +102,7 @@ test('everything else does', () => {
     builder,
     { ...builder, hostType: 'linux-x64' },
     { ...builder, secrets: { TOKEN: 'npm' } },
-    { ...builder, caches: [{ name: 'npm', paths: ['node_modules'], key: '', keyFiles: [] }] },
+    { ...builder, caches: [{ name: 'npm', paths: ['node_modules'], key: '', keyFiles: [], fallback: false, maxBytes: 1 }] },
     { ...builder, steps: 'detect' },
     { ...builder, steps: [{ ...step, argv: ['npm', 'run', 'test'] }] },
     { ...builder, steps: [{ ...step, argv: ['npm test'] }] },

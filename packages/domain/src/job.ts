@@ -62,6 +62,7 @@ export interface Job {
   readonly trust: Trust;
   /** What it leaves behind; absent in jobs that an earlier release planned. */
   readonly artifacts?: readonly Artifact[];
+  readonly caches?: readonly JobCache[];
 }
 
 export interface Retention {
@@ -92,10 +93,21 @@ export interface Cache {
   readonly name: string;
   /** Relative to the root of the tree. */
   readonly paths: readonly string[];
-  /** Another text is another cache. */
+  /** Another text is another entry. `{hash:PATTERN}` stands for the contents of those files of the commit. */
   readonly key: string;
-  /** Patterns over files of the commit whose contents are part of the key. */
+  /** Patterns over further files of the commit whose contents are part of the key. */
   readonly keyFiles: readonly string[];
+  /** Where there is no entry for the key, the newest will do whose key begins alike, up to the first hash. */
+  readonly fallback: boolean;
+  /** A larger one is not saved. */
+  readonly maxBytes: number;
+}
+
+/** A cache as one job uses it. */
+export interface JobCache extends Pick<Cache, 'name' | 'paths' | 'maxBytes'> {
+  readonly key: string;
+  /** How keys begin that will do, too. */
+  readonly prefix?: string | undefined;
 }
 
 /** A named way to build repositories. `steps: 'detect'` finds the command in each commit's own tree. */

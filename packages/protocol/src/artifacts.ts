@@ -33,4 +33,18 @@ export const artifactSchema = z.object({
 });
 export type ArtifactView = z.infer<typeof artifactSchema>;
 
-export const artifactListSchema = z.object({ artifacts: z.array(artifactSchema) });
+/** What an attempt found of what earlier builds hand on, and what it handed on itself. */
+export const cacheUseSchema = z.object({
+  attempt: z.number().int(),
+  name: z.string(),
+  key: z.string(),
+  /** The entry that it began with; another key than its own where one that begins alike will do. */
+  restored: z.object({ key: z.string(), bytes: z.number().int() }).optional(),
+  /** Size of the entry that it stored under its key. */
+  savedBytes: z.number().int().optional(),
+  /** Why it was not restored, or not saved. */
+  why: z.string().optional(),
+});
+export type CacheUseView = z.infer<typeof cacheUseSchema>;
+
+export const artifactListSchema = z.object({ artifacts: z.array(artifactSchema), caches: z.array(cacheUseSchema).default([]) });

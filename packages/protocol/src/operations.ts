@@ -91,7 +91,7 @@ export const operations = {
   'build.artifacts': {
     method: 'GET',
     path: '/api/v1/builds/{build}/artifacts',
-    does: 'What its attempts have left behind, file by file.',
+    does: 'What its attempts have left behind, file by file, and what they made of caches.',
     role: 'viewer',
     answer: artifactListSchema,
     errors: ['not-found'],

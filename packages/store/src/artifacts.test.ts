@@ -9,9 +9,9 @@ import {
   expiredArtifacts,
   getArtifactFile,
   insertArtifact,
-  neededBlobs,
   type NewArtifact,
 } from './artifacts.ts';
+import { neededBlobs } from './blob-needs.ts';
 import { eachDatabase } from './testing.ts';
 
 const builder = parseBuilderName('unit');

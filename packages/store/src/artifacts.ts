@@ -2,7 +2,6 @@
 import type { BuilderName, BuildId } from '@croft/domain/names';
 import type { AttemptRef } from './attempts.ts';
 import type { Sql } from './database.ts';
-import { placeholders } from './sql-text.ts';
 
 export interface ArtifactFile {
   /** Below the root of the tree, with slashes. */
@@ -119,17 +118,6 @@ export async function expireArtifact(sql: Sql, { build, number, name }: Artifact
     name,
   ]);
   await sql.run('DELETE FROM artifact_files WHERE build = ? AND attempt = ? AND artifact = ?', [build, number, name]);
-}
-
-/** Those of the blobs that something here needs. */
-export async function neededBlobs(sql: Sql, hashes: readonly string[]): Promise<Set<string>> {
-  const needed = new Set<string>();
-  for (let from = 0; from < hashes.length; from += chunk) {
-    const part = hashes.slice(from, from + chunk);
-    const text = `SELECT DISTINCT sha256 FROM artifact_files WHERE sha256 IN (${placeholders(part.length)})`;
-    for (const { sha256 } of await sql.all<{ sha256: string }>(text, part)) needed.add(sha256);
-  }
-  return needed;
 }
 
 const chunk = 100;

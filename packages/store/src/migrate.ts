@@ -10,6 +10,7 @@ import { spine } from './migrations/0001-spine.ts';
 import { results } from './migrations/0002-results.ts';
 import { artifacts } from './migrations/0003-artifacts.ts';
 import { retention } from './migrations/0004-retention.ts';
+import { caches } from './migrations/0005-caches.ts';
 
 export interface ColumnTypes {
   /** Text that compares byte by byte. */
@@ -25,7 +26,7 @@ export interface Migration {
 }
 
 /** In order, without gaps. A migration that was released is never changed. */
-export const migrations: readonly Migration[] = [spine, results, artifacts, retention];
+export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches];
 
 export interface MigrateOptions {
   readonly clock: Clock;

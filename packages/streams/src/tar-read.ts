@@ -24,11 +24,12 @@ type Event =
   | { readonly kind: 'end' };
 
 /**
- * The source is read to its end, and what it holds behind the archive as well.
+ * The source is read to its end, and what it holds behind the archive as well; it is closed however the reading ends.
  * @throws CroftError `invalid` for a bad or cut archive, `exhausted` beyond a limit; what the source throws
  */
 export async function* readTarGz(source: AsyncIterable<Uint8Array>, limits: ReadLimits): AsyncGenerator<ReadEntry, void> {
-  const events = readEvents(source, limits);
+  const pieces = source[Symbol.asyncIterator]();
+  const events = readEvents({ [Symbol.asyncIterator]: () => pieces }, limits);
   let count = 0;
   try {
     for (let next = await events.next(); !next.done; next = await events.next()) {
@@ -39,6 +40,7 @@ export async function* readTarGz(source: AsyncIterable<Uint8Array>, limits: Read
     }
   } finally {
     await events.return();
+    await pieces.return?.();
   }
 }
 

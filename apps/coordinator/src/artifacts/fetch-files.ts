@@ -6,7 +6,7 @@ import { selects, withContents } from '@croft/domain/pattern';
 import { CroftError } from '@croft/runtime/errors';
 import type { ArtifactFile } from '@croft/store/artifacts';
 import { readTarGz, type ReadEntry } from '@croft/streams/tar-read';
-import { sourceName } from '../builds/push-source.ts';
+import { sourceName } from '../builds/source-name.ts';
 import type { FarmDeps, Work } from '../builds/work.ts';
 
 export interface Fetching {

@@ -2,7 +2,8 @@
 import type { BlobStore } from '@croft/blobs/blobs';
 import { DAY, type Clock, type Waits } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
-import { buildersWithArtifacts, expireArtifact, expiredArtifacts, neededBlobs } from '@croft/store/artifacts';
+import { buildersWithArtifacts, expireArtifact, expiredArtifacts } from '@croft/store/artifacts';
+import { neededBlobs } from '@croft/store/blob-needs';
 import type { Database } from '@croft/store/database';
 import { retentionOf, type Retained } from '../retention.ts';
 

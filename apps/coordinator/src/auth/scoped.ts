@@ -64,6 +64,7 @@ function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
     // A hash does not say whose log it is.
     logByHash: async () => undefined,
     artifacts: async (id, of) => all.artifacts((await visible(id)).id as BuildId, of),
+    cacheUses: async (id, of) => all.cacheUses((await visible(id)).id as BuildId, of),
     artifactFile: async (id, place) => all.artifactFile((await visible(id)).id as BuildId, place),
     cancel: async (id, by, why) => all.cancel((await visible(id)).id as BuildId, by, why),
     retry: async (id, by) => all.retry((await visible(id)).id as BuildId, by),

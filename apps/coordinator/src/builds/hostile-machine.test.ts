@@ -212,7 +212,7 @@ test('a source that cannot be read is told as that, once', async () => {
           JSON.stringify(found),
         );
       },
-      { farm: { source: { plan: async () => ({ steps: [step('it', 'true')], reason: 'test' }), tar } } },
+      { farm: { source: { plan: async () => ({ steps: [step('it', 'true')], reason: 'test' }), caches: async () => [], tar } } },
     );
     assert.equal(tars, 1);
   }

@@ -1,35 +1,49 @@
 /** Brings the exact tree of a build's revisions onto its machine: what was there is moved away first, so nothing old shines through. */
+import type { Job } from '@croft/domain/job';
 import type { Buildlet } from '@croft/buildlet/client';
 import { sourceDir } from '@croft/buildlet/step-spec';
 import { CroftError, isCode } from '@croft/runtime/errors';
+import { restoreCaches, type Restoring } from '../caches/restore-caches.ts';
 import { clearRuns } from './clear-runs.ts';
 import { keepTrying } from './keep-trying.ts';
+import { sourceName } from './source-name.ts';
 import type { FarmDeps, SourceOf, Work } from './work.ts';
 
 interface Push {
   readonly work: Work;
   readonly source: SourceOf;
+  readonly job: Job;
+  /** What goes onto the machine before the tree. */
+  readonly caches: readonly Restoring[];
   readonly farm: FarmDeps;
   readonly signal: AbortSignal;
 }
 
-/** By it the machine knows whether it still holds the tree of this attempt. */
-export function sourceName({ build, attempt }: Pick<Work, 'build' | 'attempt'>): string {
-  return `${build}.${attempt}`;
-}
-
-export async function pushSource(buildlet: Buildlet, { work, source, farm, signal }: Push): Promise<void> {
+export async function pushSource(buildlet: Buildlet, { work, source, job, caches, farm, signal }: Push): Promise<void> {
   const { epoch } = work.lease;
-  const push = async (): Promise<void> => {
-    await clearRuns(buildlet, 'others', { work, clock: farm.clock, signal });
-    await buildlet.removeAll(['.'], epoch, { signal });
+  const clear = (): Promise<void> => buildlet.removeAll(['.'], epoch, { signal });
+  const put = (one: SourceOf, noted: { source?: string }): Promise<void> => {
+    const tar = farm.source.tar(one, { gzipLevel: buildlet.gzipLevel, signal });
+    return buildlet.putTarGz(sourceDir(one), readSource(tar, signal), epoch, { ...noted, signal });
+  };
+  const sendTrees = async (): Promise<void> => {
     const [first, ...beside] = source.revisions.map((revision) => ({ ...source, revisions: [revision] }));
-    const put = (one: SourceOf, noted: { source?: string }): Promise<unknown> => {
-      const tar = farm.source.tar(one, { gzipLevel: buildlet.gzipLevel, signal });
-      return buildlet.putTarGz(sourceDir(one), readSource(tar, signal), epoch, { ...noted, signal });
-    };
     for (const one of beside) await put(one, {});
     if (first) await put(first, { source: sourceName(work) }); // last: with its name all of them are there
+  };
+  const push = async (): Promise<void> => {
+    await clearRuns(buildlet, 'others', { work, clock: farm.clock, signal });
+    do await clear();
+    while (!(await restoreCaches(buildlet, caches, { work, job, farm, signal })));
+    try {
+      await sendTrees();
+    } catch (error) {
+      const restored = caches.filter(({ broken }) => !broken);
+      if (restored.length === 0 || !(isCode(error, 'invalid') || isCode(error, 'internal'))) throw error;
+      for (const cache of restored) cache.broken = { why: 'it may have been in the way of the source', damaged: false };
+      await clear();
+      await sendTrees();
+    }
   };
   await keepTrying(push, { work, farm, signal });
 }

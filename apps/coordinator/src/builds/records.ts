@@ -18,6 +18,7 @@ import { endLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeA
 import { completeLog, expireLog, saveSegment, setLogLength } from '@croft/store/logs';
 import { insertSteps, saveStepState, stepsOf } from '@croft/store/steps';
 import type { Metrics } from '../events.ts';
+import { waitable } from './waitable.ts';
 import { outside, type BuildRecords, type FinishedLog, type KeptArtifact, type Work } from './work.ts';
 
 export interface Records extends BuildRecords {
@@ -103,16 +104,6 @@ export function createRecords(db: Database, { builders, isOpen = () => true, clo
         db.write((sql) => retryBuild(sql, build, { at: clock.now(), builders: builders() })),
       ),
   };
-}
-
-/** A driver waits for a database that is full or too slow as for one that is gone: none of them ends an attempt. */
-async function waitable<T>(statements: Promise<T>): Promise<T> {
-  try {
-    return await statements;
-  } catch (error) {
-    if (!isCode(error, 'exhausted') && !isCode(error, 'timeout')) throw error;
-    throw new CroftError('unavailable', error.message, { cause: error, hint: error.hint });
-  }
 }
 
 function refOf({ build, attempt }: Work): AttemptRef {

@@ -13,9 +13,12 @@ import { stepSpec } from '@croft/buildlet/step-spec';
 import { anySignal } from '@croft/runtime/clock';
 import { asCroftError, CroftError, errorText, isCode } from '@croft/runtime/errors';
 import { collectArtifacts } from '../artifacts/collect-artifacts.ts';
+import { findCaches, noteRestored } from '../caches/restore-caches.ts';
+import { saveCaches } from '../caches/save-caches.ts';
 import { clearRuns } from './clear-runs.ts';
 import { followRun } from './follow-run.ts';
-import { pushSource, sourceName } from './push-source.ts';
+import { pushSource } from './push-source.ts';
+import { sourceName } from './source-name.ts';
 import { keepTrying } from './keep-trying.ts';
 import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, SourceOf, Work } from './work.ts';
 
@@ -65,17 +68,20 @@ async function runSteps(drive: Drive, { job, states }: Planned): Promise<Attempt
     const cancelled = begun ? undefined : await cancelEnd(drive);
     if (cancelled) return cancelled;
     const step = job.steps[index - 1];
-    const end = step ? await ensureStep(drive, buildlet, { job, step, index, state }) : await ensureSource(drive, buildlet, state);
+    const end = step ? await ensureStep(drive, buildlet, { job, step, index, state }) : await ensureSource(drive, buildlet, { job, state });
     if (end) return end;
   }
   return { kind: 'passed' };
 }
 
-/** Artifacts of a build that came to an end of its own. Who cancels it meanwhile does not wait for them. */
+/** Artifacts and caches of a build that came to an end of its own. Who cancels it meanwhile does not wait for them. */
 async function leaveBehind(drive: Drive, job: Job, end: AttemptEnd): Promise<AttemptEnd> {
   const { work, record, farm, waits } = drive;
   try {
-    return await collectArtifacts({ work, record, job, farm, signal: anySignal(waits.signal, waits.cancelled) }, end);
+    const signal = anySignal(waits.signal, waits.cancelled);
+    const verdict = await collectArtifacts({ work, record, job, farm, signal }, end);
+    if (verdict.kind === 'passed') await saveCaches({ work, job, farm, signal });
+    return verdict;
   } catch (error) {
     waits.signal.throwIfAborted();
     const cancelled = waits.cancelled.aborted ? await cancelEnd(drive) : undefined;
@@ -96,18 +102,26 @@ async function ensurePlanned(drive: Drive): Promise<Planned | AttemptEnd> {
   const plan = (await cancelEnd(drive)) ?? (await untilCancelled(drive, (source, waits) => farm.source.plan(source, waits)));
   if (typeof plan === 'string') return { kind: 'skipped', why: plan };
   if ('kind' in plan) return plan;
+  const caches = await untilCancelled(drive, (source, waits) => farm.source.caches(source, waits));
+  if ('kind' in caches) return caches;
   const { builder, revisions } = sourceOf(record);
-  const job = planJob(builder, { steps: plan.steps, revisions, trigger: record.trigger });
+  const job = { ...planJob(builder, { steps: plan.steps, revisions, trigger: record.trigger }), caches };
   await farm.records.plan(work, job, plan.reason);
   return { job, states: ['source', ...plan.steps].map(() => ({ kind: 'pending' })) };
 }
 
-async function ensureSource(drive: Drive, buildlet: Buildlet, state: StepState): Promise<AttemptEnd | undefined> {
+async function ensureSource(
+  drive: Drive,
+  buildlet: Buildlet,
+  { job, state }: Pick<PlannedStep, 'job' | 'state'>,
+): Promise<AttemptEnd | undefined> {
   const { work, farm, log } = drive;
   if (state.kind === 'ended') return endOfStep('source', state.exit);
   const running = await ensureStarted(drive, 0, state);
-  const failed = await untilCancelled(drive, (source, { signal }) => pushSource(buildlet, { work, source, farm, signal }));
+  const caches = await findCaches(job, farm);
+  const failed = await untilCancelled(drive, (source, { signal }) => pushSource(buildlet, { work, source, job, caches, farm, signal }));
   if (failed) return failed;
+  await noteRestored(caches, { work, job, farm });
   const exit: Exit = { kind: 'exited', code: 0 };
   await farm.records.saveStep(work, 0, advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit }));
   return undefined;

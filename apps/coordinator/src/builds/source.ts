@@ -8,6 +8,7 @@ import { openMirror, type Mirror } from '@croft/forge/git';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { needFiles, resolveCaches } from '../caches/cache-keys.ts';
 import type { FarmDeps, SourceOf } from './work.ts';
 
 export interface Sources extends AsyncDisposable {
@@ -54,6 +55,14 @@ export function openSources(repos: readonly Repository[], { dir, clock }: { dir:
       async plan({ builder, revisions }, waits) {
         const { repo, revision } = main(revisions);
         return planSteps(builder, async () => treeOfCommit(await mirror(repo), revision, waits));
+      },
+      async caches({ builder, revisions }, waits) {
+        const { repo, revision } = main(revisions);
+        const tree = needFiles(builder.caches) ? await (await mirror(repo)).tree(revision, waits) : [];
+        return resolveCaches(
+          builder.caches,
+          tree.map(({ path, id }) => ({ path: path.toString(), id })),
+        );
       },
       async *tar({ builder, revisions }, { gzipLevel, signal }) {
         const { repo, revision } = main(revisions);

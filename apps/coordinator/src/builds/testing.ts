@@ -17,10 +17,12 @@ import { Secret } from '@croft/runtime/config';
 import { sha256Hex } from '@croft/runtime/digest';
 import { silentLog } from '@croft/runtime/log';
 import { systemRandom } from '@croft/runtime/random';
-import { insertBuild } from '@croft/store/builds';
+import { insertBuild, type NewBuild } from '@croft/store/builds';
 import { openDatabase, type Database } from '@croft/store/database';
 import { upsertMachine } from '@croft/store/machines';
 import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
+import { resolveCaches } from '../caches/cache-keys.ts';
+import { createCacheRecords } from '../caches/cache-records.ts';
 import { createAttemptLogs } from '../logs/attempt-logs.ts';
 import { keepSecrets } from '@croft/config/keep-secrets';
 import { wantedBuilds } from './find-work.ts';
@@ -71,11 +73,11 @@ export async function openBench(
 }
 
 /** Queues a build of a revision made from `name`. */
-export async function queueBuild({ db, builder, clock }: Bench, name: string): Promise<BuildId> {
+export async function queueBuild({ db, builder, clock }: Bench, name: string, over: Partial<NewBuild> = {}): Promise<BuildId> {
   const revision = parseRevision(sha256Hex(name).slice(0, 40));
   const [build] = wantedBuilds({ repo, branch: 'main', revisions: [revision] }, { builders: [builder], policies: [] });
   if (!build) throw new Error('no build');
-  await db.write((sql) => insertBuild(sql, { ...build, createdAt: clock.now() }));
+  await db.write((sql) => insertBuild(sql, { ...build, createdAt: clock.now(), ...over }));
   return build.id;
 }
 
@@ -105,7 +107,10 @@ export function incarnate(
   let uses = 0;
   let last = dieAt;
   const death = Promise.withResolvers<void>();
-  const never = new Promise<never>(() => undefined);
+  // The system closes what the dead had open; here they are told at the end of the bench, so that they close it themselves.
+  const { promise: never, reject: bury } = Promise.withResolvers<never>();
+  never.catch(() => undefined);
+  left.defer(() => bury(new Error('it died')));
   const use: Use = async (effect, name) => {
     uses += 1;
     if (name !== undefined && name === dieOn) last = uses;
@@ -132,9 +137,11 @@ export function incarnate(
     },
     source: {
       plan: () => use(() => ({ steps: builder.steps === 'detect' ? [] : builder.steps, reason: 'configured for the test' })),
+      caches: () => use(() => resolveCaches(builder.caches, [])),
       tar: () => packTarGz(tree()),
     },
     blobs: mortal(blobs, use),
+    caches: mortal(createCacheRecords(db, { maxBytes: () => 1e9, clock }), use),
     connect: () => mortal(createBuildlet(buildlet.address, { clock: systemClock }), use),
     onUnreachable() {},
     secrets: keepSecrets(new Map(Object.entries(secrets).map(([name, value]) => [name, new Secret(value)]))),
@@ -167,7 +174,7 @@ function mortal<Port extends object>(port: Port, use: Use): Port {
       const value: unknown = Reflect.get(target, name, target);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]): unknown => {
-        if (name === 'output' || name === 'getTarGz')
+        if (name === 'output' || name === 'getTarGz' || name === 'read')
           return pieces(() => value.apply(target, args) as AsyncIterable<unknown>, { name, use });
         return use(() => value.apply(target, args) as unknown, String(name));
       };

@@ -1,6 +1,6 @@
 /** What the driver of a build holds and what it needs from the rest of the coordinator: small ports, so that tests can stop it anywhere. */
 import type { StepState } from '@croft/domain/attempt';
-import type { Builder, Job, RepoRevision, Step, Trigger } from '@croft/domain/job';
+import type { Builder, Job, JobCache, RepoRevision, Step, Trigger } from '@croft/domain/job';
 import type { BuildId, LeaseId, MachineId } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
 import type { Buildlet } from '@croft/buildlet/client';
@@ -10,6 +10,7 @@ import type { Random } from '@croft/runtime/random';
 import type { BlobStore } from '@croft/blobs/blobs';
 import type { ArtifactFile, ArtifactState } from '@croft/store/artifacts';
 import type { LogSegment } from '@croft/store/logs';
+import type { CacheRecords } from '../caches/cache-records.ts';
 import type { SecretKeeper } from '@croft/config/keep-secrets';
 
 /** Stands for all machines that are not ours, where others built and told the result. */
@@ -99,9 +100,12 @@ export interface FarmDeps {
   readonly source: {
     /** The builder's steps, or those found in the tree; a string says why nothing is to be done. */
     plan(of: SourceOf, waits: Waits): Promise<StepPlan | string>;
+    /** The builder's caches, under the keys that this commit gives them. */
+    caches(of: SourceOf, waits: Waits): Promise<readonly JobCache[]>;
     tar(of: SourceOf, options: Waits & { readonly gzipLevel: number }): AsyncIterable<Buffer>;
   };
-  readonly blobs: Pick<BlobStore, 'put'>;
+  readonly blobs: Pick<BlobStore, 'put' | 'read'>;
+  readonly caches: CacheRecords;
   connect(machine: MachineId): Buildlet;
   /** Told when a machine did not answer, so that somebody looks at it. */
   onUnreachable(machine: MachineId): void;

@@ -1,6 +1,6 @@
-/** What the attempt has left behind: files to download, and plainly what is missing, was refused or has gone. */
+/** What the attempt has left behind: files to download, and plainly what is missing, was refused or has gone. And its caches. */
 import { html } from 'hono/html';
-import type { ArtifactFileView, ArtifactView } from '@croft/protocol/artifacts';
+import type { ArtifactFileView, ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
 import { formatBytes } from '@croft/web/html/format';
 import { bdi, instant, plural, type Html } from '@croft/web/html/markup';
 
@@ -10,6 +10,19 @@ export const shownFiles = 100;
 export function artifactList(artifacts: readonly ArtifactView[], now: number): Html {
   if (artifacts.length === 0) return html``;
   return html`<section class="artifacts" aria-labelledby="artifacts-head"><h2 id="artifacts-head">Artifacts</h2><ul>${artifacts.map((artifact) => row(artifact, now))}</ul></section>`;
+}
+
+/** What the attempt began with, and what it hands on. */
+export function cacheList(caches: readonly CacheUseView[]): Html {
+  if (caches.length === 0) return html``;
+  return html`<section class="artifacts" aria-labelledby="caches-head"><h2 id="caches-head">Caches</h2><ul>${caches.map(cacheRow)}</ul></section>`;
+}
+
+function cacheRow({ attempt, name, key, restored, savedBytes, why }: CacheUseView): Html {
+  const older = restored && restored.key !== key ? html` of <code>${bdi(restored.key)}</code>` : '';
+  return html`<li id="cache-${attempt}-${name}"><strong>${bdi(name)}</strong> <code>${bdi(key)}</code>
+<span class="dim">${restored ? html`restored ${formatBytes(restored.bytes)}${older}` : 'nothing to restore'}${savedBytes === undefined ? '' : `, saved ${formatBytes(savedBytes)}`}</span>
+${why === undefined ? '' : html`<span class="warn">${bdi(why)}</span>`}</li>`;
 }
 
 function row(artifact: ArtifactView, now: number): Html {

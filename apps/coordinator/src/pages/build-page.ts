@@ -5,8 +5,8 @@ import type { AttemptView, BuildDetail, RoleName } from '@croft/protocol/api';
 import { notice } from '@croft/web/html/document';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
 import { badge, lookOfAttempt, lookOfBuild, word } from '@croft/web/html/state';
-import type { ArtifactView } from '@croft/protocol/artifacts';
-import { artifactList } from './artifact-list.ts';
+import type { ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
+import { artifactList, cacheList } from './artifact-list.ts';
 import { endDetail } from './end-text.ts';
 import { logPanel, logSource, type LogTail } from './log-panel.ts';
 import { stepList } from './step-list.ts';
@@ -21,6 +21,7 @@ export interface BuildPageView {
   readonly tail: LogTail | undefined;
   /** Of the attempt that is shown. */
   readonly artifacts: readonly ArtifactView[];
+  readonly caches: readonly CacheUseView[];
   readonly who: { readonly name: string; readonly may: (role: RoleName) => boolean };
   readonly now: number;
 }
@@ -123,10 +124,11 @@ function attempts({ build, attempt: shown, now }: BuildPageView): Html {
   })}</ol></nav>`;
 }
 
-function shownAttempt(attempt: AttemptView, { artifacts: left, now }: BuildPageView): Html {
+function shownAttempt(attempt: AttemptView, { artifacts: left, caches, now }: BuildPageView): Html {
   return html`<section class="attempt" aria-label="Attempt ${attempt.number}">
 <ul class="meta"><li>on ${bdi(attempt.machine)}</li>${attempt.reason ? html`<li>${bdi(attempt.reason)}</li>` : ''}${attempt.configHash ? html`<li>configuration <code>${plain(attempt.configHash)}</code></li>` : ''}</ul>
 ${stepList(attempt, now)}
 ${artifactList(left, now)}
+${cacheList(caches)}
 </section>`;
 }

@@ -109,6 +109,7 @@ async function buildView(c: AppContext, clock: Clock): Promise<BuildPageView> {
     attempt,
     chosen: asked !== undefined,
     tail: undefined,
+    caches: attempt ? await c.var.capabilities.cacheUses(id, { attempt: attempt.number }) : [],
     artifacts: attempt ? await c.var.capabilities.artifacts(id, { attempt: attempt.number, maxFiles: shownFiles }) : [],
     who: { name: who.name, may: (role) => hasRole(who, role) },
     now: clock.now(),

@@ -1,5 +1,5 @@
 /** A farm made up for page tests, which tests change and then tell of, and logs as long as wanted, made while they are read. */
-import type { ArtifactView } from '@croft/protocol/artifacts';
+import type { ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
 import type { BuildDetail, Change, Farm, Grid } from '@croft/protocol/api';
 import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError } from '@croft/runtime/errors';
@@ -90,6 +90,7 @@ export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals>, FakeO
     builds: Map<string, BuildDetail>;
     logs: Map<string, LogReader>;
     artifacts: ArtifactView[];
+    caches: CacheUseView[];
     /** By `BUILD/ATTEMPT/ARTIFACT/PATH`. */
     files: Map<string, Buffer>;
   };
@@ -99,14 +100,7 @@ export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals>, FakeO
 
 export function fakeFarm(): FakeFarm {
   const listeners = new Set<(change: Change) => void>();
-  const state: FakeFarm['state'] = {
-    grid: testGrid(),
-    farm: testFarm(),
-    builds: new Map(),
-    logs: new Map(),
-    artifacts: [],
-    files: new Map(),
-  };
+  const state = emptyState();
   const asked: string[] = [];
   const must = (id: string): BuildDetail => {
     const build = state.builds.get(id);
@@ -158,12 +152,28 @@ export function fakeFarm(): FakeFarm {
   };
 }
 
-function fakeArtifacts(state: FakeFarm['state'], must: (id: string) => BuildDetail): Pick<Capabilities, 'artifacts' | 'artifactFile'> {
+function emptyState(): FakeFarm['state'] {
+  return {
+    grid: testGrid(),
+    farm: testFarm(),
+    builds: new Map(),
+    logs: new Map(),
+    artifacts: [],
+    caches: [],
+    files: new Map(),
+  };
+}
+
+function fakeArtifacts(
+  state: FakeFarm['state'],
+  must: (id: string) => BuildDetail,
+): Pick<Capabilities, 'artifacts' | 'cacheUses' | 'artifactFile'> {
   return {
     artifacts: async (id, { attempt }) => (
       must(id),
       state.artifacts.filter((artifact) => artifact.attempt === (attempt ?? artifact.attempt))
     ),
+    cacheUses: async (_, { attempt }) => state.caches.filter((use) => use.attempt === (attempt ?? use.attempt)),
     async artifactFile(id, { attempt, artifact, path }) {
       const content = state.files.get(`${id}/${attempt}/${artifact}/${path}`);
       if (!content) throw new CroftError('not-found', 'there is no such file');

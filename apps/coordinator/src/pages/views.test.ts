@@ -22,7 +22,17 @@ import {
 const someone = { name: 'someone', may: () => true };
 
 function view(build: BuildDetail, over: Partial<BuildPageView> = {}): BuildPageView {
-  return { build, attempt: build.attemptList.at(-1), chosen: false, tail: undefined, artifacts: [], who: someone, now: testNow, ...over };
+  return {
+    build,
+    attempt: build.attemptList.at(-1),
+    chosen: false,
+    tail: undefined,
+    artifacts: [],
+    caches: [],
+    who: someone,
+    now: testNow,
+    ...over,
+  };
 }
 
 /** Nothing of what came from outside may have become markup, and nothing bidirectional may stand outside of its own place. */
@@ -71,6 +81,10 @@ test('what was left behind is inert and linked, and what is missing is said', as
   const page = String(
     await buildPage(
       view(testDetail(), {
+        caches: [
+          { attempt: 1, name: 'npm', key: hostile, restored: { key: 'older', bytes: 2_000 }, savedBytes: 3_000 },
+          { attempt: 1, name: 'go', key: 'k', why: hostile },
+        ],
         artifacts: [
           { ...base, name: 'app', state: 'kept', files: 3, fileList: [file], keepUntil: testNow + 60_000 },
           { ...base, name: 'big', state: 'refused', why: hostile },
@@ -82,7 +96,15 @@ test('what was left behind is inert and linked, and what is missing is said', as
   );
   assertInert(page);
   assert.ok(page.includes(`<a href="${file.url}" download>`));
-  for (const said of ['and 2 files more', 'missing: nothing matched', 'not kept:', 'removed by retention'])
+  for (const said of [
+    'and 2 files more',
+    'missing: nothing matched',
+    'not kept:',
+    'removed by retention',
+    'restored',
+    'saved',
+    'nothing to restore',
+  ])
     assert.ok(page.includes(said), said);
 });
 

@@ -1,11 +1,12 @@
 /** What attempts have left behind, as people and programs see it. */
 import type { BlobStore } from '@croft/blobs/blobs';
 import type { BuildId } from '@croft/domain/names';
-import type { ArtifactFileView, ArtifactView } from '@croft/protocol/artifacts';
+import { cacheUseSchema, type ArtifactFileView, type ArtifactView, type CacheUseView } from '@croft/protocol/artifacts';
 import { pathOf } from '@croft/protocol/operations';
 import { CroftError } from '@croft/runtime/errors';
 import { artifactFiles, artifactsOf, getArtifactFile, type Artifact, type ArtifactFile as StoredFile } from '@croft/store/artifacts';
 import { getBuild } from '@croft/store/builds';
+import { cacheUsesOf } from '@croft/store/caches';
 import type { Sql } from '@croft/store/database';
 import type { ArtifactFile, ArtifactPlace, Capabilities } from '../capabilities.ts';
 
@@ -22,6 +23,11 @@ export async function readArtifacts(sql: Sql, build: BuildId, { attempt, maxFile
     views.push(toView(build, artifact, files));
   }
   return views;
+}
+
+export async function readCacheUses(sql: Sql, build: BuildId, { attempt }: { attempt?: number }): Promise<CacheUseView[]> {
+  const uses = await cacheUsesOf(sql, build);
+  return uses.filter((use) => attempt === undefined || use.attempt === attempt).map((use) => cacheUseSchema.parse(use));
 }
 
 /** @throws CroftError `not-found` */

@@ -28,6 +28,7 @@ export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
     },
     'build.artifacts': async ({ params, capabilities }) => ({
       artifacts: await capabilities.artifacts(params.build, { maxFiles: 100_000 }),
+      caches: await capabilities.cacheUses(params.build, {}),
     }),
     'build.cancel': ({ params, body, who, capabilities }) => capabilities.cancel(params.build, who.name, body.why),
     'build.retry': ({ params, who, capabilities }) => capabilities.retry(params.build, who.name),

@@ -82,7 +82,7 @@ test('the list is for programs, and follows who may see the build', async () => 
   };
   app.farm.state.artifacts.push(kept);
   const answer = await app.ask(`/api/v1/builds/${build}/artifacts`);
-  assert.deepEqual(artifactListSchema.parse(await answer.json()), { artifacts: [kept] });
+  assert.deepEqual(artifactListSchema.parse(await answer.json()), { artifacts: [kept], caches: [] });
   assert.equal((await app.ask(`/api/v1/builds/${build}/artifacts`, { headers: await app.as('viewer', ['website']) })).status, 404);
   assert.equal((await app.ask('/api/v1/builds/Bffffffffffffffff/artifacts')).status, 404);
 });
