@@ -4,13 +4,17 @@ import type { Clock } from '@croft/runtime/clock';
 import { type CroftError, asCroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
 import { addArtifacts } from './commands/artifacts.ts';
+import { addAudit } from './commands/audit.ts';
 import { addBuilds } from './commands/builds.ts';
 import { addCancel } from './commands/cancel.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addConfig } from './commands/config.ts';
+import { addFarm } from './commands/farm.ts';
+import { addGrid } from './commands/grid.ts';
 import { addInit } from './commands/init.ts';
 import { addLog } from './commands/log.ts';
 import { addNotify } from './commands/notify.ts';
+import { addRecords } from './commands/records.ts';
 import { addRetry } from './commands/retry.ts';
 import { addRetrybuilds } from './commands/retrybuilds.ts';
 import { addRun } from './commands/run.ts';
@@ -88,6 +92,10 @@ function createProgram(cli: Cli, run: Run): Command {
     addRetrybuilds,
     addCancel,
     addNotify,
+    addGrid,
+    addFarm,
+    addRecords,
+    addAudit,
     addToken,
     addConfig,
     addInit,

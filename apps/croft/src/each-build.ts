@@ -34,3 +34,10 @@ export async function forEachBuild(
   if (json) await stdout.write(`${JSON.stringify({ builds: changed })}\n`);
   return status;
 }
+
+/** What would be done, and nothing is. */
+export async function showChosen(builds: readonly BuildId[], { stdout, stderr, json, done }: EachOptions): Promise<number> {
+  await stdout.write(json ? `${JSON.stringify({ dryRun: true, builds })}\n` : builds.map((id) => `${id} ${done}\n`).join(''));
+  if (!json) await stderr.write(`${builds.length} builds ${done}\n`);
+  return exitCodes.ok;
+}

@@ -24,9 +24,15 @@ export function addLog(program: Command, cli: Cli, run: Run): void {
     .option('--attempt <n>', 'of this attempt only')
     .option('--from <offset>', 'from this byte on', '0')
     .option('--exit-status', 'exit with 1 when the build did not pass')
-    .addHelpText('after', '\nWith --json each piece is a line {"attempt","from","b64"}.')
+    .addHelpText('after', help)
     .action((id: string, _, command: Command) => run(() => showLog(id, command.optsWithGlobals(), cli)));
 }
+
+const help = `
+  croft log B35fab4cf3f0ef9e6 | less -R
+  croft log -f --exit-status B35fab4cf3f0ef9e6 && deploy
+
+With --json each piece is a line {"attempt","from","b64"}. Exit status: 0 it is printed, 1 with --exit-status when the build did not pass.`;
 
 async function showLog(id: string, { follow, attempt, from, exitStatus, ...given }: LogOptions, cli: Cli): Promise<number> {
   const build = parseBuildId(id);

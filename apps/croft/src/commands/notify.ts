@@ -11,6 +11,10 @@ export function addNotify(program: Command, cli: Cli, run: Run): void {
   program
     .command('notify <repo>')
     .description('look for new commits now')
+    .addHelpText(
+      'after',
+      '\n  croft notify app\n\nPrints the ids of what was queued, once it is. A hook of the repository does the same: docs/using/hooks.md.',
+    )
     .action((repo: string, _, command: Command) => run(() => notifyRepo(repo, command.optsWithGlobals(), cli)));
 }
 

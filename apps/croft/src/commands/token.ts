@@ -24,6 +24,7 @@ export function addToken(program: Command, cli: Cli, run: Run): void {
     .addOption(new Option('--role <role>', 'what it may do').choices(roleNames).default('viewer'))
     .option('--expires <time>', 'how long it counts, like 12h or 90d; a year at most', '90d')
     .option('--repo <name...>', 'only for these repositories', [])
+    .addHelpText('after', '\n  croft token create --name ci --role developer --expires 30d > token')
     .action((_, command: Command) => run(() => createToken(command.optsWithGlobals(), cli)));
   token
     .command('list')
@@ -32,6 +33,7 @@ export function addToken(program: Command, cli: Cli, run: Run): void {
   token
     .command('revoke <id>')
     .description('end a token now, and the sessions made with it')
+    .addHelpText('after', '\n  croft token list\n  croft token revoke T0123456789ab')
     .action((id: string, _, command: Command) => run(() => revokeToken(id, command.optsWithGlobals(), cli)));
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync, existsSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
@@ -27,6 +27,17 @@ describe('croft complete', () => {
     const listed = [...stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z-]+)/gm)].map(([, name]) => name);
     assert.deepEqual(values(await completed('')), listed);
     assert.ok(listed.length > 10 && !listed.includes('complete'));
+  });
+
+  test('every command is in the table of docs/using/cli.md', async () => {
+    const page = readFileSync(new URL('../../../../docs/using/cli.md', import.meta.url), 'utf8');
+    const named = new Set(
+      [...page.matchAll(/^\|.*$/gm)].flatMap(([row]) => [...row.matchAll(/`croft ([a-z-]+)/g)].map(([, name]) => name)),
+    );
+    assert.deepEqual(
+      values(await completed('')).filter((name) => name !== 'help' && !named.has(name)),
+      [],
+    );
   });
 
   test('commands of commands, options of either, and what they may be', async () => {

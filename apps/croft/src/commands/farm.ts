@@ -1,0 +1,89 @@
+/** `croft farm`: machines, what runs and waits, and what is wrong; `croft repos`: what is farmed. */
+import type { Command } from 'commander';
+import type { Farm, MachineView } from '@croft/protocol/api';
+import { formatBytes, formatRelative } from '@croft/web/html/format';
+import { buildRow } from '../build-text.ts';
+import type { Cli, GlobalOptions, Run } from '../cli.ts';
+import { connect } from '../connect.ts';
+import { exitCodes } from '../exit-codes.ts';
+import { printable, table, type Cell } from '../terminal.ts';
+
+export function addFarm(program: Command, cli: Cli, run: Run): void {
+  program
+    .command('farm')
+    .description('show machines, what runs and waits and why, disk, and what is wrong')
+    .option('--exit-status', 'exit with 1 when nothing starts at present or something keeps failing')
+    .addHelpText('after', farmHelp)
+    .action((_, command: Command) => run(() => showFarm(command.optsWithGlobals(), cli)));
+  program
+    .command('repos')
+    .description('list what is farmed and when it was last fetched')
+    .addHelpText('after', '\n  croft repos --json | jq -r ".repos[].name"\n\nWith --json {"repos"} of the farm’s own answer.')
+    .action((_, command: Command) => run(() => listRepos(command.optsWithGlobals(), cli)));
+}
+
+const farmHelp = `
+  croft farm
+  croft farm --exit-status > /dev/null || echo 'somebody should look'
+
+Exit status: 0 it is shown; with --exit-status 1 when nothing starts at present, something keeps failing or a machine is away.`;
+
+async function showFarm({ exitStatus, ...given }: GlobalOptions & { readonly exitStatus?: boolean }, cli: Cli): Promise<number> {
+  const client = await connect(given, cli);
+  const farm = await client.call('farm.get');
+  await cli.stdout.write(given.json ? `${JSON.stringify(farm)}\n` : farmText(farm, cli));
+  const { hold, troubles, machines } = farm;
+  const isWell = hold === undefined && troubles.length === 0 && machines.every(({ state }) => state === 'ready' || state === 'busy');
+  return exitStatus && !isWell ? exitCodes.failed : exitCodes.ok;
+}
+
+function farmText(farm: Farm, { stdout, clock }: Cli): string {
+  const now = clock.now();
+  const { disk, config } = farm;
+  const wrong = [
+    ...(farm.hold === undefined ? [] : [`nothing starts: ${farm.hold}`]),
+    ...farm.troubles.map(({ what, text, since }) => `${what}: ${text}, since ${formatRelative(since, now)}`),
+    ...(config.problem === undefined ? [] : [`the last edit of the configuration does not hold: ${config.problem.count} mistakes`]),
+  ];
+  const builds = [...farm.running, ...farm.queue].map((build) => buildRow(build, now));
+  const more = farm.queueLength - farm.queue.length;
+  return [
+    `Croft ${printable(farm.version)}, started ${formatRelative(farm.startedAt, now)}; ${formatBytes(disk.freeBytes)} free${disk.ok ? '' : ', which is too little'}\n`,
+    ...wrong.map((line) => `${stdout.paint('red', printable(line))}\n`),
+    '\n',
+    table(
+      farm.machines.map((machine) => machineRow(machine, now)),
+      stdout,
+    ),
+    '\n',
+    builds.length === 0 ? 'nothing runs or waits\n' : table(builds, stdout),
+    more > 0 ? `and ${more} more that wait\n` : '',
+  ].join('');
+}
+
+function machineRow({ id, state, labels, lease, next, evidence, seenAt }: MachineView, now: number): Cell[] {
+  return [
+    { text: printable(id) },
+    { text: state, style: state === 'ready' ? 'green' : state === 'busy' ? 'blue' : 'red' },
+    { text: labels.map(printable).join(',') },
+    { text: lease?.build ?? '' },
+    {
+      text: state === 'away' || state === 'gone' ? `seen ${formatRelative(seenAt, now)}; ${printable(evidence ?? next)}` : printable(next),
+      style: 'gray',
+    },
+  ];
+}
+
+async function listRepos(given: GlobalOptions, cli: Cli): Promise<void> {
+  const client = await connect(given, cli);
+  const { repos } = await client.call('farm.get');
+  if (given.json) return cli.stdout.write(`${JSON.stringify({ repos })}\n`);
+  if (repos.length === 0) return cli.stderr.write('no repositories\n');
+  const rows = repos.map(({ name, url, defaultBranch, lastFetchAt, error }): Cell[] => [
+    { text: printable(name) },
+    { text: printable(defaultBranch ?? '') },
+    { text: lastFetchAt === undefined ? 'never fetched' : `fetched ${formatRelative(lastFetchAt, cli.clock.now())}` },
+    { text: printable(error ?? url), style: error === undefined ? 'gray' : 'red' },
+  ]);
+  await cli.stdout.write(table(rows, cli.stdout));
+}
