@@ -9,7 +9,7 @@ import { packTarGz } from '@croft/streams/tar-pack';
 import { changedPaths, type ChangedCommit } from './changed-paths.ts';
 import { CommitLines } from './commits.ts';
 import { fetchBranches, fetchRefs, fetchRevision, initialise, readRefs, shallowBoundary, type Place, type Refs } from './fetch.ts';
-import type { Branch, Commit, Fetched, Mirror, SourceOptions, TreeEntry } from './git.ts';
+import type { Branch, CommitLine, Fetched, Mirror, SourceOptions, TreeEntry } from './git.ts';
 import { ObjectPool } from './object-pool.ts';
 import type { RepositoryUrl } from './repository-url.ts';
 import { sourceEntries, type Repository } from './source-entries.ts';
@@ -80,11 +80,16 @@ export class BareMirror implements Mirror, Repository {
     return head ?? [...heads.keys()][0];
   }
 
-  async commits({ from, limit }: { from: string; limit: number }, waits: Waits): Promise<{ commits: Commit[]; position: number }> {
+  async commits({ from, limit }: { from: string; limit: number }, waits: Waits): Promise<CommitLine> {
     const tip = this.#revisionOf(from);
+    return (await this.lines({ tips: [tip], limit }, waits)).get(tip) ?? { commits: [], position: 0 };
+  }
+
+  async lines({ tips, limit }: { tips: readonly Revision[]; limit: number }, waits: Waits): Promise<Map<Revision, CommitLine>> {
     const { heads, detached } = this.#refs;
-    if (tip !== detached && !heads.values().some((head) => head === tip)) await this.commit(tip, waits);
-    return this.#lines.read(tip, Math.min(Math.max(1, limit), maxCommits), waits);
+    const here = new Set([...heads.values(), detached]);
+    for (const tip of tips) if (!here.has(tip)) await this.commit(tip, waits);
+    return this.#lines.readAll([...new Set(tips)], Math.min(Math.max(1, limit), maxCommits), waits);
   }
 
   changedPaths(commits: readonly ChangedCommit[], waits: Waits): Promise<Map<Revision, readonly string[]>> {

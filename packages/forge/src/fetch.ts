@@ -31,7 +31,10 @@ const listMs = 2 * MINUTE;
 const detachedRef = 'refs/croft/head';
 /** Never exists; where HEAD points while the source's is nowhere. */
 const noRef = 'refs/croft/none';
-const fetchFlags = ['--quiet', '--force', '--no-tags', '--update-shallow', '--no-write-fetch-head', '--no-recurse-submodules'];
+/** The mirror is tidied up now and then, not by every fetch. */
+const fetchFlags = '--quiet --force --no-tags --update-shallow --no-write-fetch-head --no-recurse-submodules --no-auto-maintenance'.split(
+  ' ',
+);
 
 /**
  * One listing when nothing changed; a shallow source may have got deeper all the same, so that is always fetched from.

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
-import { parseRevision } from '@croft/domain/names';
+import { parseRevision, type Revision } from '@croft/domain/names';
 import { errorText } from '@croft/runtime/errors';
 import type { Mirror } from './git.ts';
 import { noteWriter } from './stale-writer.ts';
@@ -134,6 +134,28 @@ test('a mirror opened again knows what it had, also when the source is gone', as
   fs.rmdirSync(repo.dir);
   fs.renameSync(`${repo.dir}.moved`, repo.dir);
   assert.deepEqual(await mirror.fetch({}), { changed: false });
+});
+
+test('the lines of many branches are those of each', async () => {
+  await using place = createPlace();
+  const repo = source(place);
+  const tips = Array.from({ length: 6 }, (_, n) => repo.commit(`main ${n}`));
+  repo.git('checkout', '--quiet', '-b', 'side', tips[2] ?? '');
+  tips.push(repo.commit('side\n\nwith a body'));
+  repo.git('checkout', '--quiet', 'main');
+  repo.git('merge', '--quiet', '--no-ff', '--message=merged', 'side');
+  repo.git('checkout', '--quiet', '--orphan', 'other');
+  tips.push(repo.commit('another root'));
+  await using one = await place.mirror(repo.dir, { name: 'one.git' });
+  await using many = await place.mirror(repo.dir, { name: 'many.git' });
+  await one.fetch({});
+  await many.fetch({});
+  tips.push(repo.git('rev-parse', 'main') as Revision);
+  for (const limit of [1, 3, 100]) {
+    const lines = await many.lines({ tips: [...tips, ...tips], limit }, {});
+    assert.equal(lines.size, tips.length);
+    for (const tip of tips) assert.deepEqual(lines.get(tip), await one.commits({ from: tip, limit }, {}));
+  }
 });
 
 test('a shallow source is mirrored, and its history grows when it does', async () => {

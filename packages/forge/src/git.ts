@@ -25,6 +25,13 @@ export interface Branch {
   readonly revision: Revision;
 }
 
+export interface CommitLine {
+  /** Newest first. */
+  readonly commits: readonly Commit[];
+  /** How many commits the whole line has: the number of the newest one. */
+  readonly position: number;
+}
+
 export interface TreeEntry {
   readonly mode: '100644' | '100755' | '120000' | '160000';
   readonly type: 'blob' | 'commit';
@@ -62,7 +69,9 @@ export interface Mirror extends AsyncDisposable {
   /** The branch that the source's HEAD is on, or `HEAD` when it is on none; undefined when there is no commit yet. */
   defaultBranch(waits: Waits): Promise<string | undefined>;
   /** Newest first along the first parents. `position` is how many commits that line has: the number of the newest one. */
-  commits(range: { from: string; limit: number }, waits: Waits): Promise<{ commits: Commit[]; position: number }>;
+  commits(range: { from: string; limit: number }, waits: Waits): Promise<CommitLine>;
+  /** The same of many tips at once, by tip. */
+  lines(range: { tips: readonly Revision[]; limit: number }, waits: Waits): Promise<Map<Revision, CommitLine>>;
   /** What each changes against its first parent; commits that change too much to be listed are left out. */
   changedPaths(commits: readonly Pick<Commit, 'revision' | 'parents'>[], waits: Waits): Promise<Map<Revision, readonly string[]>>;
   /** What `git ls-tree -r --full-tree` lists, in its order. */

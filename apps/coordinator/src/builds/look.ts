@@ -66,8 +66,8 @@ export interface Looked {
   readonly queued: string[];
 }
 
-/** Branches that are read and stored together. */
-const atOnce = 8;
+/** Read and stored together, over all branches; of one branch all that its depth asks for. */
+const commitsAtOnce = 1_000;
 
 /** @throws CroftError when the source or the database cannot be reached; the first is stored for people */
 export async function look(request: Look, waits: Waits): Promise<Looked> {
@@ -94,11 +94,10 @@ async function lookInside({ repo, config, records, settled, toolchains, first, .
   };
   const moved = source.wanted.filter((wanted) => !isSettled(wanted));
   const queued: string[] = [];
+  const atOnce = Math.max(1, Math.floor(commitsAtOnce / repo.depth));
   for (let from = 0; from === 0 || from < moved.length; from += atOnce) {
     const part = moved.slice(from, from + atOnce);
-    const branches = await Promise.all(
-      part.map(([branch, tip]) => readBranch({ repo, mirror, config, settled, toolchains, branch, tip }, waits)),
-    );
+    const branches = await readBranches(part, { repo, mirror, config, settled, toolchains }, waits);
     const builds = eachOnce(branches.flatMap((head) => wantedBuilds(head, { ...config, paths: repo.paths })));
     queued.push(...(await records.recordFound({ ...source.facts, branches, builds })));
     for (const { branch, revisions } of branches)
@@ -126,27 +125,27 @@ async function readSource(repo: Repository, mirror: Mirror, waits: Waits): Promi
   return { facts: { repo: repo.name, url, defaultBranch, heads: Object.fromEntries(heads), problem }, wanted };
 }
 
-type Branch = Pick<Look, 'repo' | 'config' | 'settled' | 'toolchains'> & {
-  readonly mirror: Mirror;
-  readonly branch: string;
-  readonly tip: Revision;
-};
+type Reading = Pick<Look, 'repo' | 'config' | 'settled' | 'toolchains'> & { readonly mirror: Mirror };
 
-async function readBranch({ repo, mirror, config, settled, toolchains, branch, tip }: Branch, waits: Waits): Promise<FoundBranch> {
-  const { commits, position } = await mirror.commits({ from: tip, limit: repo.depth }, waits);
-  const known = settled.branches.get(branch)?.revisions;
+async function readBranches(
+  heads: Source['wanted'],
+  { repo, mirror, config, settled, toolchains }: Reading,
+  waits: Waits,
+): Promise<FoundBranch[]> {
+  if (heads.length === 0) return [];
+  const lines = await mirror.lines({ tips: heads.map(([, tip]) => tip), limit: repo.depth }, waits);
+  const branches = heads.map(([branch, tip]) => {
+    const { commits, position } = lines.get(tip) ?? { commits: [], position: 0 };
+    return { branch, commits, position, known: settled.branches.get(branch)?.revisions };
+  });
   // What is settled may still be asked for: the tip, by a toolchain that moved.
-  const fresh = commits.filter(({ revision }, age) => age === 0 || known?.has(revision) !== true);
+  const fresh = branches.flatMap(({ commits, known }) => commits.filter(({ revision }, age) => age === 0 || known?.has(revision) !== true));
   const asked = asksForPaths(repo.name, { ...config, paths: repo.paths });
-  const paths = asked ? await mirror.changedPaths(fresh, waits) : undefined;
-  return {
-    repo: repo.name,
-    branch,
-    commits,
-    position,
-    revisions: commits.map(({ revision }) => revision),
-    settled: known,
-    paths,
-    toolchains,
-  };
+  const paths = asked
+    ? await mirror.changedPaths([...new Map(fresh.map((commit) => [commit.revision, commit])).values()], waits)
+    : undefined;
+  return branches.map(({ branch, commits, position, known }) => {
+    const revisions = commits.map(({ revision }) => revision);
+    return { repo: repo.name, branch, commits, position, revisions, settled: known, paths, toolchains };
+  });
 }
