@@ -6,6 +6,7 @@ import type { BuildId } from '@croft/domain/names';
 import type { ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
 import type { BuildDetail, BuildList, BuildSummary, Change, Farm, Grid } from '@croft/protocol/api';
 import type { Waits } from '@croft/runtime/clock';
+import type { Browse } from './browse/browse.ts';
 import type { Dashboard } from './originals/dashboard.ts';
 import type { Farmer } from './originals/farmer.ts';
 
@@ -72,6 +73,7 @@ export interface Capabilities {
 
   /** Changes as they happen; a slow reader misses some and should look again anyway. */
   changes(waits: Waits): AsyncIterable<Change>;
+  readonly browse: Browse;
   /** What the originals' tools and builders ask for. */
   readonly dashboard: Dashboard;
   readonly farmer: Farmer;

@@ -7,6 +7,7 @@ import { attemptsOf, getAttempt, type Attempt } from '@croft/store/attempts';
 import { getBuild, type StoredBuild } from '@croft/store/builds';
 import type { Database } from '@croft/store/database';
 import { attemptByLogSha1, segmentsOf } from '@croft/store/logs';
+import { createBrowse } from './browse/browse.ts';
 import type { Drivers } from './builds/drive-builds.ts';
 import type { Finder } from './builds/find-loop.ts';
 import type { Records } from './builds/records.ts';
@@ -90,6 +91,7 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
     },
     wake: (repo, branches) => finder.wake(repo, branches),
     changes: (waits) => changes.follow(waits),
+    browse: createBrowse({ db, builders, repos, outlook }),
     dashboard: deps.dashboard,
     farmer: deps.farmer,
     ready: deps.ready,

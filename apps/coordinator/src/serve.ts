@@ -48,7 +48,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   if (anonymous === 'viewer' && !trustLocalUser) log.warn('anybody may read', { host, behindProxy });
   const auth = await openAuth({ database: db, dataDir, trustLocalUser, anonymous, clock, random, log });
   const keys = await openBuilderKeys(config.compat, trustLocalUser);
-  const pages = createPages({ clock });
+  const pages = createPages({ clock, audit: auth.audit });
   const publicOrigin = behindProxy && publicHosts[0] ? `https://${publicHosts[0]}` : undefined;
   const names = { publicNames: publicHosts, publicOrigin };
   const app = createApp({

@@ -134,6 +134,22 @@ export async function buildsOfCommits(sql: Sql, repo: RepoName, revisions: reado
   return found;
 }
 
+/** Of other repositories' commits that were built together with this one, newest first. */
+export async function buildsBeside(
+  sql: Sql,
+  repo: RepoName,
+  { revision, limit }: { revision: Revision; limit: number },
+): Promise<StoredBuild[]> {
+  const text = `SELECT ${buildColumns} FROM builds WHERE beside = ? ORDER BY seq DESC LIMIT ?`;
+  return (await sql.all<BuildRow>(text, [`${repo}@${revision}`, limit])).map(toBuild);
+}
+
+/** Those whose id begins so: `B` and hexadecimal digits. */
+export async function buildsByPrefix(sql: Sql, prefix: string, limit: number): Promise<StoredBuild[]> {
+  const text = `SELECT ${buildColumns} FROM builds WHERE id >= ? AND id < ? ORDER BY id LIMIT ?`;
+  return (await sql.all<BuildRow>(text, [prefix, `${prefix}g`, limit])).map(toBuild);
+}
+
 /** The builds that have a driver: running or being cancelled, oldest first. */
 export async function runningBuilds(sql: Sql): Promise<StoredBuild[]> {
   const rows = await sql.all<BuildRow>(`SELECT ${buildColumns} FROM builds WHERE state IN ('running', 'cancelling') ORDER BY seq`);

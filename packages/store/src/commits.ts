@@ -127,6 +127,41 @@ export async function getCommits(sql: Sql, repo: RepoName, revisions: readonly R
   return found;
 }
 
+/** Every branch that shows this commit, by name, and where. */
+export async function branchesOfCommit(sql: Sql, repo: RepoName, revision: Revision): Promise<{ branch: string; position: number }[]> {
+  const text = 'SELECT branch, position FROM branch_commits WHERE repo = ? AND revision = ? ORDER BY branch';
+  const rows = await sql.all<{ branch: string; position: number }>(text, [repo, revision]);
+  return rows.map(({ branch, position }) => ({ branch, position }));
+}
+
+/** Those whose hash begins so: lower-case hexadecimal digits. */
+export async function commitsByPrefix(
+  sql: Sql,
+  repo: RepoName,
+  { prefix, limit }: { readonly prefix: string; readonly limit: number },
+): Promise<Commit[]> {
+  const text = `SELECT ${columns} FROM commits c WHERE c.repo = ? AND c.revision >= ? AND c.revision < ? ORDER BY c.revision LIMIT ?`;
+  return (await sql.all<CommitRow>(text, [repo, prefix, `${prefix}g`, limit])).map(toCommit);
+}
+
+export interface TextSearch {
+  readonly branch: string;
+  /** In the subject or the author's name; case does not matter. */
+  readonly words: string;
+  /** So many of the newest commits are looked through. */
+  readonly depth: number;
+  readonly limit: number;
+}
+
+/** Newest first. */
+export async function commitsByText(sql: Sql, repo: RepoName, { branch, words, depth, limit }: TextSearch): Promise<Commit[]> {
+  const pattern = `%${words.toLowerCase().replaceAll(/[\\%_]/g, (sign) => `\\${sign}`)}%`;
+  const newest = 'SELECT revision, position FROM branch_commits WHERE repo = ? AND branch = ? ORDER BY position DESC LIMIT ?';
+  const text = `SELECT ${columns} FROM (${newest}) b JOIN commits c ON c.repo = ? AND c.revision = b.revision
+    WHERE lower(c.subject) LIKE ? ESCAPE '\\' OR lower(c.author_name) LIKE ? ESCAPE '\\' ORDER BY b.position DESC LIMIT ?`;
+  return (await sql.all<CommitRow>(text, [repo, branch, depth, repo, pattern, pattern, limit])).map(toCommit);
+}
+
 const chunk = 100;
 const maxPosition = 2 ** 31 - 1;
 const columns = 'c.revision, c.parents, c.author_name, c.author_email, c.committed_at, c.subject';

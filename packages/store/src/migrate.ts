@@ -11,6 +11,7 @@ import { results } from './migrations/0002-results.ts';
 import { artifacts } from './migrations/0003-artifacts.ts';
 import { retention } from './migrations/0004-retention.ts';
 import { caches } from './migrations/0005-caches.ts';
+import { beside } from './migrations/0006-beside.ts';
 
 export interface ColumnTypes {
   /** Text that compares byte by byte. */
@@ -26,7 +27,7 @@ export interface Migration {
 }
 
 /** In order, without gaps. A migration that was released is never changed. */
-export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches];
+export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches, beside];
 
 export interface MigrateOptions {
   readonly clock: Clock;

@@ -7,6 +7,7 @@ import type { BuildId } from '@croft/domain/names';
 import type { BuildDetail, Farm, MachineView } from '@croft/protocol/api';
 import { hasRole, type Identity } from '@croft/web/identity';
 import type { Capabilities } from '../capabilities.ts';
+import { scopedBrowse } from '../browse/scoped-browse.ts';
 import { scopedDashboard } from '../originals/scoped-dashboard.ts';
 
 /** Whose builds they are need not be asked again, for each reader of changes. */
@@ -52,14 +53,7 @@ function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
       const build = await all.build(id);
       return build && allowed(build.repo) ? build : undefined;
     },
-    async farm() {
-      const farm = await all.farm();
-      const running = farm.running.filter((build) => allowed(build.repo));
-      const queue = farm.queue.filter((build) => allowed(build.repo));
-      const known = new Set(running.map(({ id }) => id));
-      const machines = farm.machines.map((machine) => (isOwn(machine, known) ? machine : withoutBuild(machine)));
-      return { ...farm, machines, running, queue, queueLength: queue.length, repos: farm.repos.filter(({ name }) => allowed(name)) };
-    },
+    farm: async () => ownFarm(await all.farm(), allowed),
     log: async (id, attempt) => all.log((await visible(id)).id as BuildId, attempt),
     // A hash does not say whose log it is.
     logByHash: async () => undefined,
@@ -81,10 +75,19 @@ function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
         yield change;
       }
     },
+    browse: scopedBrowse(all.browse, allowed),
     dashboard: scopedDashboard(all.dashboard, allowed),
     farmer: all.farmer,
     ready: all.ready,
   };
+}
+
+function ownFarm(farm: Farm, allowed: (repo: string) => boolean): Farm {
+  const running = farm.running.filter((build) => allowed(build.repo));
+  const queue = farm.queue.filter((build) => allowed(build.repo));
+  const known = new Set(running.map(({ id }) => id));
+  const machines = farm.machines.map((machine) => (isOwn(machine, known) ? machine : withoutBuild(machine)));
+  return { ...farm, machines, running, queue, queueLength: queue.length, repos: farm.repos.filter(({ name }) => allowed(name)) };
 }
 
 function isOwn({ lease }: MachineView, builds: ReadonlySet<string>): boolean {

@@ -8,6 +8,7 @@ import { badge, lookOfAttempt, lookOfBuild, word } from '@croft/web/html/state';
 import type { ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
 import { artifactList, cacheList } from './artifact-list.ts';
 import { endDetail } from './end-text.ts';
+import { builderUrl, commitUrl, repoUrl } from './list-table.ts';
 import { logPanel, logSource, type LogTail } from './log-panel.ts';
 import { stepList } from './step-list.ts';
 import { troubleNotice } from './trouble.ts';
@@ -54,7 +55,7 @@ function head(view: BuildPageView): Html {
   const commit = build.commit;
   return html`<header class="head">
 <div class="headline">
-<h1>${badge(lookOfBuild(build))} <span class="name">${bdi(build.builder)}</span> <span class="at">at <a href="/?${new URLSearchParams({ repo: build.repo }).toString()}">${bdi(build.repo)}</a> <code title="${build.revision}">${build.revision.slice(0, 12)}</code></span></h1>
+<h1>${badge(lookOfBuild(build))} <span class="name"><a href="${builderUrl(build.builder)}">${bdi(build.builder)}</a></span> <span class="at">at <a href="${repoUrl(build.repo)}">${bdi(build.repo)}</a> <a href="${commitUrl(build)}"><code title="${build.revision}">${build.revision.slice(0, 12)}</code></a></span></h1>
 ${actions(view)}
 </div>
 ${commit ? html`<p class="commit-line"><strong>${bdi(commit.subject)}</strong> <span class="dim">${bdi(commit.authorName)}, ${instant(commit.committedAt, now)}</span></p>` : ''}
@@ -65,6 +66,7 @@ ${(build.beside ?? []).map(({ repo, revision }) => html`<li>with <a href="/?${ne
 <li>band ${build.band}</li>
 <li>${timing(build, now)}</li>
 ${build.attempts > 1 ? html`<li>${plural(build.attempts, 'attempt')}</li>` : ''}
+<li><a href="${build.url}/events" data-key="v" data-key-text="events and time line">events</a></li>
 <li class="id"><code>${build.id}</code></li>
 </ul>
 ${build.state === 'running' && build.startedAt !== undefined && build.expectedEndAt !== undefined ? html`<div class="expected">${progress(build.startedAt, build.expectedEndAt, now)}<span>expected to end ${instant(build.expectedEndAt, now)}</span></div>` : ''}

@@ -5,6 +5,7 @@ import { formatBytes } from '@croft/web/html/format';
 import { notice } from '@croft/web/html/document';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
 import { badge, lookOfBuild, lookOfMachine } from '@croft/web/html/state';
+import { commitUrl, listTable as table, repoUrl, section } from './list-table.ts';
 import { troubleNotice } from './trouble.ts';
 
 export interface FarmView {
@@ -61,25 +62,8 @@ function facts({ machines: all, running: now_, queueLength, disk, version, start
 </dl>`;
 }
 
-function section(title: string, count: number, [filled, empty]: readonly [Html, string]): Html {
-  return html`<section aria-labelledby="${title.toLowerCase()}"><h2 id="${title.toLowerCase()}">${title} <small>${count}</small></h2>${
-    count === 0 ? html`<p class="nothing">${empty}</p>` : filled
-  }</section>`;
-}
-
-/** A table that becomes a list of cards where it is narrow; the heads are repeated there by `data-head`. */
-function table(heads: readonly string[], rows: readonly (readonly (Html | string)[])[], label: string): Html {
-  return html`<table class="list" aria-label="${label}"><thead><tr>${heads.map((head) => html`<th scope="col">${head}</th>`)}</tr></thead><tbody>
-${rows.map(
-  (
-    cells,
-  ) => html`<tr>${cells.map((cell, at) => (at === 0 ? html`<th scope="row">${cell}</th>` : html`<td data-head="${heads[at] ?? ''}"><div>${cell}</div></td>`))}</tr>
-`,
-)}</tbody></table>`;
-}
-
 function buildLink(build: BuildSummary): Html {
-  return html`<a href="${build.url}">${bdi(build.builder)}</a> <span class="dim">${bdi(build.repo)} <code>${build.revision.slice(0, 7)}</code></span>`;
+  return html`<a href="${build.url}">${bdi(build.builder)}</a> <a class="dim" href="${commitUrl(build)}">${bdi(build.repo)} <code>${build.revision.slice(0, 7)}</code></a>`;
 }
 
 function running(builds: readonly BuildSummary[], now: number): Html {
@@ -140,7 +124,7 @@ function holder({ holder: name, build }: NonNullable<MachineView['lease']>, buil
 
 function repositories({ repos }: Farm, now: number): Html {
   const rows = repos.map((repo) => [
-    html`<a href="/?${new URLSearchParams({ repo: repo.name }).toString()}">${bdi(repo.name)}</a>`,
+    html`<a href="${repoUrl(repo.name)}">${bdi(repo.name)}</a>`,
     html`<span title="${plain(repo.url)}">${bdi(repo.url)}</span>`,
     repo.defaultBranch === undefined ? html`<span class="dim">unknown</span>` : bdi(repo.defaultBranch),
     repo.lastFetchAt === undefined ? html`<span class="dim">never</span>` : instant(repo.lastFetchAt, now),

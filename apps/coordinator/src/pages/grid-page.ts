@@ -5,6 +5,8 @@ import { formatDuration, formatInstant } from '@croft/web/html/format';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
 import { badge, glyph, lookOfBuild, looks, word, type Look } from '@croft/web/html/state';
 import { notice } from '@croft/web/html/document';
+import { firstSteps, lacksSomething } from './first-steps.ts';
+import { builderUrl, commitUrl } from './list-table.ts';
 
 export interface GridView {
   readonly grid: Grid;
@@ -17,7 +19,7 @@ const denseFrom = 13;
 
 export function gridPage(view: GridView): Html {
   const { grid } = view;
-  if (grid.repos.length === 0) return firstRun();
+  if (grid.repos.length === 0) return gridFragment(view);
   return html`<h1 class="unseen">Builds of ${bdi(grid.repo)}, ${bdi(grid.branch)}</h1>
 <div class="bar">${choosers(grid)}${legend()}</div>
 ${gridFragment(view)}`;
@@ -26,10 +28,10 @@ ${gridFragment(view)}`;
 /** What changes while one looks. */
 export function gridFragment(view: GridView): Html {
   const { grid } = view;
-  const address = pageUrl(grid, grid.page);
-  return html`<div id="grid" class="live" data-live="build commits farm" data-repo="${grid.repo}" hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  const address = grid.repos.length === 0 ? '/' : pageUrl(grid, grid.page);
+  return html`<div id="grid" class="live" data-live="build commits farm" ${grid.repo === '' ? '' : html`data-repo="${grid.repo}"`} hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${notices(view)}
-${grid.rows.length === 0 ? noCommits(view) : html`${table(view)}${pager(grid)}`}
+${lacksSomething(view) ? firstSteps(view) : ''}${grid.rows.length > 0 && grid.builders.length > 0 ? table(view) : grid.page > 0 ? html`<p class="nothing">There are no older commits.</p>` : ''}${grid.rows.length > 0 || grid.page > 0 ? pager(grid) : ''}
 </div>`;
 }
 
@@ -84,7 +86,7 @@ function table({ grid, now }: GridView): Html {
   const dense = grid.builders.length >= denseFrom;
   return html`<div class="grid-box" id="grid-box" role="region" aria-label="Builds by commit and builder" tabindex="0">
 <table class="grid ${dense ? 'dense' : ''}">
-<thead><tr><th scope="col" class="commit">Commit</th>${grid.builders.map((builder) => html`<th scope="col" class="builder" title="${plain(builder)}">${bdi(builder)}</th>`)}</tr></thead>
+<thead><tr><th scope="col" class="commit">Commit</th>${grid.builders.map((builder) => html`<th scope="col" class="builder" title="${plain(builder)}"><a href="${builderUrl(builder)}">${bdi(builder)}</a></th>`)}</tr></thead>
 <tbody>
 ${grid.rows.map(
   ({ commit, cells }) => html`<tr id="r-${commit.revision}">${commitHead(commit, now)}${cells.map((build) => cell(build, now, dense))}</tr>
@@ -95,7 +97,7 @@ ${grid.rows.map(
 
 function commitHead(commit: CommitView, now: number): Html {
   const author = commit.authorEmail === '' ? commit.authorName : `${commit.authorName} <${commit.authorEmail}>`;
-  return html`<th scope="row" class="commit"><div><code title="${commit.revision}">${commit.revision.slice(0, 7)}</code><span class="subject" title="${plain(commit.subject)}">${bdi(commit.subject)}</span><span class="author" title="${plain(author)}">${bdi(commit.authorName)}</span>${instant(commit.committedAt, now)}</div></th>`;
+  return html`<th scope="row" class="commit"><div><a href="${commitUrl(commit)}"><code title="${commit.revision}">${commit.revision.slice(0, 7)}</code></a><span class="subject" title="${plain(commit.subject)}">${bdi(commit.subject)}</span><span class="author" title="${plain(author)}">${bdi(commit.authorName)}</span>${instant(commit.committedAt, now)}</div></th>`;
 }
 
 function cell(build: BuildSummary | null, now: number, dense: boolean): Html {
@@ -138,18 +140,4 @@ function pager(grid: Grid): Html {
     : html`<span aria-disabled="true">Older →</span>`;
   const latest = grid.page > 1 ? html`<a href="${pageUrl(grid, 0)}">Latest</a>` : '';
   return html`<nav class="pager" aria-label="Pages">${newer}${latest}<span>page ${grid.page + 1} · ${plural(grid.rows.length, 'commit')} · ${plural(grid.builders.length, 'builder')}</span>${older}</nav>`;
-}
-
-function noCommits({ grid, farm, now }: GridView): Html {
-  const repo = farm.repos.find(({ name }) => name === grid.repo);
-  return html`<section class="empty"><h2>No commits of ${bdi(grid.repo)} yet</h2>
-<p>${repo?.lastFetchAt === undefined ? 'The farm has not looked into this repository yet; it does so by itself, and what it finds appears here.' : html`The farm last looked ${instant(repo.lastFetchAt, now)} and found no commits on ${bdi(grid.branch)}.`}</p>
-<p>Nothing has to be done. To make it look at once: <code>croft notify ${plain(grid.repo)}</code></p></section>`;
-}
-
-function firstRun(): Html {
-  return html`<section class="empty" id="grid" data-live="commits farm" hx-get="/" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph"><h1>This farm has no repository yet</h1>
-<p>Start it with one, and its newest commits are built and shown here while it happens:</p>
-<pre><code>npm start -- --repo PATH_OR_URL</code></pre>
-<p>Without <code>--repo</code>, the farm builds its own source. What it has at hand is on the page <a href="/farm">Farm</a>.</p></section>`;
 }

@@ -6,7 +6,8 @@ import { accessibilityFaults, missingBrowser, openBrowser, type Browser, type Pa
 import type { Listener } from '@croft/web/listener';
 import { fakeFarm, growingLog, syntheticLog } from './testing.ts';
 import { serveTestApp } from './testing-server.ts';
-import { hostile, testAttempt, testDetail, testGrid, testNow, testStep } from './testing-views.ts';
+import { fillShelf } from './testing-shelf.ts';
+import { hostile, testAttempt, testBuild, testDetail, testGrid, testNow, testStep } from './testing-views.ts';
 
 const skip = missingBrowser(process.env);
 const farm = fakeFarm();
@@ -15,6 +16,7 @@ let browser: Browser;
 
 before(async () => {
   if (skip) return;
+  fillShelf(farm, `${hostile} ${'long'.repeat(40)}`);
   server = await serveTestApp(farm);
   browser = await openBrowser();
 });
@@ -91,12 +93,27 @@ const views: Readonly<Record<string, () => string>> = {
   'a failed build': () =>
     `/builds/${addBuild(syntheticLog(100), { builder: 'x'.repeat(100), end: { kind: 'failed', step: 'test', text: 'y'.repeat(300) } })}`,
   farm: () => '/farm',
+  ...Object.fromEntries(
+    [
+      '/repos',
+      '/repos/croft',
+      `/repos/croft/commits/${testBuild().revision}`,
+      '/builders',
+      '/builders/linux-amd64',
+      '/search?q=x',
+      '/audit',
+    ].map((path) => [path, () => path]),
+  ),
+  'what happened in one': () => `/builds/${testBuild().id}/events`,
+  'a farm that is new': () => '/?page=0&new',
   'sign-in': () => '/signin',
 };
 
 for (const [name, pathOf] of Object.entries(views)) {
   test(`axe finds nothing serious and nothing scrolls sideways in both themes and widths: ${name}`, { skip }, async () => {
-    farm.state.grid = testGrid({ builders: ['checks', 'linux-amd64-race', 'a-builder-with-a-very-long-name-indeed', 'windows'], rows: 12 });
+    const builders = ['checks', 'linux-amd64-race', 'a-builder-with-a-very-long-name-indeed', 'windows'];
+    farm.state.grid =
+      name === 'a farm that is new' ? { ...testGrid({ rows: 0, builders: [] }), repos: [] } : testGrid({ builders, rows: 12 });
     await withPage(pathOf(), {}, async (page) => {
       if (name.endsWith('build')) await page.locator('.row').first().waitFor();
       for (const theme of ['light', 'dark'] as const) {
@@ -290,7 +307,7 @@ test('every action of the build page is reached with Tab', { skip }, async () =>
   await withPage(`/builds/${id}`, {}, async (page) => {
     await page.locator(row(1)).waitFor();
     const reached: string[] = [];
-    for (let presses = 0; presses < 24; presses += 1) {
+    for (let presses = 0; presses < 32; presses += 1) {
       await page.keyboard.press('Tab');
       reached.push(
         await page.evaluate(
@@ -403,5 +420,30 @@ test('the first column and the head stay while the grid scrolls in its box', { s
       return box && head && first && Math.abs(head.top - box.top) < 3 && Math.abs(first.left - box.left) < 3;
     });
     assert.ok(inBox);
+  });
+});
+
+test('a search by the keyboard alone: / to the box, words, Enter, and what was found is read on', { skip }, async () => {
+  await withPage('/repos', {}, async (page) => {
+    await page.keyboard.press('/');
+    assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('name')), 'q');
+    await page.keyboard.type('grid / keys');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'Found for grid / keys' }).waitFor();
+    assert.equal(await page.locator('input[name=q]').inputValue(), 'grid / keys');
+    await page.keyboard.press('g');
+    await page.keyboard.press('u');
+    await page.waitForURL('**/builders');
+  });
+});
+
+test('the builders’ page follows what happens', { skip }, async () => {
+  await withPage('/builders', {}, async (page) => {
+    const [builder] = farm.browse.shelf.builders;
+    assert.ok(builder);
+    await page.getByText('50 %').waitFor();
+    farm.browse.shelf.builders = [{ ...builder, rate: { passed: 3, failed: 1, infra: 0 } }];
+    farm.tell({ kind: 'farm' });
+    await page.getByText('75 %').waitFor();
   });
 });

@@ -10,9 +10,11 @@ import { hasRole, requireRole } from '@croft/web/identity';
 import { document, type Frame, type Page } from '@croft/web/html/document';
 import type { Html } from '@croft/web/html/markup';
 import { createAssets, type Assets } from '@croft/web/static';
+import type { Audit } from '../auth/audit.ts';
 import type { Capabilities } from '../capabilities.ts';
 import type { AppContext, AppEnv, Pages } from '../routes/context.ts';
 import { shownFiles } from './artifact-list.ts';
+import { mountBrowsing } from './browse-routes.ts';
 import { buildFragment, buildPage, buildTitle, type BuildPageView } from './build-page.ts';
 import { farmFragment, farmPage } from './farm-page.ts';
 import { gridFragment, gridPage, gridTitle } from './grid-page.ts';
@@ -22,20 +24,21 @@ import { failurePage, failureTitle, signInPage } from './sign-in-page.ts';
 
 export interface PagesDeps {
   readonly clock: Clock;
+  readonly audit: Pick<Audit, 'list'>;
 }
 
-export function createPages({ clock }: PagesDeps): Pages {
+export function createPages({ clock, audit }: PagesDeps): Pages {
   const assets = createAssets();
   const bare = async (title: string, body: Html): Promise<Awaited<Html>> =>
     document({ assets: await assets.urls(), now: clock.now(), theme: undefined, who: undefined }, { title, place: 'other', body });
   return {
-    routes: routes(assets, clock),
+    routes: routes(assets, { clock, audit }),
     signIn: (view) => bare('Sign in', signInPage(view)),
     failure: (view) => bare(failureTitle(view.status), failurePage(view)),
   };
 }
 
-function routes(assets: Assets, clock: Clock): Hono<AppEnv> {
+function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   const show = async (c: AppContext, page: Page): Promise<Response> => answer(c, await document(await frame(c, assets, clock), page));
 
@@ -68,6 +71,8 @@ function routes(assets: Assets, clock: Clock): Hono<AppEnv> {
     const log = await c.var.capabilities.log(parseBuildId(c.req.param('build')), number(c.req.param('attempt')) ?? 0);
     return c.json(await placeIn(log, line === undefined ? { offset: offset ?? 0 } : { line }), 200, { 'cache-control': 'no-store' });
   });
+
+  mountBrowsing(app, { clock, audit, show: async (c, page) => (isPartial(c) ? answer(c, await page.body) : show(c, page)) });
 
   app.post('/builds/:build/cancel', async (c) => {
     requireRole(c.var.who, operations['build.cancel'].role);

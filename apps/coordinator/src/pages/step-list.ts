@@ -33,7 +33,7 @@ ${step.startedAt === undefined ? html`<span class="line"></span>` : bar(look, [s
 }
 
 /** Drawn with attributes: the pages' policy forbids inline styles. */
-function bar(look: string, [fromMs, toMs]: readonly [number, number], wholeMs: number): Html {
+export function bar(look: string, [fromMs, toMs]: readonly [number, number], wholeMs: number): Html {
   const start = Math.min(996, Math.max(0, Math.round((fromMs / wholeMs) * 1000)));
   const width = Math.max(4, Math.min(1000, Math.round((toMs / wholeMs) * 1000)) - start);
   return html`<svg class="line ${look}" viewBox="0 0 1000 8" preserveAspectRatio="none" aria-hidden="true"><rect class="track" width="1000" height="8"/><rect x="${start}" width="${width}" height="8"/></svg>`;

@@ -1,4 +1,4 @@
-/** The pages over real HTTP with a fake farm behind them, for browsers. Who asks is always an operator called someone. */
+/** The pages over real HTTP with a fake farm behind them, for browsers. Who asks is always an admin called someone. */
 import { Hono } from 'hono';
 import { systemClock, type Clock } from '@croft/runtime/clock';
 import { asCroftError } from '@croft/runtime/errors';
@@ -21,9 +21,9 @@ function testClock(): Clock {
 
 export function testApp(farm: FakeFarm, clock: Clock = testClock()): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  const pages = createPages({ clock });
+  const pages = createPages({ clock, audit: { list: async () => ({ entries: farm.audit }) } });
   app.use(async (c, next) => {
-    c.set('who', { name: 'someone', role: 'operator', repos: [], via: 'local' });
+    c.set('who', { name: 'someone', role: 'admin', repos: [], via: 'local' });
     c.set('capabilities', farm);
     await next();
     secureHeaders(c.res.headers, { encrypted: false });

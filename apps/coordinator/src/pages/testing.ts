@@ -5,7 +5,9 @@ import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError } from '@croft/runtime/errors';
 import type { Waits } from '@croft/runtime/clock';
 import { createBell } from '@croft/runtime/tasks';
+import type { Audit } from '../auth/audit.ts';
 import type { Capabilities, LogReader } from '../capabilities.ts';
+import { fakeBrowse, type FakeBrowse } from '../browse/testing.ts';
 import { fakeOriginals, type FakeOriginals } from '../originals/testing.ts';
 import { testFarm, testGrid, testNow } from './testing-views.ts';
 
@@ -82,7 +84,10 @@ export function growingLog(start = ''): GrowingLog {
   };
 }
 
-export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals>, FakeOriginals {
+type AuditEntry = Awaited<ReturnType<Audit['list']>>['entries'][number];
+
+export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals | 'browse'>, FakeOriginals {
+  readonly browse: FakeBrowse;
   /** What the pages are told; tests change it and then say so. */
   readonly state: {
     grid: Grid;
@@ -95,6 +100,8 @@ export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals>, FakeO
     files: Map<string, Buffer>;
   };
   readonly asked: string[];
+  /** What the audit trail says. */
+  readonly audit: AuditEntry[];
   tell(change: Change): void;
 }
 
@@ -115,6 +122,7 @@ export function fakeFarm(): FakeFarm {
   return {
     state,
     asked,
+    audit: [],
     tell: (change) => listeners.forEach((listener) => listener(change)),
     grid: async ({ repo, branch, page }) => ({ ...state.grid, page, ...(repo ? { repo } : {}), ...(branch ? { branch } : {}) }),
     farm: async () => state.farm,
@@ -147,6 +155,7 @@ export function fakeFarm(): FakeFarm {
     notify: async () => ({ queued: [] }),
     wake: (repo, branches) => void asked.push(`wake ${repo} ${branches.join(' ')}`.trim()),
     changes: (waits) => follow(listeners, waits),
+    browse: fakeBrowse(),
     ...fakeOriginals(),
     ready: async () => ({ ready: true, reasons: [] }),
   };

@@ -237,7 +237,7 @@ test('the first run explains the next step', async () => {
 
 test('a repository without commits says when it was looked at', async () => {
   const page = String(await gridPage({ grid: testGrid({ rows: 0, builders: [] }), farm: testFarm(), now: testNow }));
-  assert.match(page, /No commits of .*last looked.*12 s ago/s);
+  assert.match(page, /The farm looked .*12 s ago.* and found none/s);
 });
 
 test('a hold and a failed fetch are said above the grid', async () => {

@@ -38,7 +38,7 @@ export async function openTestApp(over: Partial<AppDeps & AuthOptions> = {}): Pr
   const base = { clock: systemClock, random: systemRandom, log: silentLog, ...over };
   const auth = await openAuth({ database, dataDir, trustLocalUser: true, anonymous: 'none', ...base, peerUid });
   const farm = fakeFarm();
-  const pages = createPages({ clock: systemClock });
+  const pages = createPages({ clock: systemClock, audit: auth.audit });
   const app = createApp({
     capabilities: farm,
     auth,

@@ -18,12 +18,14 @@ export interface Frame {
 
 export interface Page {
   readonly title: string;
-  readonly place: 'grid' | 'farm' | 'build' | 'other';
+  readonly place: 'grid' | 'repos' | 'builders' | 'farm' | 'audit' | 'build' | 'search' | 'other';
   readonly body: Html;
   /** Also loads the log viewer. */
   readonly withLog?: boolean;
   /** Follows the farm's changes. */
   readonly live?: boolean;
+  /** What stands in the search box. */
+  readonly searched?: string;
   /** Shown beside the navigation. */
   readonly tools?: Html;
 }
@@ -56,7 +58,8 @@ ${glyphs}
 <a class="skip" href="#main">Skip to content</a>
 <header class="top">
   <a class="brand" href="/"><svg aria-hidden="true" viewBox="0 0 16 16"><path d="M1 1h6v6H1zM9 9h6v6H9z"/><path d="M9 1h6v6H9zM1 9h6v6H1z" opacity=".45"/></svg>Croft</a>
-  <nav aria-label="Places">${link('/', 'Builds', page.place === 'grid')}${link('/farm', 'Farm', page.place === 'farm')}</nav>
+  <nav aria-label="Places">${link('/', 'Builds', page.place === 'grid')}${link('/repos', 'Repositories', page.place === 'repos')}${link('/builders', 'Builders', page.place === 'builders')}${link('/farm', 'Farm', page.place === 'farm')}${who?.role === 'admin' ? link('/audit', 'Audit', page.place === 'audit') : ''}</nav>
+  ${who?.role ? searchBox(page) : ''}
   ${page.tools ?? ''}
   <div class="end">
     <span id="line" class="line" role="status" hidden>reconnecting…</span>
@@ -69,6 +72,11 @@ ${glyphs}
 <main id="main" tabindex="-1">${page.body}</main>
 </body>
 </html>`;
+}
+
+/** A page with a log has a search of its own under `/`. */
+function searchBox({ searched = '', withLog = false }: Page): Html {
+  return html`<form class="search" role="search" method="get" action="/search"><input type="search" name="q" value="${plain(searched)}" maxlength="200" autocomplete="off" spellcheck="false" placeholder="Search" aria-label="Search builds, commits, builders and repositories" title="Builds, commits, builders, repositories" data-key="${withLog ? 'g s' : '/'}" data-key-text="search the farm"></form>`;
 }
 
 /** A sentence above the content: why nothing starts, or what went wrong. */

@@ -53,6 +53,8 @@ function stepMove(event: KeyboardEvent): boolean {
 function press(keys: string): boolean {
   if (keys === 'g b') return go('/');
   if (keys === 'g f') return go('/farm');
+  if (keys === 'g r') return go('/repos');
+  if (keys === 'g u') return go('/builders');
   const element = document.querySelector<HTMLElement>(`[data-key="${CSS.escape(keys)}"]`);
   if (!element || element.closest('[hidden]')) return false;
   if (element instanceof HTMLInputElement && element.type !== 'checkbox') element.select();
@@ -93,6 +95,8 @@ function createHelp(): () => void {
 function list(): HTMLElement {
   const rows: [string, string][] = [
     ['g b', 'go to builds'],
+    ['g r', 'go to repositories'],
+    ['g u', 'go to builders'],
     ['g f', 'go to farm'],
   ];
   if (document.querySelector('table.grid'))
