@@ -148,6 +148,8 @@ export interface BuilderInput extends BuilderSettings {
   caches?: readonly CacheInput[] | undefined;
   /** How long and how much of its logs is kept, and how much of its artifacts. */
   retention?: { logAgeMs?: Duration | undefined; logBytes?: Size | undefined; artifactBytes?: Size | undefined } | undefined;
+  /** A real `.git` beside the tree, with so many commits of history; without this, none. A depth alone switches it on. */
+  checkout?: { git?: boolean | undefined; depth?: number | 'full' | undefined } | undefined;
   /** Whether submodules and LFS objects are part of the tree that a step sees. */
   source?: { submodules?: boolean | undefined; lfs?: boolean | undefined } | undefined;
 }

@@ -126,6 +126,12 @@ export const builderSchema = z.strictObject({
   source: z
     .strictObject({ submodules: z.boolean().default(false), lfs: z.boolean().default(false) })
     .default({ submodules: false, lfs: false }),
+  checkout: z
+    .strictObject({
+      git: z.boolean().default(true),
+      depth: z.union([z.literal('full'), z.number().int().positive().max(1_000_000)]).default(1),
+    })
+    .default({ git: false, depth: 1 }),
 });
 
 const axisName = z.string().regex(/^[a-z][A-Za-z0-9_]{0,39}$/, 'is not the name of an axis: letters and digits, a small letter first');

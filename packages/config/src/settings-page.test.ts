@@ -30,7 +30,7 @@ const sections: Record<string, string[]> = {
   'A repository': settings(listSchemas.repos),
   'A host type': settings(listSchemas.hostTypes),
   'A local pool': settings(listSchemas.pools),
-  'A builder': [...settings(builderSchema, ['needs', 'retention', 'source']), ...matrix].toSorted(),
+  'A builder': [...settings(builderSchema, ['needs', 'retention', 'source', 'checkout']), ...matrix].toSorted(),
   'A step': settings(builderSchema, [], ['steps', 0]),
   'An artifact': settings(builderSchema, [], ['artifacts', 0]),
   'A cache': settings(builderSchema, [], ['caches', 0]),

@@ -129,6 +129,8 @@ export interface Builder {
   readonly retention: Retention;
   /** Whether submodules and LFS objects are part of the tree a step sees. */
   readonly source: { readonly submodules: boolean; readonly lfs: boolean };
+  /** Whether a `.git` comes with the tree, and how many commits of history with it. */
+  readonly checkout: { readonly git: boolean; readonly depth: number | 'full' };
   /** Where builds of a branch's tip queue. */
   readonly priority: Band;
   /** Patterns; empty: every branch that the repository's own list names. */
@@ -155,8 +157,37 @@ export function buildId({ builder, revisions, trigger }: BuildKey): BuildId {
   return `B${sha256Hex(JSON.stringify(parts)).slice(0, 16)}` as BuildId;
 }
 
+/** How much history comes with the tree; undefined: no `.git` at all. */
+export function historyOf({ checkout }: Pick<Builder, 'checkout'>): number | 'full' | undefined {
+  return checkout.git ? checkout.depth : undefined;
+}
+
 /** Hash of all that decides how a builder builds, and not when or what; stored with each attempt. */
-export function configHash({ hostType, steps, env, secrets, needs, isolation, trust, artifacts, caches, source }: Builder): string {
-  const decisive = { hostType, steps, env, secrets, needs, isolation, trust, artifacts, caches, source };
+export function configHash({
+  hostType,
+  steps,
+  env,
+  secrets,
+  needs,
+  isolation,
+  trust,
+  artifacts,
+  caches,
+  source,
+  checkout,
+}: Builder): string {
+  const decisive = {
+    hostType,
+    steps,
+    env,
+    secrets,
+    needs,
+    isolation,
+    trust,
+    artifacts,
+    caches,
+    source,
+    checkout: checkout.git ? checkout : undefined,
+  };
   return sha256Hex(canonicalJson(decisive)).slice(0, 16);
 }

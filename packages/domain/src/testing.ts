@@ -17,6 +17,7 @@ export function anyBuilder(differs: Partial<Builder> = {}): Builder {
     caches: [],
     retention: { logAgeMs: 1e9, logBytes: 1e9, artifactBytes: 1e9 },
     source: { submodules: false, lfs: false },
+    checkout: { git: false, depth: 1 },
     priority: 'post-submit',
     branches: [],
     paths: [],

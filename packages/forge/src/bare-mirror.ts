@@ -5,11 +5,12 @@ import type { Revision } from '@croft/domain/names';
 import { anySignal, MINUTE, type Clock, type Waits } from '@croft/runtime/clock';
 import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError, isCode } from '@croft/runtime/errors';
-import { packTarGz } from '@croft/streams/tar-pack';
+import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
 import { changedPaths, type ChangedCommit } from './changed-paths.ts';
 import { CommitLines } from './commits.ts';
 import { fetchBranches, fetchRefs, fetchRevision, initialise, readRefs, shallowBoundary, type Place, type Refs } from './fetch.ts';
 import type { Branch, CommitLine, Fetched, Mirror, SourceOptions, TreeEntry } from './git.ts';
+import { draftsDir, gitDirectoryEntries } from './git-directory.ts';
 import { ObjectPool } from './object-pool.ts';
 import type { RepositoryUrl } from './repository-url.ts';
 import { sourceEntries, type Repository } from './source-entries.ts';
@@ -25,6 +26,7 @@ const maxCommits = 10_000;
 export async function openBareMirror(place: Place, clock: Clock): Promise<BareMirror> {
   fs.mkdirSync(place.dir, { recursive: true, mode: 0o700 });
   await recoverMirror(place.dir, clock, {});
+  fs.rmSync(join(place.dir, draftsDir), { recursive: true, force: true });
   if (!fs.existsSync(join(place.dir, 'HEAD'))) await initialise(place, 'sha1', {});
   return new BareMirror(place, clock, await readRefs(place, {}));
 }
@@ -112,7 +114,19 @@ export class BareMirror implements Mirror, Repository {
     waits: Waits,
     { gzipLevel, ...options }: SourceOptions & { readonly gzipLevel?: number },
   ): AsyncIterable<Buffer> {
-    return packTarGz(sourceEntries(this, { revision, options, prefix: Buffer.alloc(0), depth: 0 }, waits), { level: gzipLevel });
+    const tree = sourceEntries(this, { revision, options, prefix: Buffer.alloc(0), depth: 0 }, waits);
+    const entries = options.history === undefined ? tree : this.#withHistory(tree, revision, { ...waits, depth: options.history });
+    return packTarGz(entries, { level: gzipLevel });
+  }
+
+  async *#withHistory(
+    tree: AsyncIterable<TarEntry>,
+    revision: Revision,
+    waits: Waits & { depth: number | 'full' },
+  ): AsyncGenerator<TarEntry> {
+    await this.commit(revision, waits);
+    yield* gitDirectoryEntries(this, revision, waits);
+    yield* tree;
   }
 
   async commit(revision: Revision, waits: Waits): Promise<CommitHead> {

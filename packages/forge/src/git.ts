@@ -51,6 +51,8 @@ export interface SourceOptions {
   readonly submodules: boolean;
   /** Pointers of git LFS are replaced by their objects. */
   readonly lfs: boolean;
+  /** A `.git` comes with the tree, with so many commits of history; without, none does. */
+  readonly history?: number | 'full' | undefined;
 }
 
 /**

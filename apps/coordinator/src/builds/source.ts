@@ -1,6 +1,7 @@
 /** The repositories being farmed: one mirror each, the plan of a commit's steps, and the exact tree as an archive. */
 import { join } from 'node:path';
 import type { Repository } from '@croft/config/farm-config';
+import { historyOf } from '@croft/domain/job';
 import type { RepoName, Revision } from '@croft/domain/names';
 import { planSteps } from '@croft/domain/plan-steps';
 import { treeOfCommit } from '@croft/forge/detection-tree';
@@ -66,7 +67,7 @@ export function openSources(repos: readonly Repository[], { dir, clock }: { dir:
       },
       async *tar({ builder, revisions }, { gzipLevel, signal }) {
         const { repo, revision } = main(revisions);
-        yield* (await mirror(repo)).sourceTar(revision, { signal }, { ...builder.source, gzipLevel });
+        yield* (await mirror(repo)).sourceTar(revision, { signal }, { ...builder.source, history: historyOf(builder), gzipLevel });
       },
     },
     async [Symbol.asyncDispose]() {

@@ -6,7 +6,7 @@ import { loadConfigFile, readConfig } from '@croft/config/read-config';
 import { mistakesError } from '@croft/config/mistakes';
 import { resolveSecrets } from '@croft/config/secrets';
 import type { EnvironmentName } from '@croft/config/farm-config';
-import type { Builder, Job } from '@croft/domain/job';
+import { historyOf, type Builder, type Job } from '@croft/domain/job';
 import type { RepoName, Revision } from '@croft/domain/names';
 import { planJob, planSteps } from '@croft/domain/plan-steps';
 import { treeOfCommit, treeOfFiles } from '@croft/forge/detection-tree';
@@ -57,7 +57,7 @@ export async function planLocal(wanted: LocalWanted, cli: Cli, { dir, signal }: 
     outputLimitBytes: config.outputLimitBytes,
     notes: notesOf(builder),
     source({ gzipLevel, ...waits }) {
-      const options = { ...builder.source, gzipLevel };
+      const options = { ...builder.source, history: historyOf(builder), gzipLevel };
       return mirror && commit ? mirror.sourceTar(commit, waits, options) : working.sourceTar(waits, options);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -117,12 +117,14 @@ function repoOf({ repos }: Builder, { origin, root }: WorkingTree): RepoName {
   return named;
 }
 
-function notesOf({ isolation, needs, artifacts }: Builder): string[] {
+function notesOf({ isolation, needs, artifacts, caches, checkout }: Builder): string[] {
   return [
     ...(isolation === 'none' ? [] : [`the builder asks for isolation by a ${isolation}, and here everything runs as you`]),
     ...(needs.labels.length === 0
       ? []
       : [`the builder needs a machine with the labels ${needs.labels.join(', ')}; this one is taken as it is`]),
     ...(artifacts.length === 0 ? [] : ['artifacts are not kept']),
+    ...(caches.length === 0 ? [] : ['caches are neither restored nor saved']),
+    ...(checkout.git ? ['the .git that the builder asks for comes with --committed only'] : []),
   ];
 }
