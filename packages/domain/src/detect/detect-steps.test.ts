@@ -124,16 +124,20 @@ describe('other ecosystems', () => {
   });
 
   test('the environment of a Python manager has only what is declared', async () => {
+    const found = 'sh -c PATH="$PATH:$PWD/.croft-python/bin"; exec "$@" sh ';
+    const afterFetching = async (files: TestFiles): Promise<string[]> => {
+      const [fetch, ...others] = await commands(files);
+      assert.match(fetch ?? '', /pip install "\$1"; } sh uv$/);
+      return others.map((command) => command.replace(found, ''));
+    };
     const uv = { 'pyproject.toml': '[project]', 'uv.lock': '' };
-    assert.deepEqual(await commands({ ...uv, 'tests/conftest.py': '' }), ['uv sync --locked', 'uv build']);
+    assert.deepEqual(await afterFetching({ ...uv, 'tests/conftest.py': '' }), ['uv sync --locked', 'uv build']);
     assert.equal(
-      (await commands({ ...uv, 'test_a.py': 'import unittest' })).at(-1),
+      (await afterFetching({ ...uv, 'test_a.py': 'import unittest' })).at(-1),
       'uv run --no-sync python -m unittest discover --start-directory . --top-level-directory .',
     );
-    assert.deepEqual(
-      await commands({ 'pyproject.toml': '[project.optional-dependencies]\ndev = ["pytest"]', 'uv.lock': '', 'tox.ini': '' }),
-      ['uv sync --locked --extra dev', 'uv run --no-sync python -m pytest'],
-    );
+    const declared = { 'pyproject.toml': '[project.optional-dependencies]\ndev = ["pytest"]', 'uv.lock': '', 'tox.ini': '' };
+    assert.deepEqual(await afterFetching(declared), ['uv sync --locked --extra dev', 'uv run --no-sync python -m pytest']);
   });
 
   test('tox knows what its tests need, unless the project says it', async () => {

@@ -79,9 +79,11 @@ async function rowOf(files: TestFiles): Promise<string> {
   });
   const steps = plan.steps.map(({ name, role, argv, env, dir }) => {
     const set = Object.entries(env).map(([variable, value]) => `${variable}=${value} `);
-    const isCorepack = argv[2]?.includes('corepack') === true;
-    const words = `\`${set.join('')}${argv.slice(isCorepack ? 4 : 0).join(' ')}\``;
+    const isWrapped = argv[0] === 'sh' && argv[1] === '-c';
+    const isCorepack = isWrapped && argv[2]?.includes('corepack') === true;
+    const words = `\`${set.join('')}${argv.slice(isWrapped ? 4 : 0).join(' ')}\``;
     const command = words.replace('`npm run build', '`npm` `run build'); // no script of this repository
+    if (isWrapped && argv[2]?.includes('pip install') === true) return `${name} (${role}): fetched by pip where it is missing`;
     return `${name} (${role}): ${command}${isCorepack ? ' through corepack' : ''}${dir === '.' ? '' : ` in \`${dir}\``}`;
   });
   return `| ${has.join('; ')} | ${steps.join('<br>')} | ${plan.reason} |`;

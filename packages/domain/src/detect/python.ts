@@ -86,8 +86,15 @@ const managers: readonly Manager[] = [
   },
 ];
 
+/** Few machines have the manager, and any Python can fetch it: beside the tree's own files, and only where it is missing. */
 function managed({ name, install, run }: Manager, project: Project): Environment {
-  return { install: [step('install', 'setup', install(project))], run: [...run, 'python'], build: [name, 'build'] };
+  const fetched = 'command -v "$1" >/dev/null || { python3 -m venv .croft-python && .croft-python/bin/python -m pip install "$1"; }';
+  const found = ['sh', '-c', 'PATH="$PATH:$PWD/.croft-python/bin"; exec "$@"', 'sh'];
+  return {
+    install: [step(name, 'setup', ['sh', '-c', fetched, 'sh', name]), step('install', 'setup', [...found, ...install(project)])],
+    run: [...found, ...run, 'python'],
+    build: [...found, name, 'build'],
+  };
 }
 
 /** Below the tree, and nothing but it and Python is needed. */
