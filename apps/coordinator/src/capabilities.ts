@@ -4,9 +4,10 @@
  */
 import type { BuildId } from '@croft/domain/names';
 import type { ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
-import type { BuildDetail, BuildList, BuildSummary, Change, Farm, Grid } from '@croft/protocol/api';
+import type { BuildDetail, BuildList, BuildSummary, Change, ConfigState, Farm, Grid } from '@croft/protocol/api';
 import type { Waits } from '@croft/runtime/clock';
 import type { Browse } from './browse/browse.ts';
+import type { ShownConfig } from './configuration/shown-config.ts';
 import type { Dashboard } from './originals/dashboard.ts';
 import type { Farmer } from './originals/farmer.ts';
 
@@ -45,12 +46,19 @@ export interface ArtifactPlace {
   readonly path: string;
 }
 
+export interface Configuration {
+  readonly state: ConfigState;
+  readonly settings: ShownConfig;
+}
+
 export interface Capabilities {
   /** @throws CroftError `not-found` for an unknown repository or branch. */
   grid(query: { repo?: string | undefined; branch?: string | undefined; page: number; pageSize?: number }): Promise<Grid>;
   builds(filter: BuildFilter): Promise<BuildList>;
   build(id: BuildId): Promise<BuildDetail | undefined>;
   farm(): Promise<Farm>;
+  /** For operators. @throws CroftError `forbidden` to who is limited to some repositories */
+  configuration(): Promise<Configuration>;
   /** Attempt 0 means the last one. @throws CroftError `not-found`, also when the log has expired. */
   log(id: BuildId, attempt: number): Promise<LogReader>;
   logByHash(sha1: string): Promise<LogReader | undefined>;

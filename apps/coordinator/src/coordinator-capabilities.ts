@@ -12,12 +12,13 @@ import type { Drivers } from './builds/drive-builds.ts';
 import type { Finder } from './builds/find-loop.ts';
 import type { Records } from './builds/records.ts';
 import { planNow, type ScheduleDeps } from './builds/schedule.ts';
-import type { Capabilities, LogReader } from './capabilities.ts';
+import type { Capabilities, Configuration, LogReader } from './capabilities.ts';
+import { shownConfig } from './configuration/shown-config.ts';
 import type { Changes } from './changes.ts';
 import type { AttemptLogs } from './logs/attempt-logs.ts';
 import { readArtifactFile, readArtifacts, readCacheUses, withBytes } from './queries/read-artifacts.ts';
 import { readBuild, readBuilds, readGrid, summarize, type Outlook } from './queries/read-builds.ts';
-import { readFarm, type FarmFacts } from './queries/read-farm.ts';
+import { readFarm, toConfigView, type FarmFacts } from './queries/read-farm.ts';
 
 export interface CapabilityDeps {
   readonly db: Database;
@@ -32,6 +33,8 @@ export interface CapabilityDeps {
   readonly schedule: ScheduleDeps;
   readonly facts: () => FarmFacts;
   readonly ready: Capabilities['ready'];
+  /** A text without the values of secrets. */
+  clean(text: string): string;
   readonly dashboard: Capabilities['dashboard'];
   readonly farmer: Capabilities['farmer'];
   /** Work may be waiting: look at the queue. */
@@ -68,6 +71,7 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
       const view = await outlook();
       return db.read((sql) => readFarm(sql, deps.facts(), view));
     },
+    configuration: async () => readConfiguration(deps),
     log: (id, number) => openLog(deps, id, number),
     async logByHash(sha1) {
       const attempt = await db.read((sql) => attemptByLogSha1(sql, sha1));
@@ -96,6 +100,11 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
     farmer: deps.farmer,
     ready: deps.ready,
   };
+}
+
+function readConfiguration({ facts, clean }: CapabilityDeps): Configuration {
+  const { config, status } = facts();
+  return { state: toConfigView(config, status), settings: shownConfig(config, clean) };
 }
 
 async function openLog(deps: CapabilityDeps, id: BuildId, number: number): Promise<LogReader> {

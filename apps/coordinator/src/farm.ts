@@ -96,6 +96,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     schedule,
     wake,
     repos: () => config().repos.map((repo) => repo.name),
+    clean: parts.secrets.clean,
     facts: factsOf(parts, { disk, machines, drivers, live }),
     ...createOriginals(config, parts, { ...works, wake, tell: changes.tell }),
     async ready() {

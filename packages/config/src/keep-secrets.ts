@@ -9,6 +9,8 @@ export interface SecretKeeper {
   variables(wanted: Readonly<Record<string, string>>): Record<string, string>;
   /** Over every secret there is or was: what runs may still know an older one. */
   mask(): MaskStream;
+  /** A text without them. */
+  clean(text: string): string;
   get(name: string): Secret | undefined;
   replace(secrets: Secrets): void;
 }
@@ -31,6 +33,10 @@ export function keepSecrets(first: Secrets): SecretKeeper {
   return {
     variables: (wanted) => Object.fromEntries(Object.entries(wanted).map(([variable, name]) => [variable, valueOf(secrets, name)])),
     mask: () => masker(),
+    clean(text) {
+      const stream = masker();
+      return Buffer.concat([stream.push(Buffer.from(text)), stream.end()]).toString();
+    },
     get: (name) => secrets.get(name),
     replace,
   };

@@ -179,6 +179,11 @@ export const configStateSchema = z.object({
 });
 export type ConfigState = z.infer<typeof configStateSchema>;
 
+export const configurationSchema = z.object({
+  state: configStateSchema,
+  settings: z.looseObject({}).meta({ description: 'as loaded: defaults filled in, matrices spread, secrets left out' }),
+});
+
 export const farmSchema = z.object({
   version: z.string(),
   startedAt: at,

@@ -2,7 +2,8 @@
 import * as z from 'zod';
 import type { ErrorCode } from '@croft/runtime/errors';
 import { buildDetailSchema, buildSummarySchema, changeSchema, endSchema, farmSchema, gridSchema, tokenViewSchema } from './api.ts';
-import { commonErrors, operations, pathParameters, type Operation } from './operations.ts';
+import { commonErrors, operations, type Operation } from './operations.ts';
+import { pathParameters } from './path-parameters.ts';
 import { errorBodySchema } from './runs.ts';
 import { httpStatus } from './status-codes.ts';
 

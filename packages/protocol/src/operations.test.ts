@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openApiDocument } from './openapi.ts';
-import { operations, pathOf, pathParameters, type Operation, type OperationName } from './operations.ts';
+import { operations, pathOf, type Operation, type OperationName } from './operations.ts';
+import { pathParameters } from './path-parameters.ts';
 import { httpStatus } from './status-codes.ts';
 
 const all = Object.entries(operations) as [OperationName, Operation][];

@@ -10,6 +10,7 @@ import {
   buildListSchema,
   buildSummarySchema,
   cancelRequestSchema,
+  configurationSchema,
   farmSchema,
   gridSchema,
   newTokenSchema,
@@ -135,6 +136,14 @@ export const operations = {
     does: 'Machines, leases, the queue with reasons, repositories and disk.',
     role: 'viewer',
     answer: farmSchema,
+    errors: [],
+  },
+  'config.get': {
+    method: 'GET',
+    path: '/api/v1/config',
+    does: 'The configuration as it was loaded, without secrets, and what is wrong with the last edit of it.',
+    role: 'operator',
+    answer: configurationSchema,
     errors: [],
   },
   'me.get': { method: 'GET', path: '/api/v1/me', does: 'Who the farm takes you for.', role: 'viewer', answer: whoSchema, errors: [] },
@@ -278,16 +287,6 @@ export type BodyOf<Name extends OperationName> = (typeof operations)[Name] exten
 export type BodyInputOf<Name extends OperationName> = (typeof operations)[Name] extends { body: infer Schema extends z.ZodType }
   ? z.input<Schema>
   : undefined;
-
-export const pathParameters = {
-  build: { pattern: '^B[0-9a-f]{16}$', description: 'id of a build' },
-  attempt: { pattern: '^[1-9][0-9]{0,8}$', description: 'number of an attempt' },
-  repo: { pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'name of a repository' },
-  artifact: { pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'name of an artifact' },
-  path: { pattern: String.raw`^[^/\0][^\0]{0,999}$`, description: 'path of a file below the root of the tree' },
-  token: { pattern: '^[A-Za-z0-9]{1,64}$', description: 'id of a token, not its secret' },
-  sha1: { pattern: '^[0-9a-f]{40}$', description: 'lower-case SHA-1 of a log' },
-} as const;
 
 /** What any operation may answer: bad request, not signed in, not allowed, too much, a bug. */
 export const commonErrors: readonly ErrorCode[] = ['invalid', 'unauthenticated', 'forbidden', 'exhausted', 'internal'];

@@ -14,10 +14,15 @@ import { scopedDashboard } from '../originals/scoped-dashboard.ts';
 const rememberedBuilds = 1_000;
 
 export function seenBy(who: Pick<Identity, 'role' | 'repos'>, all: Capabilities): Capabilities {
+  if (hasRole(who, 'operator') && who.repos.length === 0) return all;
   const scoped = scopedTo(who.repos, all);
-  return hasRole(who, 'operator') && who.repos.length === 0
-    ? scoped
-    : { ...scoped, farm: async () => withoutConfiguration(await scoped.farm()) };
+  return {
+    ...scoped,
+    farm: async () => withoutConfiguration(await scoped.farm()),
+    async configuration() {
+      throw new CroftError('forbidden', 'the configuration is for operators of the whole farm');
+    },
+  };
 }
 
 /** That an edit does not hold can be seen; what stands in it cannot. */
@@ -27,7 +32,7 @@ function withoutConfiguration({ config, ...farm }: Farm): Farm {
 }
 
 /** Empty `repos` means all of them. */
-function scopedTo(repos: readonly string[], all: Capabilities): Capabilities {
+function scopedTo(repos: readonly string[], all: Capabilities): Omit<Capabilities, 'configuration'> {
   if (repos.length === 0) return all;
   const allowed = (repo: string): boolean => repos.includes(repo);
   const visible = async (id: BuildId): Promise<BuildDetail> => {

@@ -11,36 +11,53 @@ export interface Comparison {
   readonly restart: readonly string[];
 }
 
-/** Where it lives and who is let in: decided once, at the start. */
-const fixed = [
-  'environment',
-  'dataDir',
-  'databaseUrl',
-  'databaseSecret',
-  'durability',
-  'host',
-  'port',
-  'publicHosts',
-  'tls',
-  'behindProxy',
-  'anonymous',
-  'logLevel',
-  'logFile',
-  'compat',
-] as const satisfies readonly (keyof FarmConfig)[];
+/** `start`: decided once, at the start; `now`: holds at once; `names`: holds at once, and is told entry by entry. */
+const holds = {
+  environment: 'start',
+  dataDir: 'start',
+  databaseUrl: 'start',
+  databaseSecret: 'start',
+  durability: 'start',
+  host: 'start',
+  port: 'start',
+  publicHosts: 'start',
+  tls: 'start',
+  behindProxy: 'start',
+  anonymous: 'start',
+  logLevel: 'start',
+  logFile: 'start',
+  compat: 'start',
+  repos: 'names',
+  hostTypes: 'names',
+  builders: 'names',
+  pools: 'names',
+  secrets: 'names',
+  policies: 'now',
+  dependents: 'now',
+  lowWaterBytes: 'now',
+  outputLimitBytes: 'now',
+  cacheBytes: 'now',
+} as const satisfies Record<keyof FarmConfig, 'start' | 'now' | 'names'>;
 
-const lists = ['repos', 'hostTypes', 'builders', 'pools', 'secrets'] as const;
-const wholes = ['policies', 'dependents', 'lowWaterBytes', 'outputLimitBytes'] as const;
+type KeyThat<How> = { [Key in keyof FarmConfig]: (typeof holds)[Key] extends How ? Key : never }[keyof FarmConfig];
+
+function keysThat<How extends 'start' | 'now' | 'names'>(how: How): KeyThat<How>[] {
+  return (Object.keys(holds) as (keyof FarmConfig)[]).filter((key): key is KeyThat<How> => holds[key] === how);
+}
+
 /** Names that are told of each list. */
 const mostNames = 20;
 
 export function compareConfigs(before: FarmConfig, after: FarmConfig): Comparison {
   const differs = (key: keyof FarmConfig): boolean => textOf(before[key]) !== textOf(after[key]);
-  const kept = Object.fromEntries(fixed.map((key) => [key, before[key]])) as Pick<FarmConfig, (typeof fixed)[number]>;
+  const kept = Object.fromEntries(keysThat('start').map((key) => [key, before[key]])) as Pick<FarmConfig, KeyThat<'start'>>;
+  const named = keysThat('names').flatMap((list) => changesIn(list, before[list], after[list]));
   return {
     config: frozen({ ...after, ...kept }),
-    changes: [...lists.flatMap((list) => changesIn(list, before[list], after[list])), ...wholes.filter(differs)],
-    restart: fixed.filter(differs).map((key) => (key === 'databaseSecret' ? 'databaseUrl' : key)),
+    changes: [...named, ...keysThat('now').filter(differs)],
+    restart: keysThat('start')
+      .filter(differs)
+      .map((key) => (key === 'databaseSecret' ? 'databaseUrl' : key)),
   };
 }
 

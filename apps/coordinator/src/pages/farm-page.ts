@@ -10,6 +10,8 @@ import { troubleNotice } from './trouble.ts';
 
 export interface FarmView {
   readonly farm: Farm;
+  /** Whether this reader may see the configuration. */
+  readonly mayConfigure?: boolean;
   readonly now: number;
 }
 
@@ -17,12 +19,12 @@ export function farmPage(view: FarmView): Html {
   return html`<h1 class="unseen">Farm</h1>${farmFragment(view)}`;
 }
 
-export function farmFragment({ farm, now }: FarmView): Html {
+export function farmFragment({ farm, mayConfigure = false, now }: FarmView): Html {
   return html`<div id="farm" class="live farm" data-live="farm build commits" hx-get="/farm" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${farm.hold ? notice('warning', bdi(farm.hold)) : ''}
-${configuration(farm.config, now)}
+${configurationNotices(farm.config, now)}
 ${farm.troubles.map((trouble) => troubleNotice(trouble, now))}
-${facts(farm, now)}
+${facts(farm, mayConfigure, now)}
 ${section('Running', farm.running.length, [running(farm.running, now), 'Nothing runs at the moment.'])}
 ${section('Waiting', farm.queueLength, [queue(farm, now), 'Nothing waits: every commit the farm knows of has been built or is being built.'])}
 ${section('Machines', farm.machines.length, [machines(farm, now), 'No machine is known. The local pool starts its own; others dial in.'])}
@@ -32,7 +34,7 @@ ${section('Repositories', farm.repos.length, [repositories(farm, now), 'No repos
 }
 
 /** Silent while what stands in the file holds. */
-function configuration({ file, loadedAt, restart, problem }: Farm['config'], now: number): Html {
+export function configurationNotices({ file, loadedAt, restart, problem }: Farm['config'], now: number): Html {
   const changed =
     restart.length === 0
       ? ''
@@ -50,7 +52,11 @@ function mistakeLine({ file, line, setting, message, nearest }: NonNullable<Farm
   return html`${place}${setting === undefined ? '' : html` <b>${bdi(setting)}</b>`} ${bdi(message)}${nearest === undefined ? '' : html`; did you mean <b>${bdi(nearest)}</b>?`}`;
 }
 
-function facts({ machines: all, running: now_, queueLength, disk, version, startedAt }: Farm, now: number): Html {
+function facts(
+  { machines: all, running: now_, queueLength, disk, version, startedAt, config }: Farm,
+  mayConfigure: boolean,
+  now: number,
+): Html {
   const count = (state: MachineView['state']): number => all.filter((machine) => machine.state === state).length;
   const away = count('away') + count('gone');
   return html`<dl class="facts">
@@ -59,6 +65,7 @@ function facts({ machines: all, running: now_, queueLength, disk, version, start
 <div><dt>Machines</dt><dd>${count('ready') + count('busy')} <small>${count('busy')} busy${away > 0 ? html`, <strong class="warn">${away} away</strong>` : ''}</small></dd></div>
 <div><dt>Free disk</dt><dd>${formatBytes(disk.freeBytes)} <small>${disk.ok ? html`stops below ${formatBytes(disk.lowWaterBytes)}` : html`<strong class="warn">below ${formatBytes(disk.lowWaterBytes)}</strong>`}</small></dd></div>
 <div><dt>Up</dt><dd>${span(startedAt, undefined, now)} <small>Croft ${bdi(version)}</small></dd></div>
+<div><dt>Configuration</dt><dd>${mayConfigure ? html`<a href="/config">${config.environment}</a>` : config.environment} <small>loaded ${instant(config.loadedAt, now)}</small></dd></div>
 </dl>`;
 }
 

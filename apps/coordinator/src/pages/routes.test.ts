@@ -31,11 +31,11 @@ function open(): Open {
 
 test('the whole page for a browser, the part that renews itself for htmx', async () => {
   const { get } = open();
-  for (const path of ['/', '/farm', `/builds/${id}`]) {
+  for (const path of ['/', '/farm', '/config', `/builds/${id}`]) {
     const page = await (await get(path)).text();
     const part = await (await get(path, { 'HX-Request': 'true' })).text();
     assert.match(page, /^<!doctype html>\n<html lang="en"/);
-    assert.match(part, /^<div id="(grid|farm|build)"/);
+    assert.match(part, /^<div id="(grid|farm|config|build)"/);
     assert.ok(page.includes('id="main"') && !part.includes('id="main"'));
   }
 });

@@ -16,6 +16,7 @@ import type { AppContext, AppEnv, Pages } from '../routes/context.ts';
 import { shownFiles } from './artifact-list.ts';
 import { mountBrowsing } from './browse-routes.ts';
 import { buildFragment, buildPage, buildTitle, type BuildPageView } from './build-page.ts';
+import { configFragment, configPage } from './config-page.ts';
 import { farmFragment, farmPage } from './farm-page.ts';
 import { gridFragment, gridPage, gridTitle } from './grid-page.ts';
 import { placeIn, readTail } from './log-places.ts';
@@ -53,9 +54,18 @@ function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
   });
 
   app.get('/farm', async (c) => {
-    const view = { farm: await c.var.capabilities.farm(), now: clock.now() };
+    const { who, capabilities } = c.var;
+    const mayConfigure = hasRole(who, operations['config.get'].role) && who.repos.length === 0;
+    const view = { farm: await capabilities.farm(), mayConfigure, now: clock.now() };
     if (isPartial(c)) return answer(c, await farmFragment(view));
     return show(c, { title: 'Farm', place: 'farm', live: true, body: farmPage(view) });
+  });
+
+  app.get('/config', async (c) => {
+    requireRole(c.var.who, operations['config.get'].role);
+    const view = { ...(await c.var.capabilities.configuration()), now: clock.now() };
+    if (isPartial(c)) return answer(c, await configFragment(view));
+    return show(c, { title: 'Configuration', place: 'farm', live: true, body: configPage(view) });
   });
 
   app.get('/builds/:build', async (c) => {

@@ -10,6 +10,7 @@ import type { Capabilities, LogReader } from '../capabilities.ts';
 import { fakeBrowse, type FakeBrowse } from '../browse/testing.ts';
 import { fakeOriginals, type FakeOriginals } from '../originals/testing.ts';
 import { testFarm, testGrid, testNow } from './testing-views.ts';
+import { testConfiguration } from './testing-config.ts';
 
 /** Lines of 64 bytes that name themselves; a gigabyte costs nothing until it is read. */
 export function syntheticLog(lines: number): LogReader {
@@ -126,6 +127,7 @@ export function fakeFarm(): FakeFarm {
     tell: (change) => listeners.forEach((listener) => listener(change)),
     grid: async ({ repo, branch, page }) => ({ ...state.grid, page, ...(repo ? { repo } : {}), ...(branch ? { branch } : {}) }),
     farm: async () => state.farm,
+    configuration: async () => testConfiguration(),
     build: async (id) => state.builds.get(id),
     builds: async () => ({ builds: [...state.builds.values()] }),
     async log(id, attempt) {

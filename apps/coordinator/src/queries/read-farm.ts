@@ -57,7 +57,7 @@ export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Pr
   };
 }
 
-function toConfigView({ environment }: FarmConfig, { file, loadedAt, restart, problem }: ConfigStatus): Farm['config'] {
+export function toConfigView({ environment }: FarmConfig, { file, loadedAt, restart, problem }: ConfigStatus): Farm['config'] {
   const mistakes = (problem?.mistakes ?? []).slice(0, shownMistakes).map(({ line, setting, message, nearest, ...mistake }) => ({
     ...mistake,
     ...(line === undefined ? {} : { line }),

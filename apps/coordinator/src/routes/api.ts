@@ -34,6 +34,7 @@ export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
     'build.retry': ({ params, who, capabilities }) => capabilities.retry(params.build, who.name),
     'repo.notify': ({ params, capabilities, signal }) => capabilities.notify(params.repo, { signal }),
     'farm.get': ({ capabilities }) => capabilities.farm(),
+    'config.get': ({ capabilities }) => capabilities.configuration(),
     'me.get': async ({ who: { name, role } }) => ({ name, role: role ?? 'viewer' }),
     'token.list': async () => ({ tokens: await tokens.list() }),
     'token.create': ({ body }) => tokens.create(body),

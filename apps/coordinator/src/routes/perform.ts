@@ -4,15 +4,8 @@
  */
 import type { Hono } from 'hono';
 import type { BuildId } from '@croft/domain/names';
-import {
-  operations,
-  pathParameters,
-  type AnswerOf,
-  type BodyOf,
-  type JsonOperationName,
-  type Operation,
-  type QueryOf,
-} from '@croft/protocol/operations';
+import { operations, type AnswerOf, type BodyOf, type JsonOperationName, type Operation, type QueryOf } from '@croft/protocol/operations';
+import { pathParameters } from '@croft/protocol/path-parameters';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { parseInput, readJson } from '@croft/web/body';
 import { requireRole, type Identity } from '@croft/web/identity';
