@@ -18,7 +18,7 @@ const builders = [
   { name: 'main-only', branches: ['main'], is: (branch: string) => branch === 'main' },
   { name: 'code', branches: [], paths: ['src/**'], is: (_: string, changes: Changes) => changes.src },
 ];
-const branchNames = ['main', 'topic/a', 'topic/b', 'topic/left-out', 'other'];
+const branchNames = ['main', 'topic/a', 'topic/b', 'topic/c', 'topic/left-out', 'other'];
 const isBuilt = (branch: string): boolean => branch === 'main' || (branch.startsWith('topic/') && branch !== 'topic/left-out');
 
 interface Changes {
