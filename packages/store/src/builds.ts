@@ -1,6 +1,6 @@
 /** Builds: one row each, for ever, with the state that `@croft/domain/build` moves. Lists and the queue are in build-lists.ts. */
 import type { BuildState } from '@croft/domain/build';
-import { newBuildState } from '@croft/domain/build';
+import { advance, newBuildState } from '@croft/domain/build';
 import { bands, type Band, type Needs, type RepoRevision, type Trigger } from '@croft/domain/job';
 import type { BuilderName, BuildId, RepoName, Revision } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
@@ -30,16 +30,14 @@ export interface StoredBuild extends NewBuild {
 }
 
 /**
- * Stores a new build as queued, or queues again one that was dropped before it began.
+ * Stores a new build as queued, or queues again one that was dropped while it waited.
  * @returns false when it is there already, unchanged then
  */
 export async function insertBuild(sql: Sql, build: NewBuild): Promise<boolean> {
   const first = build.revisions[0];
   if (!first) throw new CroftError('invalid', `build ${build.id} has no revision`);
-  const known = await sql.get<{ end_kind: string | null; attempts: number }>('SELECT end_kind, attempts FROM builds WHERE id = ?', [
-    build.id,
-  ]);
-  if (known) return known.end_kind === 'skipped' && known.attempts === 0 ? revive(sql, build) : false;
+  const known = await sql.get<{ end_kind: string | null }>('SELECT end_kind FROM builds WHERE id = ?', [build.id]);
+  if (known) return known.end_kind === 'skipped' && reviveDropped(sql, build);
   const row: Record<string, SqlValue> = {
     id: build.id,
     seq: await nextNumber(sql, 'builds'),
@@ -68,14 +66,21 @@ export async function isBuiltBeside(sql: Sql, { builder, revisions: [first] }: P
   return first !== undefined && (await sql.get(text, [first.revision, first.repo, builder])) !== undefined;
 }
 
-async function revive(sql: Sql, { id, band, needs, createdAt }: NewBuild): Promise<true> {
+/** One whose last attempt said itself that there is nothing to run stays as it is. */
+async function reviveDropped(sql: Sql, { id, band, needs, createdAt }: NewBuild): Promise<boolean> {
+  const { state } = await getBuildForUpdate(sql, id);
+  const last = await sql.get<{ end_kind: string | null }>('SELECT end_kind FROM attempts WHERE build = ? AND number = ?', [
+    id,
+    state.attempts,
+  ]);
+  if (last?.end_kind === 'skipped') return false;
   await sql.run('UPDATE builds SET band = ?, needs = ?, needs_key = ? WHERE id = ?', [
     bands.indexOf(band),
     JSON.stringify(needs),
     needsKey(needs),
     id,
   ]);
-  await saveBuildState(sql, id, newBuildState(createdAt));
+  await saveBuildState(sql, id, advance(state, { kind: 'retry', at: createdAt }));
   return true;
 }
 

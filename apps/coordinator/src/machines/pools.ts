@@ -14,10 +14,11 @@ export async function openPools(first: readonly Declared[], open: (pool: Declare
   const opened = stack.use(new AsyncDisposableStack());
   const pools = new Map<string, { readonly pool: LocalPool; wanted: Wanted }>();
   const declare = async (declared: readonly Declared[]): Promise<void> => {
+    const fresh = declared.filter(({ name }) => !pools.has(name));
+    for (const wanted of fresh) pools.set(wanted.name, { pool: opened.use(await open(wanted)), wanted }); // first: it may fail
     for (const wanted of declared) {
       const known = pools.get(wanted.name);
-      if (known) known.pool.declare((known.wanted = wanted));
-      else pools.set(wanted.name, { pool: opened.use(await open(wanted)), wanted });
+      known?.pool.declare((known.wanted = wanted));
     }
     for (const [name, { pool, wanted }] of pools) if (!declared.some((one) => one.name === name)) pool.declare({ ...wanted, size: 0 });
   };

@@ -1,5 +1,6 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
+import { CroftError } from '@croft/runtime/errors';
 import { FakeClock } from '@croft/runtime/testing';
 import { fakeConnection } from '@croft/web/testing';
 import { fakeFarm, growingLog, type FakeFarm } from './testing.ts';
@@ -90,6 +91,17 @@ test('who retries a build that has already been retried sees it wait', async () 
   const { post } = open();
   await post(`/builds/${id}/retry`);
   assert.equal((await post(`/builds/${id}/retry`)).status, 303);
+});
+
+test('a retry that is refused for another reason than that somebody was faster says so', async () => {
+  const { farm, post } = open();
+  farm.state.builds.set(id, testDetail());
+  farm.retry = async () => {
+    throw new CroftError('conflict', 'builder unit is not configured any more');
+  };
+  const answer = await post(`/builds/${id}/retry`);
+  assert.equal(answer.status, 409);
+  assert.match(await answer.text(), /builder unit is not configured any more/);
 });
 
 test('what makes no sense is refused with a reason', async () => {

@@ -87,23 +87,30 @@ function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
   app.post('/builds/:build/cancel', async (c) => {
     requireRole(c.var.who, operations['build.cancel'].role);
     const { why } = parseInput(cancelRequestSchema, Object.fromEntries(await readForm(c.req.raw)), 'the form');
-    return act(c, clock, (id) => c.var.capabilities.cancel(id, c.var.who.name, why));
+    return act(c, clock, { does: (id) => c.var.capabilities.cancel(id, c.var.who.name, why) });
   });
 
   app.post('/builds/:build/retry', async (c) => {
     requireRole(c.var.who, operations['build.retry'].role);
-    return act(c, clock, (id) => c.var.capabilities.retry(id, c.var.who.name));
+    return act(c, clock, { does: (id) => c.var.capabilities.retry(id, c.var.who.name), unless: 'ended' });
   });
   return app;
 }
 
+interface Action {
+  does(id: ReturnType<typeof parseBuildId>): Promise<unknown>;
+  /** A build in this state was not changed by somebody else: that it could not be done is an error. */
+  readonly unless?: BuildDetail['state'];
+}
+
 /** Does it and shows the build as it is afterwards. Who comes too late sees what it has become: that is not an error to a reader. */
-async function act(c: AppContext, clock: Clock, action: (id: ReturnType<typeof parseBuildId>) => Promise<unknown>): Promise<Response> {
+async function act(c: AppContext, clock: Clock, { does, unless }: Action): Promise<Response> {
   const id = parseBuildId(c.req.param('build') ?? '');
   try {
-    await action(id);
+    await does(id);
   } catch (error) {
-    if (!isCode(error, 'conflict')) throw error;
+    const late = isCode(error, 'conflict') && (await c.var.capabilities.build(id))?.state !== unless;
+    if (!late) throw error;
   }
   if (!isPartial(c)) return c.redirect(`/builds/${id}`, 303);
   return answer(c, await buildFragment(await buildView(c, clock)));
