@@ -103,6 +103,27 @@ test('a step that fails or takes too long is the end, and the exit status says i
   assert.deepEqual(readdirSync(stage.temp), []);
 });
 
+test('a toolchain lies beside the tree, at the tip of its branch', async (context) => {
+  const stage = openStage(context, files);
+  const compiler = createRepo(join(stage.out, 'compiler'));
+  compiler.write('tool', 'v1\n');
+  compiler.commit('one');
+  stage.repo.write(
+    'croft.config.yaml',
+    `dataDir: .croft
+repos: [{ name: demo, url: . }, { name: compiler, url: ${compiler.dir} }]
+dependents: [{ toolchain: compiler, repos: [demo] }]
+builders: [{ name: with, repo: demo, steps: [{ name: use, argv: [sh, -c, 'cat tracked "$WORKDIR/compiler/tool"'] }] }]
+`,
+  );
+  stage.repo.commit('one');
+  for (const more of [[], ['--committed']]) {
+    const { status, stdout, stderr } = await stage.run('--local', 'with', ...more);
+    assert.deepEqual([status, stdout], [0, 'old\nv1\n'], stderr);
+  }
+  assert.deepEqual(readdirSync(stage.temp), []);
+});
+
 test('Ctrl-C kills everything that was started and leaves nothing', { timeout: 60_000 }, async (context) => {
   const stage = openStage(context, files);
   const child = stage.start('--local', 'hangs');

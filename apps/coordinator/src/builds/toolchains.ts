@@ -1,6 +1,6 @@
 /** What a repository is built with (FW-6): the tips of its toolchains' branches as of their last look. */
 import type { Dependents } from '@croft/config/farm-config';
-import { selects } from '@croft/domain/pattern';
+import { tipsOf } from '@croft/forge/tips';
 import type { Waits } from '@croft/runtime/clock';
 import type { Toolchain } from './find-work.ts';
 import type { Sources } from './source.ts';
@@ -13,17 +13,14 @@ export async function toolchainsOf(
 ): Promise<Toolchain[] | undefined> {
   const mine = dependents.filter(({ repos }) => repos.some((name) => name === repo));
   if (mine.length === 0) return undefined;
-  const tips = await Promise.all(
+  const all = await Promise.all(
     mine.map(async ({ toolchain, branches }) => {
       const mirror = await sources.mirror(toolchain);
-      const preferred = await mirror.defaultBranch(waits);
-      const patterns = branches.length > 0 || preferred === undefined ? branches : [preferred];
-      const all = (await mirror.branches(waits)).filter(({ name }) => selects(patterns, name));
-      const first = all.filter(({ name }) => name === preferred);
-      return [...new Set([...first, ...all])].map(({ name, revision }): Toolchain => ({ repo: toolchain, branch: name, revision }));
+      const tips = await tipsOf(mirror, branches, waits);
+      return tips.map(({ name, revision }): Toolchain => ({ repo: toolchain, branch: name, revision }));
     }),
   );
-  return tips.flat();
+  return all.flat();
 }
 
 /** Those that are built with this one. */

@@ -85,7 +85,7 @@ async function toEnd({ local, config, env, committed = false }: RunOptions, cli:
   const { job, reason } = plan.planned;
   await watcher.say(reason);
   const { buildlet } = stack.use(await openLocalMachine(dir, cli, { signal }));
-  return await runSteps(buildlet, { ...plan, job, source: plan.source({ gzipLevel: buildlet.gzipLevel, signal }) }, watcher);
+  return await runSteps(buildlet, { ...plan, job }, watcher);
 }
 
 interface Told extends Watcher {

@@ -6,17 +6,16 @@ import { loadConfigFile, readConfig } from '@croft/config/read-config';
 import { mistakesError } from '@croft/config/mistakes';
 import { resolveSecrets } from '@croft/config/secrets';
 import type { EnvironmentName } from '@croft/config/farm-config';
-import { historyOf, type Builder, type Job } from '@croft/domain/job';
-import type { RepoName, Revision } from '@croft/domain/names';
+import type { Builder, Job } from '@croft/domain/job';
+import type { RepoName } from '@croft/domain/names';
 import { planJob, planSteps } from '@croft/domain/plan-steps';
-import { treeOfCommit, treeOfFiles } from '@croft/forge/detection-tree';
-import { openMirror, type Mirror } from '@croft/forge/git';
 import { parseRepositoryUrl, suggestedName } from '@croft/forge/repository-url';
 import { openWorkingTree, type WorkingTree } from '@croft/forge/working-tree';
 import { CroftError } from '@croft/runtime/errors';
 import type { Waits } from '@croft/runtime/clock';
 import type { Cli } from '../cli.ts';
 import { findConfig } from '../config-file.ts';
+import { committedSource, toolchainSource, workingSource, type LocalSource, type SourceNeeds } from './local-source.ts';
 
 export interface LocalWanted {
   readonly builder: string;
@@ -32,7 +31,8 @@ export interface LocalPlan extends AsyncDisposable {
   readonly secrets: SecretKeeper;
   readonly outputLimitBytes: number;
   readonly notes: readonly string[];
-  source(options: Waits & { readonly gzipLevel: number }): AsyncIterable<Buffer>;
+  /** The first is the one that is tested. */
+  readonly sources: readonly LocalSource[];
 }
 
 /** @param dir a directory of ours, for git @throws CroftError `invalid` for a builder or secret that is not there */
@@ -43,36 +43,24 @@ export async function planLocal(wanted: LocalWanted, cli: Cli, { dir, signal }: 
   const config = await configOf(wanted, working, cli, { signal });
   const builder = builderOf(config, wanted.builder);
   const secrets = keepSecrets(await resolveSecrets(sourcesFor(config, builder), env));
+  const repo = repoOf(builder, working);
   await using stack = new AsyncDisposableStack();
-  const mirror = wanted.committed ? stack.use(await openMirror({ dir: join(dir, 'mirror.git'), url: working.root, ...git })) : undefined;
-  const commit = mirror && (await newestCommit(mirror, working, { signal }));
-  const tree = () => (mirror && commit ? treeOfCommit(mirror, commit, { signal }) : treeOfFiles(working, { signal }));
-  const plan = await planSteps(builder, tree);
-  const revisions = [{ repo: repoOf(builder, working), revision: commit ?? notCommitted }];
-  const trigger = { kind: 'asked', ref: 'local' } as const;
+  const needs: SourceNeeds = { builder, dir, git, stack, signal };
+  const own = wanted.committed ? await committedSource(repo, working, needs) : workingSource(repo, working, needs);
+  const toolchain = await toolchainSource(repo, config, needs);
+  const sources = toolchain ? [own, toolchain] : [own];
+  const plan = await planSteps(builder, own.tree);
+  const origin = { revisions: sources.map(({ revision }) => revision), trigger: { kind: 'asked', ref: 'local' } } as const;
   const owned = stack.move();
   return {
-    planned: typeof plan === 'string' ? plan : { job: planJob(builder, { steps: plan.steps, revisions, trigger }), reason: plan.reason },
+    planned: typeof plan === 'string' ? plan : { job: planJob(builder, { steps: plan.steps, ...origin }), reason: plan.reason },
+    sources,
     secrets,
     outputLimitBytes: config.outputLimitBytes,
-    notes: notesOf(builder),
-    source({ gzipLevel, ...waits }) {
-      const options = { ...builder.source, history: historyOf(builder), gzipLevel };
-      return mirror && commit ? mirror.sourceTar(commit, waits, options) : working.sourceTar(waits, options);
-    },
+    notes: notesOf(builder, wanted),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
-
-async function newestCommit(mirror: Mirror, { root, branch = 'HEAD' }: WorkingTree, waits: Waits): Promise<Revision> {
-  await mirror.fetch(waits);
-  const found = (await mirror.branches(waits)).find(({ name }) => name === branch);
-  if (found) return found.revision;
-  throw new CroftError('invalid', `${root} has no commit yet`, { hint: 'Make one, or leave out --committed.' });
-}
-
-/** Stands for the working tree, which is no commit. */
-const notCommitted = '0'.repeat(40) as Revision;
 
 /** The operator's file, else what `npm start` does with a repository: one builder that finds its steps. */
 async function configOf(
@@ -117,7 +105,7 @@ function repoOf({ repos }: Builder, { origin, root }: WorkingTree): RepoName {
   return named;
 }
 
-function notesOf({ isolation, needs, artifacts, caches, checkout }: Builder): string[] {
+function notesOf({ isolation, needs, artifacts, caches, checkout }: Builder, { committed }: LocalWanted): string[] {
   return [
     ...(isolation === 'none' ? [] : [`the builder asks for isolation by a ${isolation}, and here everything runs as you`]),
     ...(needs.labels.length === 0
@@ -125,6 +113,6 @@ function notesOf({ isolation, needs, artifacts, caches, checkout }: Builder): st
       : [`the builder needs a machine with the labels ${needs.labels.join(', ')}; this one is taken as it is`]),
     ...(artifacts.length === 0 ? [] : ['artifacts are not kept']),
     ...(caches.length === 0 ? [] : ['caches are neither restored nor saved']),
-    ...(checkout.git ? ['the .git that the builder asks for comes with --committed only'] : []),
+    ...(checkout.git && !committed ? ['the .git that the builder asks for comes with --committed only'] : []),
   ];
 }

@@ -7,10 +7,12 @@ import { parseRunId, type RunId } from '@croft/domain/names';
 import { endOfStep, type AttemptEnd, type Exit } from '@croft/domain/outcome';
 import { SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError, errorText, isCode } from '@croft/runtime/errors';
+import type { LocalSource } from './local-source.ts';
 
 export interface LocalJob {
   readonly job: Job;
-  readonly source: AsyncIterable<Uint8Array>;
+  /** The first is the one that is tested. */
+  readonly sources: readonly LocalSource[];
   readonly secrets: Pick<SecretKeeper, 'variables' | 'mask'>;
   readonly outputLimitBytes: number;
 }
@@ -33,11 +35,17 @@ const ackBytes = 1024 * 1024;
 /** @throws the signal's reason when it is aborted; the caller then ends the machine, and what runs with it */
 export async function runSteps(
   buildlet: Buildlet,
-  { job, source, secrets, outputLimitBytes }: LocalJob,
+  { job, sources, secrets, outputLimitBytes }: LocalJob,
   watcher: Watcher,
 ): Promise<AttemptEnd> {
   const { clock, signal } = watcher;
-  await buildlet.putTarGz(sourceDir(job), source, epoch, { source: name, signal });
+  const [own, ...beside] = sources;
+  for (const one of [...beside, ...(own ? [own] : [])]) {
+    // The last one: with its name all of them are there.
+    const noted = one === own ? { source: name } : {};
+    const dir = sourceDir({ revisions: [one.revision] });
+    await buildlet.putTarGz(dir, one.tar({ gzipLevel: buildlet.gzipLevel, signal }), epoch, { ...noted, signal });
+  }
   for (const step of job.steps) {
     await watcher.onStep(step);
     const startedAt = clock.monotonic();
