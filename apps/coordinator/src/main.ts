@@ -1,4 +1,5 @@
 /** The coordinator as a program of its own: `--config FILE`. SIGTERM and SIGHUP detach (what runs goes on), SIGINT ends everything. */
+import { resolve } from 'node:path';
 import { systemClock } from '@croft/runtime/clock';
 import { keepCompiled } from '@croft/runtime/compile-cache';
 import { runMain, type Main } from '@croft/runtime/run-main';
@@ -17,7 +18,7 @@ await runMain(async (): Promise<Main> => {
   if (loaded.kind === 'mistaken') throw mistakesError(path, loaded.mistakes);
   const coordinator = await createCoordinator(loaded.config, {
     env: process.env,
-    source: { path, environment, files: loaded.files, readAt },
+    source: { path: resolve(path), environment, files: loaded.files, readAt },
   });
   process.stdout.write(`${coordinator.url}\n`);
   return {

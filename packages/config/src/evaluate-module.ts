@@ -13,8 +13,8 @@ import type { Evaluated } from './evaluate-worker.ts';
 export type ModuleValue = { readonly files: readonly string[] } & (
   | { readonly value: unknown }
   | { readonly issues: readonly { readonly path: readonly (string | number)[]; readonly message: string }[] }
-  /** Line of the module, where it is known. */
-  | { readonly failure: { readonly line: number | undefined; readonly message: string } }
+  /** Where it went wrong, if that is known; `file` is undefined for the module itself. */
+  | { readonly failure: { readonly file?: string | undefined; readonly line: number | undefined; readonly message: string } }
 );
 
 const limitMs = 5 * SECOND;
@@ -53,14 +53,17 @@ function toValue(evaluated: Evaluated | string, path: string): ModuleValue {
   if ('json' in evaluated) return { files, value: JSON.parse(evaluated.json) as unknown };
   if ('issues' in evaluated) return { files, issues: evaluated.issues };
   const { message, stack } = evaluated.thrown;
-  const line = stack
-    .split('\n')
-    .map((one) => one.split(path)[1])
-    .find((rest) => rest !== undefined && /^:\d+/.test(rest));
-  return {
-    files,
-    failure: { line: line === undefined ? undefined : Number.parseInt(line.slice(1), 10), message: `could not be evaluated: ${message}` },
-  };
+  const [at] = stack.split('\n').flatMap((told) => placeIn(told, files));
+  const file = at === undefined || at.file === path ? undefined : at.file;
+  return { files, failure: { file, line: at?.line, message: `could not be evaluated: ${message}` } };
+}
+
+/** Which of the files a line of a stack names, and where. */
+function placeIn(told: string, files: readonly string[]): { file: string; line: number }[] {
+  return files.flatMap((file) => {
+    const [, line] = /^:(\d+)/.exec(told.split(file)[1] ?? '') ?? [];
+    return line === undefined ? [] : [{ file, line: Number(line) }];
+  });
 }
 
 function failed(path: string, message: string): ModuleValue {

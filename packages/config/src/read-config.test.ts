@@ -153,7 +153,12 @@ test('what is not JSON, not YAML or not a program is told with its line', async 
     (await mistakes(at.write('a.ts', '\n\nthrow new Error("no disk");\nexport default {};')))[0] ?? '',
     /^a\.ts:3: could not be evaluated: no disk$/,
   );
-  assert.match((await mistakes(at.write('b.ts', 'export default {\n  a: 1 1\n};')))[0] ?? '', /^b\.ts(:2)?: could not be evaluated: /);
+  assert.match((await mistakes(at.write('b.ts', 'export default {\n  a: 1 1\n};')))[0] ?? '', /^b\.ts:2: could not be evaluated: /);
+  at.write('inner.ts', 'export const a = 1;\nexport const b = = 2;\n');
+  assert.match(
+    (await mistakes(at.write('outer.ts', `import './inner.ts';\nexport default {};`)))[0] ?? '',
+    /^inner\.ts:2: could not be evaluated: /,
+  );
   assert.match((await mistakes(at.write('c.ts', 'export const a = 1;')))[0] ?? '', /has no default export/);
   assert.deepEqual(await mistakes(at.write('list.json', '[]')), ['list.json:1: a list is not a group of settings']);
 });

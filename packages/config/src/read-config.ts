@@ -90,7 +90,10 @@ async function readFileValue(file: string, waits: Waits & { clock: Clock }): Pro
   const read = await evaluateModule(file, waits);
   const places = lazily(() => literalPlaces(text));
   if ('value' in read) return { files: read.files, value: read.value, places };
-  if ('failure' in read) return { files: read.files, mistakes: [whole(read.failure.line, read.failure.message)] };
+  if ('failure' in read) {
+    const { line, message, file: inside = file } = read.failure;
+    return { files: read.files, mistakes: [{ ...whole(line, message), file: inside }] };
+  }
   return { files: read.files, mistakes: placeIssues(read.issues as readonly Issue[], { file, input: undefined, places }) };
 }
 
