@@ -75,7 +75,7 @@ describe('a commit', () => {
 test('repositories show the newest commit of the branch of development, and one of them all its branches', async () => {
   await using stage = await openBrowse();
   const id = await stage.build('unit', [of(go, 3)]);
-  const repos = await stage.browse.repos();
+  const { rows: repos } = await stage.browse.repos({ page: 0 });
   assert.deepEqual(
     repos.map(({ name, branches, tip }) => `${name} ${branches} ${tip?.commit.subject} ${tip?.builds.length}`),
     ['go 1 change 3 1', 'net 1 change 3 0'],
@@ -90,7 +90,9 @@ test('a builder’s rate counts what the code decided, and its history begins wi
   await stage.build('unit', [of(go, 1)]);
   await stage.build('unit', [of(go, 2)], false);
   const last = await stage.build('unit', [of(go, 3)]);
-  const [first] = await stage.browse.builders();
+  const { rows, total } = await stage.browse.builders({ page: 0 });
+  const [first] = rows;
+  assert.deepEqual([total, (await stage.browse.builders({ page: 1 })).rows], [2, []]);
   assert.deepEqual(
     [first?.name, first?.rate, first?.recent[0]?.id, first?.medianMs],
     ['unit', { passed: 2, failed: 1, infra: 0 }, last, 1_000],
@@ -128,11 +130,11 @@ test('who is limited to some repositories finds nothing of the others', async ()
   await stage.build('lint', [of(net, 1), of(go, 1)]);
   const mine = scopedBrowse(stage.browse, (repo) => repo === 'net');
   assert.deepEqual(
-    (await mine.repos()).map(({ name }) => name),
+    (await mine.repos({ page: 0 })).rows.map(({ name }) => name),
     ['net'],
   );
   assert.deepEqual(
-    (await mine.builders()).map(({ name }) => name),
+    (await mine.builders({ page: 0 })).rows.map(({ name }) => name),
     ['lint'],
   );
   assert.deepEqual((await mine.commit('net', revision(1))).builds[0]?.beside, []);

@@ -10,16 +10,32 @@ import { readRepo, readRepos } from './read-repos.ts';
 import { search } from './search.ts';
 
 export interface Browse {
-  repos(): Promise<RepoOverview[]>;
+  repos(query: PageQuery): Promise<Paged<RepoOverview>>;
   /** @throws CroftError `not-found` */
   repo(name: string): Promise<RepoDetail>;
   /** @throws CroftError `not-found` */
   commit(repo: string, revision: string): Promise<CommitDetail>;
-  builders(): Promise<BuilderOverview[]>;
+  builders(query: PageQuery): Promise<Paged<BuilderOverview>>;
   /** @throws CroftError `not-found` */
   builder(name: string): Promise<BuilderDetail>;
-  search(text: string): Promise<Found>;
+  search(text: string, of?: Pick<PageQuery, 'allowed'>): Promise<Found>;
 }
+
+export interface PageQuery {
+  /** From 0. */
+  readonly page: number;
+  /** Only what belongs to these repositories; all of them without it. */
+  readonly allowed?: ((repo: string) => boolean) | undefined;
+}
+
+export interface Paged<T> {
+  readonly rows: readonly T[];
+  readonly page: number;
+  /** How many there are on all pages. */
+  readonly total: number;
+}
+
+export const browseSize = 50;
 
 export interface RepoOverview {
   readonly name: string;
@@ -101,9 +117,9 @@ export interface BrowseDeps {
 
 export function createBrowse({ db, builders, repos, outlook }: BrowseDeps): Browse {
   return {
-    async repos() {
+    async repos(query) {
       const view = await outlook();
-      return db.read((sql) => readRepos(sql, repos(), view));
+      return db.read((sql) => readRepos(sql, query, { repos: repos(), outlook: view }));
     },
     async repo(name) {
       const view = await outlook();
@@ -113,17 +129,23 @@ export function createBrowse({ db, builders, repos, outlook }: BrowseDeps): Brow
       const view = await outlook();
       return db.read((sql) => readCommit(sql, { repo, revision }, view));
     },
-    async builders() {
+    async builders(query) {
       const view = await outlook();
-      return db.read((sql) => readBuilders(sql, builders(), view));
+      return db.read((sql) => readBuilders(sql, query, view));
     },
     async builder(name) {
       const view = await outlook();
       return db.read((sql) => readBuilder(sql, name, view));
     },
-    async search(text) {
+    async search(text, { allowed = () => true } = {}) {
       const view = await outlook();
-      return db.read((sql) => search(sql, text, { repos: repos(), builders: builders(), outlook: view }));
+      const place = {
+        repos: repos().filter(allowed),
+        builders: builders().filter((builder) => builder.repos.some(allowed)),
+        outlook: view,
+      };
+      const { builds, ...found } = await db.read((sql) => search(sql, text, place));
+      return { ...found, builds: builds.filter(({ repo }) => allowed(repo)) };
     },
   };
 }

@@ -7,16 +7,18 @@ import { medianDurationMs } from '@croft/store/attempts';
 import { listBuilds } from '@croft/store/build-lists';
 import type { Sql } from '@croft/store/database';
 import { summarize, type Outlook } from '../queries/read-builds.ts';
-import type { BuilderDetail, BuilderOverview, SuccessRate } from './browse.ts';
+import { browseSize, type BuilderDetail, type BuilderOverview, type Paged, type PageQuery, type SuccessRate } from './browse.ts';
 
 const stripLength = 20;
 const historyLength = 100;
 const shownWaiting = 20;
 
-export async function readBuilders(sql: Sql, builders: readonly Builder[], outlook: Outlook): Promise<BuilderOverview[]> {
-  const overviews: BuilderOverview[] = [];
-  for (const { name, repos } of builders) overviews.push(await overviewOf(sql, { name, repos, length: stripLength }, outlook));
-  return overviews;
+export async function readBuilders(sql: Sql, { page, allowed = () => true }: PageQuery, outlook: Outlook): Promise<Paged<BuilderOverview>> {
+  const known = outlook.builders.filter((builder) => builder.repos.some(allowed));
+  const rows: BuilderOverview[] = [];
+  for (const { name, repos } of known.slice(page * browseSize, (page + 1) * browseSize))
+    rows.push(await overviewOf(sql, { name, repos, length: stripLength }, outlook));
+  return { rows, page, total: known.length };
 }
 
 /** @throws CroftError `not-found` when it neither is configured nor ever built anything */

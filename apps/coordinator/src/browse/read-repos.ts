@@ -7,20 +7,24 @@ import type { Sql } from '@croft/store/database';
 import { getRepo, listRepos } from '@croft/store/repos';
 import { summarize, type Outlook } from '../queries/read-builds.ts';
 import { toCommitView } from '../queries/views.ts';
-import type { BranchTip, RepoDetail, RepoOverview } from './browse.ts';
+import { browseSize, type BranchTip, type Paged, type PageQuery, type RepoDetail, type RepoOverview } from './browse.ts';
 
 const shownBranches = 200;
 
 /** Those that are configured, in their order, then those that once were. */
-export async function readRepos(sql: Sql, configured: readonly RepoName[], outlook: Outlook): Promise<RepoOverview[]> {
-  const known = [...new Set([...configured, ...(await listRepos(sql)).map(({ name }) => name)])];
-  const overviews: RepoOverview[] = [];
-  for (const name of known) {
+export async function readRepos(
+  sql: Sql,
+  { page, allowed = () => true }: PageQuery,
+  { repos, outlook }: { repos: readonly RepoName[]; outlook: Outlook },
+): Promise<Paged<RepoOverview>> {
+  const known = [...new Set([...repos, ...(await listRepos(sql)).map(({ name }) => name)])].filter(allowed);
+  const rows: RepoOverview[] = [];
+  for (const name of known.slice(page * browseSize, (page + 1) * browseSize)) {
     const { tips } = await sortedTips(sql, name);
     const [tip] = await tipsOf(sql, name, { tips: tips.slice(0, 1), outlook });
-    overviews.push({ name, branches: tips.length, tip });
+    rows.push({ name, branches: tips.length, tip });
   }
-  return overviews;
+  return { rows, page, total: known.length };
 }
 
 /** @throws CroftError `not-found` */

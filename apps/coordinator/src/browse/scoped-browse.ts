@@ -15,28 +15,22 @@ export function scopedBrowse(all: Browse, allowed: (repo: string) => boolean): B
     return { ...builder, repos: builder.repos.filter(allowed), recent, rate: rateOf(recent) };
   };
   return {
-    repos: async () => (await all.repos()).filter(({ name }) => allowed(name)),
+    repos: async ({ page }) => all.repos({ page, allowed }),
     repo: async (name) => all.repo(checked(name)),
     async commit(repo, revision) {
       const detail = await all.commit(checked(repo), revision);
       const builds = detail.builds.map(({ build, beside }) => ({ build, beside: beside.filter((other) => allowed(other.repo)) }));
       return { ...detail, builds, dependents: detail.dependents.filter(({ build }) => own(build)) };
     },
-    builders: async () => (await all.builders()).map(limited).filter(({ repos }) => repos.length > 0),
+    async builders({ page }) {
+      const found = await all.builders({ page, allowed });
+      return { ...found, rows: found.rows.map(limited) };
+    },
     async builder(name) {
       const builder = limited(await all.builder(name));
       if (builder.repos.length === 0) throw new CroftError('not-found', `no builder is called ${JSON.stringify(name.slice(0, 100))}`);
       return { ...builder, waiting: builder.waiting.filter(own) };
     },
-    async search(text) {
-      const { builds, commits, builders, repos } = await all.search(text);
-      const visible = new Set((await this.builders()).map(({ name }) => name));
-      return {
-        builds: builds.filter(own),
-        commits: commits.filter(({ repo }) => allowed(repo)),
-        builders: builders.filter((name) => visible.has(name)),
-        repos: repos.filter(allowed),
-      };
-    },
+    search: async (text) => all.search(text, { allowed }),
   };
 }

@@ -18,8 +18,8 @@ export interface SearchPlace {
 
 const longest = 200;
 const shown = 20;
-/** Of each repository’s default branch, so many commits are looked through for a text. */
-const depth = 2_000;
+/** So many commits are looked through for a text: of each repository the newest, no more of one than the first figure. */
+const [deepest, wholeDepth, leastDepth] = [2_000, 40_000, 20];
 /** A shorter beginning would match almost everything. */
 const shortestHash = 4;
 
@@ -30,10 +30,11 @@ export async function search(sql: Sql, text: string, { repos, builders, outlook 
   if (words === '') return { builds: [], commits: [], builders: [], repos: [] };
   const lower = words.toLowerCase();
   const named = (name: string): boolean => name.toLowerCase().includes(lower);
+  const depth = Math.max(leastDepth, Math.min(deepest, Math.floor(wholeDepth / Math.max(1, repos.length))));
   const commits: Found['commits'][number][] = [];
   for (const repo of repos) {
     if (commits.length >= shown) break;
-    const found = await commitsOf(sql, repo, words);
+    const found = await commitsOf(sql, repo, { words, depth });
     commits.push(...found.slice(0, shown - commits.length).map((commit) => toCommitView(repo, commit)));
   }
   const [, id] = /^b([0-9a-f]{1,16})$/.exec(lower) ?? [];
@@ -49,7 +50,7 @@ export async function search(sql: Sql, text: string, { repos, builders, outlook 
   };
 }
 
-async function commitsOf(sql: Sql, repo: RepoName, words: string): Promise<Commit[]> {
+async function commitsOf(sql: Sql, repo: RepoName, { words, depth }: { words: string; depth: number }): Promise<Commit[]> {
   const prefix = words.toLowerCase();
   const byHash =
     prefix.length >= shortestHash && /^[0-9a-f]{1,64}$/.test(prefix) ? await commitsByPrefix(sql, repo, { prefix, limit: shown }) : [];

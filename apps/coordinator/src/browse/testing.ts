@@ -27,11 +27,11 @@ export function fakeBrowse(): FakeBrowse {
   };
   return {
     shelf,
-    repos: async () => shelf.repos,
+    repos: async ({ page }) => ({ rows: shelf.repos, page, total: shelf.repos.length }),
     repo: async (name) => must(shelf.repo?.name === name ? shelf.repo : undefined),
     commit: async (repo, revision) =>
       must(shelf.commit?.commit.repo === repo && shelf.commit.commit.revision === revision ? shelf.commit : undefined),
-    builders: async () => shelf.builders,
+    builders: async ({ page }) => ({ rows: shelf.builders, page, total: shelf.builders.length }),
     builder: async (name) => must(shelf.builders.find((builder) => builder.name === name)),
     search: async () => shelf.found,
   };

@@ -30,7 +30,7 @@ export function mountBrowsing(app: Hono<AppEnv>, { clock, audit, show }: BrowseR
 
   app.get('/repos', async (c) => {
     const { browse, farm } = c.var.capabilities;
-    const [repos, { repos: sources }] = await Promise.all([browse.repos(), farm()]);
+    const [repos, { repos: sources }] = await Promise.all([browse.repos({ page: pageOf(c) }), farm()]);
     return live(c, 'Repositories', 'repos', reposPage({ repos, sources, now: clock.now() }));
   });
 
@@ -47,7 +47,7 @@ export function mountBrowsing(app: Hono<AppEnv>, { clock, audit, show }: BrowseR
   });
 
   app.get('/builders', async (c) => {
-    const builders = await c.var.capabilities.browse.builders();
+    const builders = await c.var.capabilities.browse.builders({ page: pageOf(c) });
     return live(c, 'Builders', 'builders', buildersPage({ builders, now: clock.now() }));
   });
 
@@ -80,4 +80,10 @@ export function mountBrowsing(app: Hono<AppEnv>, { clock, audit, show }: BrowseR
     const list = await audit.list({ before, limit: auditLength });
     return show(c, { title: 'Audit', place: 'audit', body: auditPage({ ...list, first: before === undefined, now: clock.now() }) });
   });
+}
+
+function pageOf(c: AppContext): number {
+  const page = c.req.query('page') ?? '0';
+  if (/^\d{1,6}$/.test(page)) return Number(page);
+  throw new CroftError('invalid', `invalid page value ${JSON.stringify(page.slice(0, 50))}`, { hint: 'Pages are numbered from 0.' });
 }

@@ -76,6 +76,18 @@ test('a builder that has judged nothing has no rate; another has one of what the
   assert.doesNotMatch((await none('/builders')).text, /\d %/);
 });
 
+test('a list of many has pages', async () => {
+  const get = open((farm) => {
+    fillShelf(farm);
+    const [builder] = farm.browse.shelf.builders;
+    if (builder) farm.browse.shelf.builders = Array.from({ length: 120 }, () => builder);
+  });
+  const { text } = await get('/builders?page=1');
+  assert.match(text, /href="\/builders">← Before<\/a><span>page 2 of 3<\/span><a rel="next" href="\/builders\?page=2"/);
+  assert.match(text, /hx-get="\/builders\?page=1"/);
+  assert.equal((await get('/builders?page=x')).status, 400);
+});
+
 test('who names a build or a commit is led to it at once', async () => {
   const found = { builds: [testBuild()], commits: [], builders: [], repos: [] };
   const get = open((farm) => void (farm.browse.shelf.found = found));

@@ -2,16 +2,28 @@
 import { html } from 'hono/html';
 import { formatDuration } from '@croft/web/html/format';
 import { bdi, plain, plural, type Html } from '@croft/web/html/markup';
-import type { BuilderDetail, BuilderOverview, SuccessRate } from '../browse/browse.ts';
-import { builderUrl, commitUrl, endedAt, listTable, repoUrl, section, stateLink, strip, timeOf } from './list-table.ts';
+import type { BuilderDetail, BuilderOverview, Paged, SuccessRate } from '../browse/browse.ts';
+import {
+  builderUrl,
+  commitUrl,
+  endedAt,
+  listPager,
+  listTable,
+  pageAddress,
+  repoUrl,
+  section,
+  stateLink,
+  strip,
+  timeOf,
+} from './list-table.ts';
 
 export interface BuildersView {
-  readonly builders: readonly BuilderOverview[];
+  readonly builders: Paged<BuilderOverview>;
   readonly now: number;
 }
 
 export function buildersPage({ builders, now }: BuildersView): Html {
-  const rows = builders.map(({ name, repos, recent, rate, medianMs }) => [
+  const rows = builders.rows.map(({ name, repos, recent, rate, medianMs }) => [
     html`<a href="${builderUrl(name)}">${bdi(name)}</a>`,
     repoLinks(repos),
     recent.length === 0 ? html`<span class="dim">nothing yet</span>` : strip(recent, `Last builds of ${plain(name)}, the newest last`),
@@ -20,9 +32,9 @@ export function buildersPage({ builders, now }: BuildersView): Html {
     recent[0] ? endedAt(recent[0], now) : html`<span class="dim">never</span>`,
   ]);
   const table = listTable(['Builder', 'Repositories', 'Last builds', 'Passed', 'Usually takes', 'Last end'], rows, 'Builders');
-  return html`<div id="builders" class="live farm" data-live="build farm" hx-get="/builders" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="builders" class="live farm" data-live="build farm" hx-get="${pageAddress('/builders', builders.page)}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 <h1 class="unseen">Builders</h1>
-${section('Builders', builders.length, [table, 'The configuration names no builder, so nothing is built.'])}
+${section('Builders', builders.total, [html`${table}${listPager('/builders', builders)}`, 'The configuration names no builder, so nothing is built.'])}
 </div>`;
 }
 

@@ -4,6 +4,7 @@ import type { BuildSummary, CommitView } from '@croft/protocol/api';
 import { formatInstant } from '@croft/web/html/format';
 import { bdi, instant, plain, span, type Html } from '@croft/web/html/markup';
 import { badge, glyph, lookOfBuild, word } from '@croft/web/html/state';
+import { browseSize } from '../browse/browse.ts';
 
 /** A table that becomes a list of cards where it is narrow; the heads are repeated there by `data-head`. */
 export function listTable(heads: readonly string[], rows: readonly (readonly (Html | string)[])[], label: string): Html {
@@ -41,6 +42,21 @@ export function gridUrl(repo: string, branch: string): string {
 
 export function commitLink(commit: CommitView): Html {
   return html`<a href="${commitUrl(commit)}"><code>${commit.revision.slice(0, 7)}</code></a> ${bdi(commit.subject)}`;
+}
+
+/** Between pages of a list; nothing where there is but one. */
+export function listPager(path: string, { page, total }: { readonly page: number; readonly total: number }): Html {
+  const last = Math.max(0, Math.ceil(total / browseSize) - 1);
+  if (last === 0 && page === 0) return html``;
+  const link = (to: number, rel: string, text: string): Html =>
+    to >= 0 && to <= last
+      ? html`<a rel="${rel}" href="${pageAddress(path, to)}">${text}</a>`
+      : html`<span aria-disabled="true">${text}</span>`;
+  return html`<nav class="pager" aria-label="Pages">${link(page - 1, 'prev', '← Before')}<span>page ${page + 1} of ${last + 1}</span>${link(page + 1, 'next', 'After →')}</nav>`;
+}
+
+export function pageAddress(path: string, page: number): string {
+  return page === 0 ? path : `${path}?page=${page}`;
 }
 
 /** State, in words, as a link to the build. */

@@ -3,19 +3,19 @@ import { html } from 'hono/html';
 import type { Farm } from '@croft/protocol/api';
 import { bdi, instant, plain, plural, type Html } from '@croft/web/html/markup';
 import { badge } from '@croft/web/html/state';
-import type { BranchTip, RepoDetail, RepoOverview } from '../browse/browse.ts';
-import { builderUrl, commitLink, gridUrl, listTable, repoUrl, section, strip } from './list-table.ts';
+import type { BranchTip, Paged, RepoDetail, RepoOverview } from '../browse/browse.ts';
+import { builderUrl, commitLink, gridUrl, listPager, listTable, pageAddress, repoUrl, section, strip } from './list-table.ts';
 
 type Source = Farm['repos'][number];
 
 export interface ReposView {
-  readonly repos: readonly RepoOverview[];
+  readonly repos: Paged<RepoOverview>;
   readonly sources: readonly Source[];
   readonly now: number;
 }
 
 export function reposPage({ repos, sources, now }: ReposView): Html {
-  const rows = repos.map(({ name, branches, tip }) => {
+  const rows = repos.rows.map(({ name, branches, tip }) => {
     const source = sources.find((candidate) => candidate.name === name);
     return [
       html`<a href="${repoUrl(name)}">${bdi(name)}</a>`,
@@ -27,10 +27,11 @@ export function reposPage({ repos, sources, now }: ReposView): Html {
       health(source, now),
     ];
   });
+  const table = listTable(['Repository', 'Newest commit', 'Its builds', 'Branches', 'Last look'], rows, 'Repositories');
   const none = html`The farm has no repository yet: <a href="/">how to begin</a>.`;
-  return html`<div id="repos" class="live farm" data-live="build commits farm" hx-get="/repos" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="repos" class="live farm" data-live="build commits farm" hx-get="${pageAddress('/repos', repos.page)}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 <h1 class="unseen">Repositories</h1>
-${section('Repositories', repos.length, [listTable(['Repository', 'Newest commit', 'Its builds', 'Branches', 'Last look'], rows, 'Repositories'), none])}
+${section('Repositories', repos.total, [html`${table}${listPager('/repos', repos)}`, none])}
 </div>`;
 }
 
