@@ -171,3 +171,27 @@ test('a page that is open while the coordinator is killed and started again goes
     assert.equal((await getBuild(farm, id)).attempts, 1);
   });
 });
+
+test('from the grid to a commit, its builder, what happened in its build, and back by a search', { skip }, async () => {
+  await withStory({}, async ({ farm, stage, page, id, complaints }) => {
+    const { builder, repo, revision } = await getBuild(farm, id);
+    await page.goto('/');
+    await page.locator('th.commit a').first().click();
+    await page.waitForURL(`**/repos/${repo}/commits/${revision}`);
+    await page.locator('.list .badge.running').waitFor();
+    for (const gate of ['more', 'end']) await stage.open(`${id}.1.ci.${gate}`);
+    await page.locator('.list .badge.passed').waitFor();
+    await page.getByRole('link', { name: builder }).first().click();
+    await page.getByText('100 %').first().waitFor();
+    await page.locator('.list .badge.passed').click();
+    await page.getByRole('link', { name: 'events' }).click();
+    await page.locator('.fall', { hasText: 'source' }).waitFor();
+    await page.keyboard.press('/');
+    await page.keyboard.type(id.slice(0, 9));
+    await page.keyboard.press('Enter');
+    await page.waitForURL(`**/builds/${id}`);
+    await page.getByRole('link', { name: 'Audit' }).click();
+    await page.getByRole('heading', { name: 'Audit' }).first().waitFor();
+    assert.deepEqual(complaints, []);
+  });
+});

@@ -99,7 +99,7 @@ test('who names a build or a commit is led to it at once', async () => {
 
 test('a search that finds nothing says what it would find', async () => {
   const { text } = await open((farm) => farm)('/search?q=zebra');
-  assert.match(text, /Nothing is called so.*by its id/s);
+  assert.match(text, /Nothing found for <bdi>zebra.*by its id/s);
   assert.match(text, /<input type="search" name="q" value="zebra"/);
 });
 

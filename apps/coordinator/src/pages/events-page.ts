@@ -43,21 +43,19 @@ interface Scale {
   readonly to: number;
 }
 
+/** Each attempt has a scale of its own: days may lie between two of them. */
 function waterfall(build: BuildDetail, now: number): Html {
-  const first = build.attemptList[0]?.startedAt ?? now;
-  const last = build.attemptList.at(-1);
-  const scale = { from: first, to: Math.max(first + 1, last?.endedAt ?? now) };
-  return html`<ol class="falls" aria-label="Attempts and steps on a line of time">${build.attemptList.map((attempt) => attemptRows(attempt, scale, now))}</ol>
-<p class="scale"><span>${formatInstant(scale.from)}</span><span class="num">${formatDuration(scale.to - scale.from)}</span></p>`;
+  return html`<ol class="falls" aria-label="Attempts and steps, each attempt on a line of time of its own">${build.attemptList.map((attempt) => attemptRows(attempt, build.createdAt, now))}</ol>`;
 }
 
-function attemptRows(attempt: AttemptView, scale: Scale, now: number): Html {
+function attemptRows(attempt: AttemptView, createdAt: number, now: number): Html {
+  const scale = { from: attempt.startedAt, to: Math.max(attempt.startedAt + 1, attempt.endedAt ?? now) };
   const steps = attempt.steps.flatMap((step) => {
     if (step.startedAt === undefined) return [];
     const endedAt = step.endedAt ?? (attempt.state === 'ended' ? attempt.endedAt : undefined);
     return [row({ className: 'fall', look: lookOfStep(step, attempt), name: step.name, times: [step.startedAt, endedAt] }, scale, now)];
   });
-  const name = `Attempt ${attempt.number} on ${attempt.machine}`;
+  const name = `Attempt ${attempt.number} on ${attempt.machine}, after ${formatDuration(attempt.startedAt - createdAt)}`;
   return html`${row({ className: 'fall whole', look: lookOfAttempt(attempt), name, times: [attempt.startedAt, attempt.endedAt] }, scale, now)}${steps}`;
 }
 

@@ -27,8 +27,8 @@ export function searchPage({ text, found, now }: SearchView): Html {
   const { builds, commits, builders, repos } = found;
   const nothing = builds.length + commits.length + builders.length + repos.length === 0;
   return html`<div class="farm found">
-<h1>${text === '' ? 'Search' : html`Found for ${bdi(text)}`}</h1>
-${nothing ? help(text) : ''}
+<h1>${text === '' ? 'Search' : html`${nothing ? 'Nothing found' : 'Found'} for ${bdi(text)}`}</h1>
+${nothing ? help() : ''}
 ${builds.length > 0 ? section('Builds', builds.length, [buildRows(builds, now), '']) : ''}
 ${commits.length > 0 ? section('Commits', commits.length, [commitRows(commits, now), '']) : ''}
 ${builders.length > 0 ? section('Builders', builders.length, [names(builders, builderUrl), '']) : ''}
@@ -36,9 +36,8 @@ ${repos.length > 0 ? section('Repositories', repos.length, [names(repos, repoUrl
 </div>`;
 }
 
-function help(text: string): Html {
-  return html`<section class="empty">${text === '' ? '' : html`<p>Nothing is called so.</p>`}
-<p>A search finds:</p>
+function help(): Html {
+  return html`<section class="empty"><p>A search finds:</p>
 <ul class="bullets"><li>a build by its id, <code>B0123…</code>, or the beginning of it</li><li>a commit by the beginning of its hash, from four digits on, or by words of its subject or its author’s name, among the newest of each repository</li><li>a builder or a repository by a part of its name</li></ul></section>`;
 }
 
