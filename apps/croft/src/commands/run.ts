@@ -1,5 +1,5 @@
 /** `croft run --local`: the steps of a builder on the working tree, as the farm would run them. Asks no farm. */
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { mkdtemp, realpath } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Option, type Command } from 'commander';
@@ -70,15 +70,16 @@ async function runLocal(options: RunOptions, cli: Cli): Promise<number> {
 /** Whatever happens, what was started is ended and what was written removed. */
 async function toEnd({ local, config, env, committed = false }: RunOptions, cli: Cli, watcher: Told): Promise<AttemptEnd> {
   // Only here: few commands need git, configurations or machines.
-  const [{ openLocalMachine }, { planLocal }, { runSteps }] = await Promise.all([
+  const [{ openLocalMachine }, { planLocal }, { removeTree }, { runSteps }] = await Promise.all([
     import('../local/local-machine.ts'),
     import('../local/plan-local.ts'),
+    import('../local/remove-tree.ts'),
     import('../local/run-steps.ts'),
   ]);
   const { signal } = watcher;
   await using stack = new AsyncDisposableStack();
   const dir = await realpath(await mkdtemp(join(tmpdir(), 'croft-run-')));
-  stack.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 3 }));
+  stack.defer(() => removeTree(dir));
   const plan = stack.use(await planLocal({ builder: local, config, environment: env, committed }, cli, { dir, signal }));
   for (const note of plan.notes) await watcher.say(note);
   if (typeof plan.planned === 'string') return { kind: 'skipped', why: plan.planned };
