@@ -2,6 +2,11 @@
 import type { Step } from '@croft/domain/job';
 import { MINUTE } from '@croft/runtime/clock';
 
+interface Plan {
+  readonly steps: readonly Step[];
+  readonly reason: string;
+}
+
 export interface Proposal {
   readonly repo: string;
   /** Undefined when HEAD is on no branch. */
@@ -9,7 +14,9 @@ export interface Proposal {
   /** Where everybody's commits are, to be shown: without credentials. */
   readonly origin: string | undefined;
   /** Those that were found and why, or why there are none. */
-  readonly found: { readonly steps: readonly Step[]; readonly reason: string } | string;
+  readonly found: Plan | string;
+  /** What was found too, and comes after it. */
+  readonly others: readonly Plan[];
 }
 
 export function programText(proposal: Proposal): string {
@@ -83,10 +90,17 @@ function urlLines({ origin }: Proposal): string[] {
   return origin === undefined ? [here] : [here, `For what everybody pushes: ${oneLine(origin)}`];
 }
 
-function stepLines({ found }: Proposal): string[] {
+function stepLines({ found, others }: Proposal): string[] {
   if (typeof found === 'string')
     return [oneLine(found), 'Until there is something, commits are skipped. Give steps here, or add an executable .ci/run.'];
-  return [`Found in the working tree: ${oneLine(found.reason)}.`, '"detect" instead of the list looks into the tree of each commit.'];
+  return [
+    `Found in the working tree: ${oneLine(found.reason)}.`,
+    '"detect" instead of the list looks into the tree of each commit.',
+    ...others.flatMap(({ steps, reason }) => [
+      `Found too, and not run: ${oneLine(reason)}. A builder of its own would run:`,
+      ...steps.map(({ argv }) => `  ${oneLine(argv.join(' '))}`),
+    ]),
+  ];
 }
 
 function programStep({ name, role, argv, env, dir, limitMs }: Step): string {

@@ -58,6 +58,19 @@ test('croft init writes what it found and why, at the root of the repository, an
     );
   }));
 
+test('what else the tree has is named, and not run', () =>
+  inRepo({ ...node, 'go.mod': '', Makefile: 'all:\n' }, async ({ dir }) => {
+    const ran = await runWith(['init'], { cwd: dir, env });
+    assert.match(
+      ran.stdout,
+      /npm test\nnot run, since that comes first: the tree has go\.mod\nnot run, since that comes first: Makefile has neither/,
+    );
+    assert.match(
+      readFileSync(join(dir, 'croft.config.ts'), 'utf8'),
+      /Found too, and not run: the tree has go\.mod\..*\n.*\/\/ {3}go build \.\/\.\.\./,
+    );
+  }));
+
 test('as YAML it says the same', () =>
   inRepo({ ...node, Gemfile: '', 'spec/a_spec.rb': '' }, async ({ dir }) => {
     assert.equal((await runWith(['init'], { cwd: dir, env })).status, 0);
@@ -117,7 +130,7 @@ test('whatever the names and reasons hold, both texts are read as what was meant
     await fc.assert(
       fc.asyncProperty(proposals, async ({ branch, origin, reason, step: { argv, value, dir: stepDir } }) => {
         const steps = [{ name: 'a', role: 'build' as const, argv, env: { A: value }, dir: stepDir, limitMs: 60 * MINUTE }];
-        const proposal: Proposal = { repo: 'r', branch, origin, found: { steps, reason } };
+        const proposal: Proposal = { repo: 'r', branch, origin, found: { steps, reason }, others: [{ steps, reason }] };
         for (const [name, written] of Object.entries({ 'a.ts': programText(proposal), 'a.yaml': yamlText(proposal) })) {
           writeFileSync(join(dir, name), written);
           const loaded = await loadConfigFile(join(dir, name));

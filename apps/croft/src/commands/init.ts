@@ -58,7 +58,7 @@ async function init({ yaml, force, json }: InitOptions, cli: Cli): Promise<void>
 
 async function propose({ cwd, env, clock }: Cli): Promise<{ root: string; proposal: Proposal }> {
   // Only here: few commands need git.
-  const [{ openWorkingTree }, { treeOfFiles }, { parseRepositoryUrl, suggestedName }, { detectSteps }] = await Promise.all([
+  const [{ openWorkingTree }, { treeOfFiles }, { parseRepositoryUrl, suggestedName }, { detectAll, detectSteps }] = await Promise.all([
     import('@croft/forge/working-tree'),
     import('@croft/forge/detection-tree'),
     import('@croft/forge/repository-url'),
@@ -70,8 +70,10 @@ async function propose({ cwd, env, clock }: Cli): Promise<{ root: string; propos
   const working = await openWorkingTree({ dir: cwd, gitHome, userHome: env['HOME'], clock, path: env['PATH'] }, {}).catch(wrongPlace);
   const { root, branch, origin } = working;
   const shown = origin === undefined ? undefined : parseRepositoryUrl(origin).shown;
-  const found = await detectSteps(await treeOfFiles(working, {}));
-  return { root, proposal: { repo: suggestedName({ shown: shown ?? root }), branch, origin: shown, found } };
+  const tree = await treeOfFiles(working, {});
+  const found = await detectSteps(tree);
+  const others = (await detectAll(tree)).filter(({ reason }) => typeof found === 'string' || reason !== found.reason);
+  return { root, proposal: { repo: suggestedName({ shown: shown ?? root }), branch, origin: shown, found, others } };
 }
 
 /** What was asked for here can be done elsewhere: wrong use. */
@@ -80,8 +82,9 @@ function wrongPlace(error: unknown): never {
   throw new CroftError('invalid', error.message, { cause: error, hint: error.hint });
 }
 
-function foundText({ found }: Proposal, { stdout }: Cli): string {
+function foundText({ found, others }: Proposal, { stdout }: Cli): string {
   if (typeof found === 'string') return `${printable(found)}\n`;
   const steps = found.steps.map(({ name, role, argv }) => `  ${stdout.paint('bold', name)} (${role}): ${printable(argv.join(' '))}\n`);
-  return `${printable(found.reason)}, so the builder "ci" runs:\n${steps.join('')}`;
+  const also = others.map(({ reason }) => `not run, since that comes first: ${printable(reason)}\n`);
+  return `${printable(found.reason)}, so the builder "ci" runs:\n${steps.join('')}${also.join('')}`;
 }

@@ -18,7 +18,7 @@ test('directories that cannot be written are removed with what is in them', asyn
     writeFileSync(join(tree, 'shut/inner/file'), '');
     for (const path of [join(tree, 'shut/inner'), join(tree, 'shut')]) chmodSync(path, 0o555);
     const program = `import { removeTree } from ${JSON.stringify(import.meta.resolve('./remove-tree.ts'))}; await removeTree(${JSON.stringify(tree)});`;
-    const [command = '', ...args] = [...before, process.execPath, '--input-type=module', '--eval', program];
+    const [command, ...args] = [...before, process.execPath, '--input-type=module', '--eval', program];
     await promisify(execFile)(command, args, { cwd: dir, env: {} });
     assert.equal(existsSync(tree), false);
   } finally {

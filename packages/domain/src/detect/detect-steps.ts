@@ -39,11 +39,9 @@ export async function detectSteps(tree: Tree): Promise<DetectedPlan | string> {
   let builds: DetectedPlan | undefined;
   const lacking: string[] = [];
   try {
-    for (const { files, find } of detectors) {
-      const file = firstFile(tree, files);
-      const found = file === undefined ? undefined : await find(file, tree);
+    for await (const found of findings(tree)) {
       if (typeof found === 'string') lacking.push(found);
-      else if (found?.steps.some(({ role }) => role === 'run-tests')) return found;
+      else if (found.steps.some(({ role }) => role === 'run-tests')) return found;
       else builds ??= found;
     }
   } catch (error) {
@@ -51,6 +49,25 @@ export async function detectSteps(tree: Tree): Promise<DetectedPlan | string> {
     return errorText(error);
   }
   return builds ?? `nothing to run was found at the root: ${lacking.length > 0 ? lacking.join('; ') : nothingKnown}; ${remedy}`;
+}
+
+/** What each file gives that is there, or what it lacks. @throws CroftError `invalid` when one is not what its name says */
+async function* findings(tree: Tree): AsyncGenerator<DetectedPlan | string, void> {
+  for (const { files, find } of detectors) {
+    const file = firstFile(tree, files);
+    if (file !== undefined) yield await find(file, tree);
+  }
+}
+
+/** Every plan that the tree has, in order; `detectSteps` gives one of them. */
+export async function detectAll(tree: Tree): Promise<DetectedPlan[]> {
+  const plans: DetectedPlan[] = [];
+  try {
+    for await (const found of findings(tree)) if (typeof found !== 'string') plans.push(found);
+  } catch (error) {
+    if (!isCode(error, 'invalid')) throw error; // `detectSteps` says it
+  }
+  return plans;
 }
 
 const remedy = 'add an executable .ci/run, or give the builder steps';
