@@ -83,6 +83,23 @@ test('one branch, one environment, and JSON for programs', () =>
     assert.match((await check('farm.yaml', '--branch', 'next')).stdout, /never build anything: lint, bench\n/);
   }));
 
+test('what is built with a toolchain is told for each of its branches, by the rules about that', () => {
+  const text = `
+dataDir: data
+repos: [{ name: app, url: ./app, branches: main }, { name: compiler, url: ./compiler }]
+builders: [{ name: unit, repos: [app, compiler] }]
+dependents: [{ toolchain: compiler, repos: [app], branches: [main, next] }]
+pools: [{ kind: local }]
+policies: [{ allow: false, toolchainBranches: next, why: not yet }]
+`;
+  return inDirectory({ 'croft.config.yaml': text }, async (check) => {
+    const { stdout } = await check();
+    assert.match(stdout, /^ {2}main, with compiler, main\n {4}unit\n {6}built when it is on the branch/m);
+    assert.match(stdout, /^ {2}main, with compiler, next\n {4}unit\n {6}not built when it is on the branch, by policies\.0: not yet/m);
+    assert.match(stdout, /^compiler: .*\n {2}the branch that its HEAD is on\n {4}unit\n {6}built when/m);
+  });
+});
+
 test('mistakes are told on stdout, one a line, with status 1; a file that is not there is wrong use', () =>
   inDirectory({ 'a.yaml': `${valid}\nprot: 1\n`, 'b.json': '{ "dataDir": "\\u001b[2J", "x\\u001b": 1 }' }, async (check) => {
     const ran = await check('a.yaml');

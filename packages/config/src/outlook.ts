@@ -18,6 +18,8 @@ export interface RepositoryOutlook {
 export interface BranchOutlook {
   /** A name or a pattern. */
   readonly branch: string;
+  /** What it is built with, if anything; its branch is a name or a pattern, too. */
+  readonly toolchain?: { readonly repo: string; readonly branch: string };
   readonly groups: readonly BuilderGroup[];
 }
 
@@ -41,7 +43,16 @@ const triggers = ['branch', 'change', 'asked'] as const;
 export function outlookOf(config: FarmConfig, { branch }: { branch?: string | undefined } = {}): Outlook {
   const repos = config.repos.map((repo) => ({
     name: repo.name,
-    branches: branchesOf(repo, branch).map((one) => ({ branch: one, groups: groupsOf(config, repo.name, one) })),
+    branches: branchesOf(repo, branch).flatMap((one) =>
+      toolchainsOf(repo.name, config).map((toolchain): BranchOutlook => {
+        const groups = groupsOf(config, {
+          repo: repo.name,
+          branch: one,
+          toolchainBranch: toolchain?.branch ?? ownOf(repo.name, one, config),
+        });
+        return toolchain ? { branch: one, toolchain, groups } : { branch: one, groups };
+      }),
+    ),
   }));
   const built = new Set(
     repos.flatMap(({ branches }) =>
@@ -53,20 +64,42 @@ export function outlookOf(config: FarmConfig, { branch }: { branch?: string | un
   return { repos, idle: config.builders.map(({ name }) => name as string).filter((name) => !built.has(name)) };
 }
 
+/** Undefined stands for a build without any. */
+function toolchainsOf(repo: Repository['name'], { dependents }: FarmConfig): readonly BranchOutlook['toolchain'][] {
+  const mine = dependents.filter(({ repos }) => repos.includes(repo));
+  if (mine.length === 0) return [undefined];
+  return mine.flatMap(({ toolchain, branches }) => included(branches).map((branch) => ({ repo: toolchain, branch })));
+}
+
+/** A toolchain counts as its own. */
+function ownOf(repo: Repository['name'], branch: string, { dependents }: FarmConfig): string | undefined {
+  return dependents.some(({ toolchain }) => toolchain === repo) ? branch : undefined;
+}
+
 /** A pattern stands for the branches that it matches. Without any it is the branch of HEAD, whose name is not known here. */
 function branchesOf({ branches }: Repository, asked: string | undefined): readonly string[] {
   if (asked !== undefined) return branches.length === 0 || selects(branches, asked) ? [asked] : [];
-  const included = branches.filter((pattern) => !pattern.startsWith('!'));
-  if (branches.length === 0) return ['HEAD'];
-  return included.length === 0 ? ['**'] : included;
+  return included(branches);
 }
 
-function groupsOf({ builders, policies }: FarmConfig, repo: Repository['name'], branch: string): BuilderGroup[] {
+function included(branches: readonly string[]): readonly string[] {
+  const names = branches.filter((pattern) => !pattern.startsWith('!'));
+  if (branches.length === 0) return ['HEAD'];
+  return names.length === 0 ? ['**'] : names;
+}
+
+interface Place {
+  readonly repo: Repository['name'];
+  readonly branch: string;
+  readonly toolchainBranch: string | undefined;
+}
+
+function groupsOf({ builders, policies }: FarmConfig, { repo, branch, toolchainBranch }: Place): BuilderGroup[] {
   const groups = new Map<string, { builders: string[]; verdicts: TriggerVerdict[] }>();
   for (const builder of builders) {
     if (!builder.repos.includes(repo) || (branch !== 'HEAD' && !canMeet(builder.branches, branch))) continue;
     const verdicts = triggers.map((trigger): TriggerVerdict => {
-      const { allowed, rule } = decide(policies, { builder: builder.name, repo, branch, trigger });
+      const { allowed, rule } = decide(policies, { builder: builder.name, repo, branch, toolchainBranch, trigger });
       const why = rule === undefined ? undefined : policies[rule]?.why;
       return { trigger, allowed, ...(rule === undefined ? {} : { rule: `policies.${rule}` }), ...(why === undefined ? {} : { why }) };
     });

@@ -56,8 +56,8 @@ function outlookText({ repos: configured, builders, pools }: FarmConfig, { repos
     const poll = repo?.pollMs === undefined ? 'looked at when told to' : `looked at every ${repo.pollMs / 1_000} s`;
     return [
       `${name}: the newest ${repo?.depth} commits of each branch, ${poll}`,
-      ...branches.flatMap(({ branch, groups }) => [
-        `  ${branch === 'HEAD' ? 'the branch that its HEAD is on' : printable(branch)}`,
+      ...branches.flatMap(({ branch, toolchain, groups }) => [
+        `  ${branchText(branch)}${toolchain ? `, with ${toolchain.repo}, ${branchText(toolchain.branch)}` : ''}`,
         ...groupLines(groups),
       ]),
     ];
@@ -66,6 +66,10 @@ function outlookText({ repos: configured, builders, pools }: FarmConfig, { repos
   const slots = pools.reduce((sum, { size }) => sum + size, 0);
   lines.push(`${builders.length} builders, ${configured.length} repositories, ${slots} builds at once`);
   return `${lines.join('\n')}\n`;
+}
+
+function branchText(branch: string): string {
+  return branch === 'HEAD' ? 'the branch that its HEAD is on' : printable(branch);
 }
 
 function groupLines(groups: readonly BuilderGroup[]): string[] {
