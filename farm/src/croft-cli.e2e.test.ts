@@ -40,6 +40,7 @@ test('each command that looks at a farm understands a real one', async () => {
   assert.match(await on('farm'), /^Croft .*\n\nlocal-1 +ready/);
   assert.match(await on('records', id), /attempt 1/);
   assert.match(await on('whoami'), /admin/);
+  assert.deepEqual(JSON.parse(await on('config', 'show')).repos[0].name, name);
   assert.equal(await on('retry', '--builder', builder, '--dry-run'), `${id} would be queued again\n`);
   assert.equal(await on('retry', '--repo', name), `${id} queued again\n`);
   assert.match(await on('audit'), new RegExp(`retry.*${id}`));

@@ -184,3 +184,25 @@ test('croft records, audit and whoami', async () => {
   assert.equal(audit.stderr, 'more: croft audit --before 6\n');
   assert.equal((await on('whoami')).stdout, `me  operator  ${server.url}\n`);
 });
+
+test('croft config show prints what was loaded, and what is wrong with the last edit', async () => {
+  const mistake = { file: '/etc/croft.yaml', line: 3, setting: 'prot', message: 'there is no such setting', nearest: 'port' };
+  const state = { file: '/etc/croft.yaml', environment: 'local', loadedAt: testNow - 120_000, restart: ['port'] };
+  let answer: unknown = { state: { ...state, restart: [] }, settings: { port: 1 } };
+  await using server = await openTestServer({ 'GET /api/v1/config': () => Response.json(answer) });
+  const on = (...args: string[]) => runWith(['config', 'show', '--exit-status', ...args, '--server', server.url]);
+  const well = await on();
+  assert.deepEqual([well.status, well.stdout, well.stderr], [0, '{\n  "port": 1\n}\n', '/etc/croft.yaml, local, loaded 2 min ago\n']);
+  answer = { state: { ...state, problem: { at: testNow - 120_000, count: 1, mistakes: [mistake] } }, settings: {} };
+  const bad = await on();
+  assert.equal(bad.status, 1);
+  assert.equal(
+    bad.stderr,
+    `/etc/croft.yaml, local, loaded 2 min ago
+these hold from the next start on: port
+the edit of 2 min ago does not hold: 1 mistake
+  /etc/croft.yaml:3:prot: there is no such setting; did you mean "port"?
+`,
+  );
+  assert.deepEqual(JSON.parse((await on('--json')).stdout), answer);
+});

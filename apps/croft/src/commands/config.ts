@@ -4,6 +4,7 @@ import { Option, type Command } from 'commander';
 import { environmentNames, type EnvironmentName, type FarmConfig } from '@croft/config/farm-config';
 import type { BuilderGroup, Outlook, TriggerVerdict } from '@croft/config/outlook';
 import type { Cli, GlobalOptions, Run } from '../cli.ts';
+import { addConfigShow } from './config-show.ts';
 import { configFile, configNames } from '../config-file.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { printable } from '../terminal.ts';
@@ -14,15 +15,15 @@ interface CheckOptions extends GlobalOptions {
 }
 
 export function addConfig(program: Command, cli: Cli, run: Run): void {
-  program
-    .command('config')
-    .description('look at a configuration')
+  const config = program.command('config').description('look at a configuration');
+  config
     .command('check [file]')
     .description(`tell every mistake in a configuration, or what it would build and why; ${configNames[0]} by default`)
     .addOption(new Option('--env <name>', 'as it is in this environment').choices(environmentNames).default('local'))
     .option('--branch <name>', 'only what would be built of this branch')
     .addHelpText('after', '\nExit status: 0 it is valid, 1 it has mistakes, 2 there is no such file.')
     .action((file: string | undefined, _, command: Command) => run(() => check(file, command.optsWithGlobals(), cli)));
+  addConfigShow(config, cli, run);
 }
 
 async function check(given: string | undefined, { env, branch, json }: CheckOptions, { cwd, clock, stdout, stderr }: Cli): Promise<number> {
