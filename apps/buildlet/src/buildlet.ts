@@ -15,6 +15,7 @@ import { openTrash } from './files/trash.ts';
 import { listen, shownAddress } from './http/listener.ts';
 import { createRouter } from './http/router.ts';
 import { watchEnding } from './machine/ending.ts';
+import { portRoutes } from './machine/ports.ts';
 import { machineRoutes } from './machine/routes.ts';
 import { openPipeStock } from './runs/pipes.ts';
 import { openRecords } from './runs/records.ts';
@@ -65,6 +66,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const boot = random.hex(8);
   const routes = {
     ...machineRoutes({ workDir, boot, fence, runs, disk, halt: ending.halt }),
+    ...portRoutes(random),
     ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
   };
   const router = createRouter({

@@ -147,6 +147,7 @@ export const logMessages = {
   'last output left to the next driver': 'a driver let go and could not note what it had brought in last; it is brought in again',
   'listener failed': 'the HTTP listener met a system error and goes on',
   'lock connection lost': 'PostgreSQL dropped the lock; another coordinator may start',
+  'log of a service not kept': 'what a program beside the steps wrote could not be brought here or stored; fields build, service',
   'logs removed by retention': 'logs older or larger than their builder keeps',
   'machine lost': 'nothing was heard from it for 15 s, or its process is gone; fields machine, evidence',
   'machine not reached': 'one ping failed; the machine is not lost yet',

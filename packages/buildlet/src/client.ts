@@ -6,6 +6,8 @@ import type { RunId } from '@croft/domain/names';
 import {
   buildletStatusSchema,
   maxWaitMs,
+  givenPortSchema,
+  openPortSchema,
   runListSchema,
   runSchema,
   type BuildletStatus,
@@ -62,6 +64,10 @@ export interface Buildlet extends AsyncDisposable {
   signal(id: RunId, name: NodeJS.Signals, epoch: number, waits: Waits): Promise<void>;
   /** Forgets everything but the id. @throws CroftError `conflict` while it runs */
   collect(id: RunId, epoch: number, waits: Waits): Promise<void>;
+  /** A free port of the machine; the same again for the same name. */
+  portFor(name: string, waits: Waits): Promise<number>;
+  /** Whether something on the machine listens there. */
+  isOpen(port: number, waits: Waits): Promise<boolean>;
   /** Ends its runs and then itself. */
   halt(epoch: number | undefined, waits: Waits): Promise<void>;
 }
@@ -95,11 +101,7 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
     gzipLevel: address.socketPath === undefined ? 1 : 0,
     status: (waits) => askFor(buildletStatusSchema, { doing: 'ask for the status', method: 'GET', path: '/status' }, waits),
     workDir: async (waits) => (await ask({ doing: 'ask for the work directory', method: 'GET', path: '/workdir' }, waits)).text,
-    putTarGz(dir, content, epoch, waits) {
-      const path = `/writetgz?dir=${encodeURIComponent(dir)}`;
-      const body = { type: 'application/x-gzip', content };
-      return tell({ doing: `send files to "${dir}"`, method: 'PUT', path, epoch, source: waits.source, body, deadlineMs: uploadMs }, waits);
-    },
+    putTarGz: (dir, content, epoch, waits) => tell(unpackQuestion(dir, content, epoch, waits), waits),
     getTarGz: (dir, match, epoch, waits) => owned(exchange.stream(tarQuestion(dir, match, epoch, waits), waits)),
     removeAll(paths, epoch, waits) {
       const content = new URLSearchParams(paths.map((path) => ['path', path])).toString();
@@ -132,11 +134,23 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
     signal: (id, name, epoch, waits) =>
       tell({ doing: `send ${name} to run ${id}`, method: 'POST', path: `/runs/${id}/signal?name=${name}`, epoch }, waits),
     collect: (id, epoch, waits) => tell({ doing: `collect run ${id}`, method: 'DELETE', path: `/runs/${id}`, epoch }, waits),
+    portFor: async (name, waits) => (await askFor(givenPortSchema, portQuestion('POST', `name=${encodeURIComponent(name)}`), waits)).port,
+    isOpen: async (port, waits) => (await askFor(openPortSchema, portQuestion('GET', `port=${port}`), waits)).open,
     halt: (epoch, waits) => tell({ doing: 'halt the machine', method: 'POST', path: '/halt', epoch }, waits),
     async [Symbol.asyncDispose]() {
       exchange[Symbol.dispose]();
     },
   };
+}
+
+function unpackQuestion(dir: string, content: AsyncIterable<Uint8Array>, epoch: number, { source }: SourceWaits): Question {
+  const path = `/writetgz?dir=${encodeURIComponent(dir)}`;
+  const body = { type: 'application/x-gzip', content };
+  return { doing: `send files to "${dir}"`, method: 'PUT', path, epoch, source, body, deadlineMs: uploadMs };
+}
+
+function portQuestion(method: 'GET' | 'POST', query: string): Question {
+  return { doing: 'ask for a port', method, path: `/ports?${query}` };
 }
 
 function tarQuestion(dir: string, match: readonly string[], epoch: number, { source, gzipLevel }: ArchiveWaits): Question {

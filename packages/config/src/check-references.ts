@@ -38,6 +38,7 @@ export function checkReferences(lists: Lists, names: Names): Issue[] {
         : []),
       ...hostType(value.hostType, [...path, 'hostType']),
       ...secretsOf(value.secrets, path),
+      ...value.services.flatMap((service, index) => secretsOf(service.secrets, [...path, 'services', index])),
       ...(value.steps === 'detect' ? [] : value.steps.flatMap((step, index) => secretsOf(step.secrets, [...path, 'steps', index]))),
       ...isolated(value, path),
     ]),

@@ -7,9 +7,10 @@ import type { BuilderPart } from './parse-config.ts';
 export function compileBuilder({ value, variant }: BuilderPart, hostTypes: readonly HostType[]): Builder {
   const { repo, repos, hostType, needs, ...rest } = value;
   const host = hostTypes.find(({ name }) => name === hostType);
+  const containers = value.services.some(({ image }) => image !== undefined) ? ['containers'] : [];
   const { cpus, memoryBytes } = needs;
   const wanted: Needs = {
-    labels: [...new Set([...(hostType === undefined ? [] : [hostType]), ...needs.labels])],
+    labels: [...new Set([...(hostType === undefined ? [] : [hostType]), ...needs.labels, ...containers])],
     ...(cpus === undefined ? {} : { cpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
   };

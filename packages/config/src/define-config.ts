@@ -146,6 +146,8 @@ export interface BuilderInput extends BuilderSettings {
   matrix?: MatrixInput | undefined;
   artifacts?: readonly ArtifactInput[] | undefined;
   caches?: readonly CacheInput[] | undefined;
+  /** Programs that run beside the steps, such as a database. */
+  services?: readonly ServiceInput[] | undefined;
   /** How long and how much of its logs is kept, and how much of its artifacts. */
   retention?: { logAgeMs?: Duration | undefined; logBytes?: Size | undefined; artifactBytes?: Size | undefined } | undefined;
   /** A real `.git` beside the tree, with so many commits of history; without this, none. A depth alone switches it on. */
@@ -187,6 +189,20 @@ export interface CacheInput {
   fallback?: boolean | undefined;
   /** A larger one is not saved. */
   maxBytes?: Size | undefined;
+}
+
+/** Exactly one of `argv` and `image`. */
+export interface ServiceInput {
+  /** Steps find it by the variables `SERVICE_NAME_HOST` and `SERVICE_NAME_PORT`. */
+  name: string;
+  /** Program and arguments, begun in the tree; it must listen at `HOST` and `PORT` of its environment. */
+  argv?: readonly string[] | undefined;
+  /** A container image, on pools whose machines run containers. */
+  image?: string | undefined;
+  env?: Readonly<Record<string, string>> | undefined;
+  secrets?: Readonly<Record<string, string>> | readonly string[] | undefined;
+  /** The steps begin when its port takes connections or, if there is one, when this command exits with 0; later than this, they fail. */
+  ready?: { argv?: readonly string[] | undefined; withinMs?: Duration | undefined } | undefined;
 }
 
 export interface PoolInput {

@@ -92,6 +92,19 @@ const cacheSchema = z.strictObject({
   maxBytes: sizeSchema.default(5e9),
 });
 
+const serviceSchema = z
+  .strictObject({
+    name: label,
+    argv: z.array(text).min(1, 'holds no program').optional(),
+    image: text.min(1).optional(),
+    env: env.default({}),
+    secrets: secrets.default({}),
+    ready: z
+      .strictObject({ argv: z.array(text).min(1, 'holds no program').optional(), withinMs: durationSchema.default(MINUTE) })
+      .default({ withinMs: MINUTE }),
+  })
+  .refine(({ argv, image }) => (argv === undefined) !== (image === undefined), 'needs exactly one of argv and image');
+
 const retention = { logAgeMs: 90 * DAY, logBytes: 20e9, artifactBytes: 20e9 };
 
 const distinct = (entries: readonly { name: string }[]): boolean => new Set(entries.map((entry) => entry.name)).size === entries.length;
@@ -116,6 +129,7 @@ export const builderSchema = z.strictObject({
   knownIssues: z.array(z.url({ protocol: /^https?$/, error: 'is not the address of an issue' })).default([]),
   artifacts: z.array(artifactSchema).default([]).refine(distinct, 'two artifacts have the same name'),
   caches: z.array(cacheSchema).default([]).refine(distinct, 'two caches have the same name'),
+  services: z.array(serviceSchema).max(20).default([]).refine(distinct, 'two services have the same name'),
   retention: z
     .strictObject({
       logAgeMs: durationSchema.default(retention.logAgeMs),

@@ -34,6 +34,7 @@ const sections: Record<string, string[]> = {
   'A step': settings(builderSchema, [], ['steps', 0]),
   'An artifact': settings(builderSchema, [], ['artifacts', 0]),
   'A cache': settings(builderSchema, [], ['caches', 0]),
+  'A service': settings(builderSchema, ['ready'], ['services', 0]),
   Policies: settings(listSchemas.policies),
 };
 

@@ -63,6 +63,7 @@ export interface Job {
   /** What it leaves behind; absent in jobs that an earlier release planned. */
   readonly artifacts?: readonly Artifact[];
   readonly caches?: readonly JobCache[];
+  readonly services?: readonly Service[];
 }
 
 export interface Retention {
@@ -110,6 +111,22 @@ export interface JobCache extends Pick<Cache, 'name' | 'paths' | 'maxBytes'> {
   readonly prefix?: string | undefined;
 }
 
+/** A program that runs beside the steps, such as a database; they find it by `SERVICE_NAME_HOST` and `SERVICE_NAME_PORT`. */
+export interface Service {
+  readonly name: string;
+  /** Program and arguments, begun in the tree with `HOST` and `PORT` set. */
+  readonly argv?: readonly string[] | undefined;
+  /** Instead of `argv`, on machines that run containers. */
+  readonly image?: string | undefined;
+  readonly env: Readonly<Record<string, string>>;
+  readonly secrets: Readonly<Record<string, string>>;
+  readonly ready: {
+    /** Tried until it exits with 0; without, the port is tried. */
+    readonly argv?: readonly string[] | undefined;
+    readonly withinMs: number;
+  };
+}
+
 /** A named way to build repositories. `steps: 'detect'` finds the command in each commit's own tree. */
 export interface Builder {
   readonly name: BuilderName;
@@ -126,6 +143,7 @@ export interface Builder {
   readonly trust: Trust;
   readonly artifacts: readonly Artifact[];
   readonly caches: readonly Cache[];
+  readonly services: readonly Service[];
   readonly retention: Retention;
   /** Whether submodules and LFS objects are part of the tree a step sees. */
   readonly source: { readonly submodules: boolean; readonly lfs: boolean };
@@ -163,31 +181,9 @@ export function historyOf({ checkout }: Pick<Builder, 'checkout'>): number | 'fu
 }
 
 /** Hash of all that decides how a builder builds, and not when or what; stored with each attempt. */
-export function configHash({
-  hostType,
-  steps,
-  env,
-  secrets,
-  needs,
-  isolation,
-  trust,
-  artifacts,
-  caches,
-  source,
-  checkout,
-}: Builder): string {
-  const decisive = {
-    hostType,
-    steps,
-    env,
-    secrets,
-    needs,
-    isolation,
-    trust,
-    artifacts,
-    caches,
-    source,
-    checkout: checkout.git ? checkout : undefined,
-  };
-  return sha256Hex(canonicalJson(decisive)).slice(0, 16);
+export function configHash(builder: Builder): string {
+  const { hostType, steps, env, secrets, needs, isolation, trust, artifacts, caches, services, source, checkout } = builder;
+  const decisive = { hostType, steps, env, secrets, needs, isolation, trust, artifacts, caches, source };
+  const further = { services: services.length === 0 ? undefined : services, checkout: checkout.git ? checkout : undefined };
+  return sha256Hex(canonicalJson({ ...decisive, ...further })).slice(0, 16);
 }

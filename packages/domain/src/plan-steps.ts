@@ -11,7 +11,7 @@ export async function planSteps(
 }
 
 export function planJob(builder: Builder, { steps, revisions, trigger }: Pick<Job, 'steps' | 'revisions' | 'trigger'>): Job {
-  const { name, env, secrets, needs, isolation, trust, artifacts } = builder;
+  const { name, env, secrets, needs, isolation, trust, artifacts, services } = builder;
   return {
     owner: { kind: 'builder', name },
     configHash: configHash(builder),
@@ -24,5 +24,6 @@ export function planJob(builder: Builder, { steps, revisions, trigger }: Pick<Jo
     isolation,
     trust,
     artifacts,
+    services,
   };
 }

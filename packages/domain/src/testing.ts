@@ -15,6 +15,7 @@ export function anyBuilder(differs: Partial<Builder> = {}): Builder {
     trust: 'trusted',
     artifacts: [],
     caches: [],
+    services: [],
     retention: { logAgeMs: 1e9, logBytes: 1e9, artifactBytes: 1e9 },
     source: { submodules: false, lfs: false },
     checkout: { git: false, depth: 1 },

@@ -49,6 +49,10 @@ export const runSchema = z.discriminatedUnion('state', [
 ]);
 export type Run = z.infer<typeof runSchema>;
 
+/** Answers of `/ports`. */
+export const givenPortSchema = z.object({ port: z.number().int().min(1).max(65_535) });
+export const openPortSchema = z.object({ open: z.boolean() });
+
 export const runListSchema = z.object({ runs: z.array(runSchema) });
 
 export const buildletStatusSchema = z.object({

@@ -18,6 +18,8 @@ import { saveCaches } from '../caches/save-caches.ts';
 import { clearRuns } from './clear-runs.ts';
 import { followRun } from './follow-run.ts';
 import { pushSource } from './push-source.ts';
+import { stopServices } from '../services/keep-service-logs.ts';
+import { startServices } from '../services/run-services.ts';
 import { sourceName } from './source-name.ts';
 import { keepTrying } from './keep-trying.ts';
 import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, SourceOf, Work } from './work.ts';
@@ -62,13 +64,21 @@ async function driveToEnd(drive: Drive): Promise<AttemptEnd> {
 
 async function runSteps(drive: Drive, { job, states }: Planned): Promise<AttemptEnd> {
   const { work, farm } = drive;
+  let services: Record<string, string> | undefined;
   const buildlet = farm.connect(work.lease.machine);
   for (const [index, state] of states.entries()) {
     const begun = state.kind === 'ended' || (state.kind === 'running' && index > 0); // a command that began is followed to its end
     const cancelled = begun ? undefined : await cancelEnd(drive);
     if (cancelled) return cancelled;
     const step = job.steps[index - 1];
-    const end = step ? await ensureStep(drive, buildlet, { job, step, index, state }) : await ensureSource(drive, buildlet, { job, state });
+    if (step && state.kind !== 'ended' && !services) {
+      const found = await orCancelled(drive, (signal) => startServices({ work, job, farm, signal }, { begun: begun || index > 1 }));
+      if (isEnd(found)) return found;
+      services = found;
+    }
+    const end = step
+      ? await ensureStep(drive, buildlet, { job, step, index, state, services })
+      : await ensureSource(drive, buildlet, { job, state });
     if (end) return end;
   }
   return { kind: 'passed' };
@@ -76,12 +86,25 @@ async function runSteps(drive: Drive, { job, states }: Planned): Promise<Attempt
 
 /** Artifacts and caches of a build that came to an end of its own. Who cancels it meanwhile does not wait for them. */
 async function leaveBehind(drive: Drive, job: Job, end: AttemptEnd): Promise<AttemptEnd> {
-  const { work, record, farm, waits } = drive;
-  try {
-    const signal = anySignal(waits.signal, waits.cancelled);
+  const { work, record, farm } = drive;
+  if (end.kind !== 'passed' && end.kind !== 'failed' && end.kind !== 'timed-out') return end;
+  return orCancelled(drive, async (signal) => {
+    await stopServices({ work, job, farm, signal }, record);
     const verdict = await collectArtifacts({ work, record, job, farm, signal }, end);
     if (verdict.kind === 'passed') await saveCaches({ work, job, farm, signal });
     return verdict;
+  });
+}
+
+function isEnd(value: Record<string, string> | AttemptEnd): value is AttemptEnd {
+  return 'kind' in value;
+}
+
+/** Our own work beside the commands: who cancels the build meanwhile does not wait for it. */
+async function orCancelled<T>(drive: Drive, act: (signal: AbortSignal) => Promise<T>): Promise<T | AttemptEnd> {
+  const { waits } = drive;
+  try {
+    return await act(anySignal(waits.signal, waits.cancelled));
   } catch (error) {
     waits.signal.throwIfAborted();
     const cancelled = waits.cancelled.aborted ? await cancelEnd(drive) : undefined;
@@ -160,14 +183,20 @@ interface PlannedStep {
   readonly step: Step;
   readonly index: number;
   readonly state: StepState;
+  /** Where the services are. */
+  readonly services?: Readonly<Record<string, string>> | undefined;
 }
 
-async function ensureStep(drive: Drive, buildlet: Buildlet, { job, step, index, state }: PlannedStep): Promise<AttemptEnd | undefined> {
+async function ensureStep(
+  drive: Drive,
+  buildlet: Buildlet,
+  { job, step, index, state, services }: PlannedStep,
+): Promise<AttemptEnd | undefined> {
   const { work, farm, log, waits } = drive;
   if (state.kind === 'ended') return endOfStep(step.name, state.exit);
   const running = await ensureStarted(drive, index, state);
   const id = runId(work.build, work.attempt, step.name);
-  const variables = farm.secrets.variables({ ...job.secrets, ...step.secrets });
+  const variables = { ...services, ...farm.secrets.variables({ ...job.secrets, ...step.secrets }) };
   const spec = stepSpec(job, step, { variables, outputLimitBytes: farm.outputLimitBytes });
   const start = async (): Promise<unknown> => {
     // A run that is there stays as it was started, whatever this process would ask for today.

@@ -50,7 +50,7 @@ export function step(name: string, script: string, limitMs = 60_000): Step {
   return { name, role: 'step', argv: ['sh', '-c', script], env: {}, dir: '.', limitMs };
 }
 
-interface BenchOptions extends Partial<Pick<Builder, 'artifacts' | 'caches'>> {
+interface BenchOptions extends Partial<Pick<Builder, 'artifacts' | 'caches' | 'services'>> {
   readonly clock?: Clock;
   readonly secrets?: Bench['secrets'];
 }

@@ -105,13 +105,14 @@ function repoOf({ repos }: Builder, { origin, root }: WorkingTree): RepoName {
   return named;
 }
 
-function notesOf({ isolation, needs, artifacts, caches, checkout }: Builder, { committed }: LocalWanted): string[] {
+function notesOf({ isolation, needs, artifacts, caches, services, checkout }: Builder, { committed }: LocalWanted): string[] {
   return [
     ...(isolation === 'none' ? [] : [`the builder asks for isolation by a ${isolation}, and here everything runs as you`]),
     ...(needs.labels.length === 0
       ? []
       : [`the builder needs a machine with the labels ${needs.labels.join(', ')}; this one is taken as it is`]),
     ...(artifacts.length === 0 ? [] : ['artifacts are not kept']),
+    ...(services.length === 0 ? [] : [`services are not started: ${services.map(({ name }) => name).join(', ')}`]),
     ...(caches.length === 0 ? [] : ['caches are neither restored nor saved']),
     ...(checkout.git && !committed ? ['the .git that the builder asks for comes with --committed only'] : []),
   ];

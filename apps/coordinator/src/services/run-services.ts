@@ -1,0 +1,129 @@
+/**
+ * The services of a job: each a run of its own beside the steps, on a port of the machine, ready before the first step begins and killed
+ * after the last. Replayable as steps are: ports and runs have fixed names, so that whoever comes later finds what runs already.
+ */
+import type { Buildlet } from '@croft/buildlet/client';
+import { stepSpec } from '@croft/buildlet/step-spec';
+import type { Job, Service } from '@croft/domain/job';
+import { runId } from '@croft/domain/names';
+import { endOfStep, type AttemptEnd } from '@croft/domain/outcome';
+import { DAY } from '@croft/runtime/clock';
+import { errorText, isCode } from '@croft/runtime/errors';
+import { keepTrying } from '../builds/keep-trying.ts';
+import { sourceName } from '../builds/source-name.ts';
+import type { FarmDeps, Work } from '../builds/work.ts';
+
+export interface Serving {
+  readonly work: Work;
+  readonly job: Job;
+  readonly farm: FarmDeps;
+  readonly signal: AbortSignal;
+}
+
+const host = '127.0.0.1';
+const pauseMs = 100;
+const probeMs = 20_000;
+const outputLimitBytes = 256 * 1024 * 1024;
+
+/** Where steps find the services. @returns an end when one of them cannot be had */
+export async function startServices(
+  serving: Serving,
+  { begun }: { readonly begun: boolean },
+): Promise<Record<string, string> | AttemptEnd> {
+  const { work, job, farm, signal } = serving;
+  const buildlet = farm.connect(work.lease.machine);
+  const found: Record<string, string> = {};
+  const started: { service: Service; port: number }[] = [];
+  for (const service of job.services ?? []) {
+    if (!service.argv) return { kind: 'skipped', why: `the service ${service.name} is an image, and this machine runs no containers` };
+    const port = await keepTrying(() => buildlet.portFor(runOf(serving, service), { signal }), { work, farm, signal });
+    const variable = `SERVICE_${service.name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}`;
+    Object.assign(found, { [`${variable}_HOST`]: host, [`${variable}_PORT`]: String(port) });
+    started.push({ service, port });
+  }
+  if (begun) return found;
+  try {
+    for (const { service, port } of started) await start(serving, buildlet, { service, port });
+    for (const { service, port } of started) {
+      const end = await untilReady(serving, buildlet, { service, port });
+      if (end) return end;
+    }
+  } catch (error) {
+    if (isCode(error, 'conflict')) return { kind: 'infra', cause: 'machine-lost', evidence: errorText(error) };
+    throw error;
+  }
+  return found;
+}
+
+/** A step's name has no capital letter, so none has this id. */
+export function runOf({ work }: Pick<Serving, 'work'>, { name }: Pick<Service, 'name'>): ReturnType<typeof runId> {
+  return runId(work.build, work.attempt, `SERVICE-${name}`);
+}
+
+interface Started {
+  readonly service: Service;
+  readonly port: number;
+}
+
+async function start(serving: Serving, buildlet: Buildlet, { service, port }: Started): Promise<void> {
+  const id = runOf(serving, service);
+  await run(serving, buildlet, { id, argv: service.argv ?? [], service, port, limitMs: DAY });
+}
+
+interface Running extends Started {
+  readonly id: ReturnType<typeof runId>;
+  readonly argv: readonly string[];
+  readonly limitMs: number;
+}
+
+/** A run that is there stays as it was started. */
+async function run({ work, job, farm, signal }: Serving, buildlet: Buildlet, { id, argv, service, port, limitMs }: Running): Promise<void> {
+  const variables = { ...farm.secrets.variables({ ...job.secrets, ...service.secrets }), HOST: host, PORT: String(port) };
+  const step = { name: service.name, role: 'setup', argv, env: service.env, dir: '.', limitMs } as const;
+  const spec = stepSpec(job, step, { variables, outputLimitBytes });
+  const begin = async (): Promise<void> => {
+    if ((await buildlet.run(id, { signal })) !== 'unknown') return;
+    await buildlet.startOrAttach(id, spec, work.lease.epoch, { source: sourceName(work), signal });
+  };
+  await keepTrying(begin, { work, farm, signal });
+}
+
+async function untilReady(serving: Serving, buildlet: Buildlet, { service, port }: Started): Promise<AttemptEnd | undefined> {
+  const { work, farm, signal } = serving;
+  const { argv, withinMs } = service.ready;
+  const step = `service ${service.name}`;
+  const since = farm.clock.monotonic();
+  for (let tries = 0; farm.clock.monotonic() - since < withinMs; tries += 1) {
+    const now = await keepTrying(() => buildlet.run(runOf(serving, service), { signal }), { work, farm, signal });
+    if (typeof now === 'string')
+      return { kind: 'infra', cause: 'buildlet-died', evidence: `its machine does not know the ${step} any more` };
+    if (now.state === 'ended') return earlyEnd(step, endOfStep(step, now.exit));
+    if (
+      argv
+        ? await passes(serving, buildlet, { service, port, argv, tries })
+        : await keepTrying(() => buildlet.isOpen(port, { signal }), { work, farm, signal })
+    )
+      return undefined;
+    await farm.clock.sleep(pauseMs, { signal });
+  }
+  return { kind: 'failed', step, text: `it was not ready within ${withinMs / 1_000} s` };
+}
+
+function earlyEnd(step: string, end: AttemptEnd | undefined): AttemptEnd {
+  if (end?.kind === 'infra' || end?.kind === 'cancelled') return end;
+  const why = end && 'text' in end ? end.text : 'exit status 0';
+  return { kind: 'failed', step, text: `it ended before it was ready: ${why}` };
+}
+
+interface Probe extends Started {
+  readonly argv: readonly string[];
+  readonly tries: number;
+}
+
+async function passes(serving: Serving, buildlet: Buildlet, { service, port, argv, tries }: Probe): Promise<boolean> {
+  const { work, farm, signal } = serving;
+  const id = runId(work.build, work.attempt, `READY-${service.name}-${tries}`);
+  await run(serving, buildlet, { id, argv, service, port, limitMs: probeMs });
+  const ended = await keepTrying(() => buildlet.run(id, { signal, waitMs: probeMs }), { work, farm, signal });
+  return typeof ended !== 'string' && ended.state === 'ended' && ended.exit.kind === 'exited' && ended.exit.code === 0;
+}
