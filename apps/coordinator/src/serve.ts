@@ -51,7 +51,9 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const pages = createPages({ clock, audit: auth.audit });
   const publicOrigin = behindProxy && publicHosts[0] ? `https://${publicHosts[0]}` : undefined;
   const names = { publicNames: publicHosts, publicOrigin };
+  const keyAttempts = createAttempts(clock);
   const app = createApp({
+    keyAttempts,
     capabilities,
     auth,
     pages,
@@ -65,7 +67,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     random,
     log,
   });
-  const admit = createAdmit({ keys, audit: auth.audit, attempts: createAttempts(clock) });
+  const admit = createAdmit({ keys, audit: auth.audit, attempts: keyAttempts });
   const raw = createRpc({ ...names, admit, dashboard: capabilities.dashboard, log, random });
   const listener = stack.use(
     await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),

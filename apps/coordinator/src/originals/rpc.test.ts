@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect, type IncomingHttpHeaders } from 'node:http2';
+import { connect, constants, type IncomingHttpHeaders } from 'node:http2';
 import { buffer } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import { Code, ConnectError, type Transport } from '@connectrpc/connect';
@@ -128,10 +128,12 @@ async function statusOf({ stage, listener }: RpcStage, { path = clearPath, body 
   stream.on('trailers', (given) => (trailers = given));
   const response = once(stream, 'response', { signal: systemClock.deadline(10_000) });
   stream.end(body);
-  const [head] = (await response) as [IncomingHttpHeaders & { ':status': number }];
+  const [head, flags] = (await response) as [IncomingHttpHeaders & { ':status': number }, number];
   await buffer(stream);
   session.close();
   assert.equal(head[':status'], 200, 'what is wrong with a call is never told by HTTP');
+  const ends = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+  assert.equal(head['grpc-status'] !== undefined, ends, 'a status in the head ends the stream, or Go’s client does not believe it');
   return Number(head['grpc-status'] ?? trailers['grpc-status']);
 }
 

@@ -48,19 +48,22 @@ function isGrpc(contentType: string | undefined): boolean {
 }
 
 interface Answering {
-  writeHead(status: number, headers?: Record<string, string>): unknown;
+  statusCode: number;
+  setHeader(name: string, value: string): unknown;
   end(): unknown;
 }
 
-/** The status of a call stands in the head where there is no body; a Connect client reads 404 the same way. */
+/**
+ * The status of a call stands in the head where there is no body, and that head must end the stream: strict clients take an empty
+ * body behind it for a cut answer. A Connect client reads 404 the same way.
+ */
 function unimplemented(grpc: boolean, outgoing: Answering): void {
-  const said = {
-    'content-type': 'application/grpc',
-    'grpc-status': String(Code.Unimplemented),
-    'grpc-message': 'this farm has no such method',
-  };
-  if (grpc) outgoing.writeHead(200, said);
-  else outgoing.writeHead(404);
+  outgoing.statusCode = grpc ? 200 : 404;
+  if (grpc) {
+    outgoing.setHeader('content-type', 'application/grpc');
+    outgoing.setHeader('grpc-status', String(Code.Unimplemented));
+    outgoing.setHeader('grpc-message', 'this farm has no such method');
+  }
   outgoing.end();
 }
 

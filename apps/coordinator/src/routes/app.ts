@@ -10,7 +10,7 @@ import type { Secret } from '@croft/runtime/config';
 import { isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
-import { createAttempts } from '@croft/web/attempts';
+import { createAttempts, type Attempts } from '@croft/web/attempts';
 import { eventStream } from '@croft/web/event-stream';
 import { failureOf } from '@croft/web/failure';
 import { guard, type GuardOptions } from '@croft/web/guard';
@@ -40,6 +40,8 @@ export interface AppDeps extends GuardOptions {
   readonly metrics: Metrics;
   /** Of the originals' builders; undefined where they are not accepted. */
   readonly keys: BuilderKeys | undefined;
+  /** Wrong builder keys, counted wherever they are shown; by this app alone without it. */
+  readonly keyAttempts?: Attempts;
   /** With which a repository's forge signs; undefined when there is no such repository, or it has none. */
   hookSecret(repo: string): Secret | undefined;
   readonly version: string;
@@ -71,7 +73,10 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   mountLogs(app, { clock, log });
   mountArtifacts(app, { clock, log });
   mountLegacyResults(app);
-  mountDashboardApi(app, { keys: deps.keys, admit: createAdmit({ keys: deps.keys, audit: auth.audit, attempts: createAttempts(clock) }) });
+  mountDashboardApi(app, {
+    keys: deps.keys,
+    admit: createAdmit({ keys: deps.keys, audit: auth.audit, attempts: deps.keyAttempts ?? createAttempts(clock) }),
+  });
   mountFarmer(app, { clock, log });
   mountHooks(app, { hookSecret: deps.hookSecret, audit: auth.audit, attempts: createAttempts(clock) });
   mountPages(app, pages, operator);
