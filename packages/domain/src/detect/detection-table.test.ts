@@ -84,9 +84,13 @@ async function rowOf(files: TestFiles): Promise<string> {
     const words = `\`${set.join('')}${argv.slice(isWrapped ? 4 : 0).join(' ')}\``;
     const command = words.replace('`npm run build', '`npm` `run build'); // no script of this repository
     if (isWrapped && argv[2]?.includes('pip install') === true) return `${name} (${role}): fetched by pip where it is missing`;
-    return `${name} (${role}): ${command}${isCorepack ? ' through corepack' : ''}${dir === '.' ? '' : ` in \`${dir}\``}`;
+    return `${name} (${role}): ${command}${isCorepack ? corepackText(argv[2]) : ''}${dir === '.' ? '' : ` in \`${dir}\``}`;
   });
   return `| ${has.join('; ')} | ${steps.join('<br>')} | ${plan.reason} |`;
+}
+
+function corepackText(script: string | undefined): string {
+  return script?.startsWith('command -v corepack') === true ? ' through corepack' : ' or through corepack';
 }
 
 function code(text: string): string {

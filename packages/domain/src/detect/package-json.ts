@@ -59,11 +59,16 @@ function installer(tree: Tree, declared: unknown): Installer {
   const { name, locked, unlocked } = manager;
   const lock = lockOf(manager);
   const reason = `${named === undefined ? '' : `for ${named} `}${lock === undefined ? 'without a lock file' : `with ${lock}`}`;
-  const program = named === 'pnpm' || named === 'yarn' ? [...throughCorepack, name] : [name];
+  const hasCorepack = name === 'pnpm' || name === 'yarn';
+  const program = hasCorepack ? [...(named === undefined ? corepackLast : corepackFirst), name] : [name];
   const isModernYarn = name === 'yarn' && (Number(major) >= 2 || hasFile(tree, '.yarnrc.yml'));
   if (isModernYarn) return { name, program, install: ['install', lock === undefined ? '--no-immutable' : '--immutable'], reason };
   return { name, program, install: lock === undefined ? unlocked : locked, reason };
 }
 
-/** Corepack brings the very version that `packageManager` names; not every machine has it, and then the program itself must do. */
-const throughCorepack = ['sh', '-c', 'command -v corepack >/dev/null && exec corepack "$@"; exec "$@"', 'sh'];
+/**
+ * Corepack brings the very version that `packageManager` names, and where none is named it stands in for a program that is missing. Not
+ * every machine has it; then the program itself must do.
+ */
+const corepackFirst = ['sh', '-c', 'command -v corepack >/dev/null && exec corepack "$@"; exec "$@"', 'sh'];
+const corepackLast = ['sh', '-c', 'command -v "$1" >/dev/null || ! command -v corepack >/dev/null || exec corepack "$@"; exec "$@"', 'sh'];
