@@ -6,18 +6,16 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { chownSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
+import { nobody, readable, superuser } from './test-programs.ts';
 
-/** The server refuses to run as root; `nobody` owns nothing else worth having. */
-const nobody = 65_534;
-const superuser = process.getuid?.() === 0;
 const asWhom = superuser ? { uid: nobody, gid: nobody } : {};
 
 const [native = '', directory = ''] = process.argv.slice(2);
-const bin = join(readable(native), 'bin');
+const bin = join(readable(native, directory), 'bin');
 const data = join(directory, 'data');
 let server: ChildProcess | undefined;
 try {
@@ -62,35 +60,6 @@ async function start(): Promise<ChildProcess> {
   const child = spawn(join(bin, 'postgres'), ['-D', data, ...flags], { ...asWhom, cwd: directory, stdio: ['ignore', 'ignore', 'pipe'] });
   await ready(child);
   return child;
-}
-
-/** A copy where `nobody` may not reach the packages, such as below /root; else the packages themselves, with their links made. */
-function readable(packaged: string): string {
-  const place = superuser && !everybodyMayEnter(packaged) ? join(directory, 'postgres') : packaged;
-  if (place !== packaged) cpSync(packaged, place, { recursive: true });
-  // npm does not run the install script that makes these.
-  const links = JSON.parse(readFileSync(join(place, 'pg-symlinks.json'), 'utf8')) as { source: string; target: string }[];
-  for (const { source, target } of links) {
-    const link = join(dirname(place), target.replace(/^native\//, `${basename(place)}/`));
-    if (!existsSync(link)) makeLink(basename(source), link);
-  }
-  return place;
-}
-
-function makeLink(target: string, link: string): void {
-  mkdirSync(dirname(link), { recursive: true });
-  try {
-    symlinkSync(target, link);
-  } catch (error) {
-    if (!existsSync(link)) throw error; // else another test process was first
-  }
-}
-
-function everybodyMayEnter(path: string): boolean {
-  for (let at = path; at !== dirname(at); at = dirname(at)) {
-    if ((statSync(at).mode & 0o001) === 0) return false;
-  }
-  return true;
 }
 
 async function ready(child: ChildProcess): Promise<void> {

@@ -11,6 +11,7 @@ import { after, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { silentLog } from '@croft/runtime/log';
 import pg from 'pg';
+import { readable } from './test-programs.ts';
 import { openDatabase, type Database, type DatabaseOptions, type Dialect } from './database.ts';
 
 export interface TestDatabase extends Database {
@@ -36,6 +37,13 @@ export function onPostgres(name: string, suite: (open: OpenTestDatabase) => void
 /** Where an empty database can be made. */
 interface FreshPlace extends AsyncDisposable {
   readonly url: string;
+}
+
+/** Where PostgreSQL's own programs are, for tests that start a server themselves: readable by everybody, perhaps as a copy in `directory`. */
+export function postgresPrograms(directory: string): string {
+  const { native, missing } = findPostgres();
+  if (native === undefined) throw new Error(`there is no PostgreSQL for this test: ${missing}`);
+  return join(readable(native, directory), 'bin');
 }
 
 /** For tests that open the file themselves. */
