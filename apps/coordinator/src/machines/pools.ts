@@ -15,7 +15,8 @@ export async function openPools(first: readonly Declared[], open: (pool: Declare
   const pools = new Map<string, { readonly pool: LocalPool; wanted: Wanted }>();
   const declare = async (declared: readonly Declared[]): Promise<void> => {
     const fresh = declared.filter(({ name }) => !pools.has(name));
-    for (const wanted of fresh) pools.set(wanted.name, { pool: opened.use(await open(wanted)), wanted }); // first: it may fail
+    // First and empty: when one of them fails nothing has changed.
+    for (const wanted of fresh) pools.set(wanted.name, { pool: opened.use(await open({ ...wanted, size: 0 })), wanted });
     for (const wanted of declared) {
       const known = pools.get(wanted.name);
       known?.pool.declare((known.wanted = wanted));
