@@ -10,6 +10,7 @@ import type { BuildId } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
 import { DAY, systemClock } from '@croft/runtime/clock';
 import { sha256Hex } from '@croft/runtime/digest';
+import { CroftError } from '@croft/runtime/errors';
 import { systemRandom } from '@croft/runtime/random';
 import { artifactFiles, artifactsOf, type Artifact as StoredArtifact } from '@croft/store/artifacts';
 import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
@@ -235,4 +236,17 @@ test('thousands of small files are kept', async () => {
   const files = await bench.db.read((sql) => artifactFiles(sql, { build, number: 1, name: 'dist' }, { limit: 10_000 }));
   assert.equal(files.length, 2_000);
   assert.equal(files[0]?.sha256, sha256Hex('1\n'));
+});
+
+test('a machine whose buildlet is too old to be asked for files is not taken for one that has none', async () => {
+  await using bench = await openBench([step('make', make)], { artifacts: [{ ...dist, required: true }] });
+  async function* tooOld(): AsyncGenerator<Buffer> {
+    const refusal = new CroftError('not-found', 'fetch files of "app": the buildlet answered 404 404 page not found');
+    yield* await Promise.reject<Buffer[]>(refusal);
+  }
+  const { end } = await endWith(
+    bench,
+    answering(() => tooOld),
+  );
+  assert.ok(end.kind === 'infra' && end.cause === 'artifacts-failed' && /404 page not found/.test(end.evidence), JSON.stringify(end));
 });

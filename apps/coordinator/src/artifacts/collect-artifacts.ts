@@ -65,7 +65,7 @@ async function fetchArtifact(
   } catch (error) {
     given.throwIfAborted();
     if (isCode(error, 'stale') || isCode(error, 'stopped')) throw error;
-    if (isCode(error, 'not-found')) return { name, state: { kind: 'missing' }, files: [] };
+    if (isCode(error, 'not-found') && error.fields['status'] !== undefined) return { name, state: { kind: 'missing' }, files: [] }; // else its buildlet is too old to be asked
     if (isCode(error, 'invalid') || isCode(error, 'too-large')) return refused(artifact, error.message);
     const failure = asCroftError(error, 'internal', `keep the artifact "${name}"`);
     farm.log.warn('artifact not kept', { build: work.build, artifact: name, error: failure });

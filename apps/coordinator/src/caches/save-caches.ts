@@ -55,8 +55,8 @@ async function saveCache(cache: JobCache, { work, job, farm, signal: given }: Sa
     if (failure.code !== 'not-found') farm.log.warn('cache not saved', { build: work.build, cache: cache.name, error: failure });
     return errorText(failure).slice(0, 500);
   }
-  await farm.caches.save(work, job, { cache, key: cache.key, ...blob });
-  return blob.bytes;
+  const stored = await farm.caches.save(work, job, { cache, key: cache.key, ...blob });
+  return stored ? blob.bytes : 'another build has saved it meanwhile';
 }
 
 function fetchArchive({ paths, maxBytes }: JobCache, { work, job, farm, signal }: Saving): Promise<Blob> {
