@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { promisify } from 'node:util';
 import { sha256Hex } from '@croft/runtime/digest';
 import { isCode } from '@croft/runtime/errors';
 import { systemRandom } from '@croft/runtime/random';
@@ -12,6 +13,8 @@ import { FakeClock } from '@croft/runtime/testing';
 import { blobContract, type BlobStage } from './blob-contract.ts';
 import type { BlobStore } from './blobs.ts';
 import { openDirectoryBlobs } from './directory.ts';
+
+const run = promisify(execFile);
 
 interface DirectoryStage extends BlobStage {
   readonly dir: string;
@@ -41,6 +44,24 @@ test('below the low-water mark nothing is taken, and nothing is left of what was
   const store = await stage.open(Number.MAX_SAFE_INTEGER);
   await assert.rejects(store.put(zeros(1), { maxBytes: 1e9 }), (error) => isCode(error, 'exhausted') && /free on/.test(error.message));
   assert.deepEqual(await readdir(join(stage.dir, 'drafts')), []);
+});
+
+test('a disk that fills up refuses the blob, leaves nothing of it, and takes a smaller one', async (context) => {
+  if (process.getuid?.() !== 0 || process.platform !== 'linux') return context.skip('needs root on Linux to mount a small tmpfs');
+  await using stage = await openStage();
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', stage.dir]);
+  try {
+    const store = await stage.open();
+    await assert.rejects(
+      store.put(zeros(4), { maxBytes: 1e9 }),
+      (error) => isCode(error, 'exhausted') && /disk is full/.test(error.message),
+    );
+    assert.deepEqual(await readdir(join(stage.dir, 'drafts')), []);
+    const { sha256 } = await store.put(zeros(1), { maxBytes: 1e9 });
+    assert.ok(await store.find(sha256));
+  } finally {
+    await run('umount', [stage.dir]);
+  }
 });
 
 test('a store killed while it writes has no half blob, and its draft is gone at the next start', async () => {
