@@ -8,6 +8,8 @@ import {
   buildletStatusSchema,
   errorBodySchema,
   exitSchema,
+  givenPortSchema,
+  openPortSchema,
   runListSchema,
   runSchema,
   runSpecSchema,
@@ -38,6 +40,8 @@ const schemas = {
   run: runSchema,
   spec: runSpecSchema,
   status: buildletStatusSchema,
+  port: givenPortSchema,
+  open: openPortSchema,
 };
 
 /** Which schema an example belongs to, told by the field that only it has. */
@@ -47,6 +51,8 @@ function kindOf(example: object): keyof typeof schemas | 'cancel' {
   if ('state' in example) return 'run';
   if ('kind' in example) return 'exit';
   if ('code' in example) return 'error';
+  if ('port' in example) return 'port';
+  if ('open' in example) return 'open';
   return 'Version' in example ? 'status' : 'cancel';
 }
 
