@@ -8,6 +8,7 @@ import type { BuildDetail, Farm, MachineView } from '@croft/protocol/api';
 import { hasRole, type Identity } from '@croft/web/identity';
 import type { Capabilities } from '../capabilities.ts';
 import { scopedBrowse } from '../browse/scoped-browse.ts';
+import type { Farmer } from '../originals/farmer.ts';
 import { scopedDashboard } from '../originals/scoped-dashboard.ts';
 
 /** Whose builds they are need not be asked again, for each reader of changes. */
@@ -82,7 +83,7 @@ function scopedTo(repos: readonly string[], all: Capabilities): Omit<Capabilitie
     },
     browse: scopedBrowse(all.browse, allowed),
     dashboard: scopedDashboard(all.dashboard, allowed),
-    farmer: all.farmer,
+    farmer: ownFarmer(all.farmer, allowed),
     ready: all.ready,
   };
 }
@@ -93,6 +94,20 @@ function ownFarm(farm: Farm, allowed: (repo: string) => boolean): Farm {
   const known = new Set(running.map(({ id }) => id));
   const machines = farm.machines.map((machine) => (isOwn(machine, known) ? machine : withoutBuild(machine)));
   return { ...farm, machines, running, queue, queueLength: queue.length, repos: farm.repos.filter(({ name }) => allowed(name)) };
+}
+
+/** Machines serve everybody; builders of other repositories are not there. */
+function ownFarmer(farmer: Farmer, allowed: (repo: string) => boolean): Farmer {
+  return {
+    hosts: () => farmer.hosts(),
+    get hostTypes() {
+      return farmer.hostTypes;
+    },
+    get builders() {
+      const own = Object.entries(farmer.builders).map(([name, entry]) => [name, { ...entry, repos: entry.repos.filter(allowed) }] as const);
+      return Object.fromEntries(own.filter(([, { repos }]) => repos.length > 0));
+    },
+  };
 }
 
 function isOwn({ lease }: MachineView, builds: ReadonlySet<string>): boolean {

@@ -37,7 +37,7 @@ export interface MachineStatus {
 }
 
 /** The originals' fields, then ours. */
-export interface BuilderEntry extends Omit<Builder, 'name' | 'hostType' | 'retention' | 'env' | 'secrets' | 'steps'> {
+export interface BuilderEntry extends Omit<Builder, 'name' | 'hostType' | 'retention' | 'env' | 'secrets' | 'steps' | 'services'> {
   readonly Name: string;
   /** Empty when no pool has what it needs. */
   readonly HostType: string;
@@ -45,6 +45,8 @@ export interface BuilderEntry extends Omit<Builder, 'name' | 'hostType' | 'reten
   readonly KnownIssues: readonly number[];
   readonly Notes: string;
   readonly steps: 'detect' | readonly { readonly name: string; readonly role: string; readonly limitMs: number }[];
+  /** Their names. */
+  readonly services: readonly string[];
 }
 
 export interface HostEntry {
@@ -95,11 +97,12 @@ function hostEntry(name: string, { hostTypes, pools }: Pick<FarmConfig, 'hostTyp
 
 /** Environments and arguments stay out: people put secrets there. */
 function builderEntry(builder: Builder, pools: FarmConfig['pools']): BuilderEntry {
-  const { name, hostType, retention: _kept, env: _env, secrets: _secrets, steps, ...rest } = builder;
+  const { name, hostType, retention: _kept, env: _env, secrets: _secrets, steps, services: beside, ...rest } = builder;
   const host = pools.find(({ labels }) => rest.needs.labels.every((label) => labels.includes(label)));
   const shown = steps === 'detect' ? steps : steps.map((step) => ({ name: step.name, role: step.role, limitMs: step.limitMs }));
   const KnownIssues = rest.knownIssues.map((address) => Number(/(\d+)\/?$/.exec(address)?.[1] ?? 0)).filter((number) => number > 0);
-  return { Name: name, HostType: hostType ?? host?.hostType ?? '', KnownIssues, Notes: '', steps: shown, ...rest };
+  const services = beside.map((service) => service.name);
+  return { Name: name, HostType: hostType ?? host?.hostType ?? '', KnownIssues, Notes: '', steps: shown, services, ...rest };
 }
 
 async function readHosts(sql: Sql, { config, clock, version, watched }: FarmerDeps): Promise<Record<string, HostStatus>> {

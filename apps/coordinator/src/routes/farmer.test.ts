@@ -23,7 +23,10 @@ const secretStep = {
 } as const;
 const config = readConfig({
   dataDir: 'data',
-  repos: [{ name: 'go', url: '/nowhere' }],
+  repos: [
+    { name: 'go', url: '/nowhere' },
+    { name: 'tools', url: '/nowhere/else' },
+  ],
   hostTypes: [{ name: 'host-linux', labels: ['linux'], owners: ['platform team'], notes: 'two of them' }],
   pools: [{ kind: 'local', size: 2, hostType: 'host-linux', labels: ['x64'] }],
   builders: [
@@ -34,7 +37,9 @@ const config = readConfig({
       env: { PASSWORD: 'hidden' },
       knownIssues: ['https://go.example/issues/42'],
       steps: [secretStep],
+      services: [{ name: 'db', argv: ['sh', '-c', 'SECRET=2 serve'], env: { PASS: 'hidden' }, ready: { argv: ['probe', 'hidden'] } }],
     },
+    { name: 'tools-linux', repo: 'tools' },
   ],
 });
 
@@ -110,6 +115,7 @@ test('builders.json: their fields and ours, but no environment and no arguments'
   const entry = Builders['linux-amd64'] as Record<string, unknown>;
   assert.deepEqual([entry['Name'], entry['HostType'], entry['KnownIssues']], ['linux-amd64', 'host-linux', [42]]);
   assert.deepEqual(entry['steps'], [{ name: 'test', role: 'run-tests', limitMs: 1_000 }]);
+  assert.deepEqual(entry['services'], ['db']);
   assert.deepEqual(entry['needs'], { labels: ['host-linux'] });
   assert.deepEqual(Hosts['host-linux'], {
     HostType: 'host-linux',
@@ -119,6 +125,19 @@ test('builders.json: their fields and ours, but no environment and no arguments'
     pools: ['local'],
     labels: ['linux', 'x64', 'host-linux'],
   });
+});
+
+test('builders.json holds no builder of a repository that the token is not for', async () => {
+  await using app = await openTestApp();
+  const given = { db: undefined as never, config: () => config, clock: systemClock, version: '', watched: () => [] };
+  app.farm.farmer = createFarmer(given);
+  const namesFor = async (repos: string[]): Promise<string[]> => {
+    const response = await app.ask('/builders?mode=json', { headers: await app.as('viewer', repos) });
+    return Object.keys(((await response.json()) as { Builders: object }).Builders);
+  };
+  assert.deepEqual(await namesFor([]), ['linux-amd64', 'tools-linux']);
+  assert.deepEqual(await namesFor(['tools']), ['tools-linux']);
+  assert.deepEqual(await namesFor(['other']), []);
 });
 
 test('nothing active is null', async () => {
