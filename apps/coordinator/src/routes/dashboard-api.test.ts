@@ -238,6 +238,8 @@ describe('keys', () => {
     await using stage = await openDashboardStage();
     assert.equal(await (await stage.app.ask('/key?builder=plan9')).text(), stage.keys.keyOf('plan9'));
     assert.equal((await stage.app.ask('/key?builder=plan9', { headers: await stage.app.as('operator') })).status, 403);
+    // A key counts for every repository.
+    assert.equal((await stage.app.ask('/key?builder=plan9', { headers: await stage.app.as('admin', ['go']) })).status, 403);
   });
 
   test('too many wrong ones are not even looked at', async () => {

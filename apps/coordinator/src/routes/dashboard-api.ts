@@ -64,6 +64,7 @@ export function mountDashboardApi(app: Hono<AppEnv>, deps: DashboardApiDeps): vo
   app.get('/packages', (c) => look(c, async () => listPackages(c)));
   app.get('/key', (c) => {
     requireRole(c.var.who, 'admin');
+    if (c.var.who.repos.length > 0) throw new CroftError('forbidden', 'a token limited to some repositories cannot have builder keys');
     if (!deps.keys)
       throw new CroftError('not-found', 'builder keys are not accepted by this farm', {
         hint: 'The operator can set compat.goBuilderKeys.',
