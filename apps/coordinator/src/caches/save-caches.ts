@@ -76,7 +76,8 @@ async function checkArchive(
   for await (const { header } of readTarGz(farm.blobs.read(sha256), { maxBytes: bytes * maxRatio + 1e6, maxEntries, signal })) {
     entries += 1;
     const name = Buffer.from(header.name, 'latin1').toString().replace(/\/$/, '');
-    if (!selects(patterns, name)) throw new CroftError('invalid', `the machine sent ${JSON.stringify(name)}, which is not in it`);
+    if (/(?:^|\/)\.{0,2}(?:\/|$)/.test(name) || !selects(patterns, name))
+      throw new CroftError('invalid', `the machine sent ${JSON.stringify(name)}, which is not in it`);
   }
   if (entries === 0) throw new CroftError('not-found', 'nothing was there');
 }
