@@ -41,6 +41,7 @@ export function checkReferences(lists: Lists, names: Names): Issue[] {
       ...value.services.flatMap((service, index) => secretsOf(service.secrets, [...path, 'services', index])),
       ...(value.steps === 'detect' ? [] : value.steps.flatMap((step, index) => secretsOf(step.secrets, [...path, 'steps', index]))),
       ...isolated(value, path),
+      ...clashing(value, path),
     ]),
     ...lists.pools.flatMap(({ value, path }) => hostType(value.hostType, [...path, 'hostType'])),
     ...lists.dependents.flatMap(({ value, path }) => [
@@ -66,6 +67,24 @@ function isolated({ isolation, trust }: Lists['builders'][number]['value'], path
   if (isolation === 'none' && trust === 'trusted') return [];
   const field = isolation === 'none' ? 'trust' : 'isolation';
   return [{ path: [...path, field], message: 'no pool can isolate what it runs: local machines run everything as you' }];
+}
+
+/** Of two things under one name the second would be nowhere. */
+function clashing({ services, artifacts }: Lists['builders'][number]['value'], path: Path): Issue[] {
+  const first = new Map<string, string>();
+  const alike = services.flatMap(({ name }, index) => {
+    const variable = `SERVICE_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}_PORT`;
+    const before = first.get(variable) ?? name;
+    first.set(variable, before);
+    const at = [...path, 'services', index, 'name'];
+    return before === name ? [] : [{ path: at, message: `"${name}" would be found by ${variable}, as "${before}" is` }];
+  });
+  const logs = artifacts.flatMap(({ name }, index) => {
+    const service = services.find((one) => `service-${one.name}` === name);
+    const at = [...path, 'artifacts', index, 'name'];
+    return service ? [{ path: at, message: `"${name}" is what the log of the service "${service.name}" is called` }] : [];
+  });
+  return [...alike, ...logs];
 }
 
 function unserved({ builders }: Lists, { hostTypes, served }: Names): Issue[] {

@@ -132,6 +132,16 @@ test('a step is a command that can be started, with variables that are not ours'
   );
 });
 
+test('services that would be found by the same variables, and artifacts called as their logs are, are told', () => {
+  const argv = ['serve'];
+  const services = ['my-db', 'my_db', 'other'].map((name) => ({ name, argv }));
+  const artifacts = ['service-other', 'service-none'].map((name) => ({ name, paths: 'out' }));
+  assert.deepEqual(mistakes({ builders: [{ name: 'unit', repo: 'app', services, artifacts }] }), [
+    'builders.0.services.1.name: "my_db" would be found by SERVICE_MY_DB_PORT, as "my-db" is',
+    'builders.0.artifacts.0.name: "service-other" is what the log of the service "other" is called',
+  ]);
+});
+
 test('isolation that nobody can give is refused instead of being forgotten', () => {
   for (const builder of [{ isolation: 'vm' }, { trust: 'untrusted' }, { isolation: 'container', trust: 'untrusted' }]) {
     assert.match(mistakesOf(() => withBuilder(builder)).join('\n'), /no pool can isolate/);
