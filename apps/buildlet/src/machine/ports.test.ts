@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
+import { systemRandom } from '@croft/runtime/random';
+import type { Call } from '../http/router.ts';
+import { portRoutes } from './ports.ts';
 import { startMachine, withCode, type TestMachine } from '../testing.ts';
 
 let machine: TestMachine;
@@ -14,6 +17,17 @@ test('a name has one port, which nothing listens on yet; another name has anothe
   assert.notEqual(one, other);
   assert.equal(await machine.client.isOpen(one ?? 0, {}), false);
   await assert.rejects(machine.client.portFor('no name/', {}), withCode('invalid'));
+});
+
+test('chance gives no port twice', async () => {
+  let drawn = 0;
+  const random = { ...systemRandom, fraction: () => Math.floor((drawn += 1) / 2) / 1_000 };
+  const { handle } = portRoutes(random)['/ports'] as { handle(call: Partial<Call>): Promise<{ body?: unknown }> };
+  const portOf = async (name: string): Promise<string> =>
+    JSON.stringify(await handle({ method: 'POST', query: new URLSearchParams({ name }) }));
+  const given = [await portOf('a'), await portOf('b'), await portOf('c')];
+  assert.equal(new Set(given).size, 3, given.join());
+  assert.equal(await portOf('a'), given[0]);
 });
 
 test('whoever listens is found, and not cut off', async () => {

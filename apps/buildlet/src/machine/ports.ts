@@ -33,8 +33,9 @@ export function portRoutes(random: Random): Record<string, Route> {
 async function portFor({ query }: Call, given: Map<string, Promise<number>>, random: Random): Promise<number> {
   const name = sourceNameSchema.safeParse(query.get('name'));
   if (!name.success) throw new CroftError('invalid', 'a port is asked for under a name');
-  const port = given.get(name.data) ?? freePort(random);
+  const port = given.get(name.data) ?? freePort(random, [...given.values()]);
   given.set(name.data, port);
+  port.catch(() => given.delete(name.data)); // the caller is told; who asks again has it tried again
   for (const oldest of [...given.keys()].slice(0, Math.max(0, given.size - maxNames))) given.delete(oldest);
   return port;
 }
@@ -43,9 +44,12 @@ async function portFor({ query }: Call, given: Map<string, Promise<number>>, ran
 const ports = { from: 20_000, count: 12_000 };
 const maxTries = 200;
 
-async function freePort(random: Random): Promise<number> {
+/** None of those that were given to others: nothing may listen there yet. */
+async function freePort(random: Random, others: readonly Promise<number>[]): Promise<number> {
+  const taken = (await Promise.allSettled(others)).map((other) => (other.status === 'fulfilled' ? other.value : 0));
   for (let tries = 0; tries < maxTries; tries += 1) {
     const port = ports.from + Math.floor(random.fraction() * ports.count);
+    if (taken.includes(port)) continue;
     const server = createServer();
     try {
       await once(server.listen(port, host), 'listening');
