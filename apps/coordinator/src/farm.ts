@@ -84,7 +84,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     scheduleBell.ring();
     changes.tell({ kind: 'farm' });
   };
-  const works = createWorks(config, parts, { changes, wake });
+  const works = createWorks(config, parts, { changes, wake, settle: settleBell.ring });
   const { machines, drivers, finder } = works;
   const builders = (): FarmConfig['builders'] => config().builders;
   const schedule: ScheduleDeps = { db, clock, hold: disk.hold, machines: machines.list, builders };
@@ -191,8 +191,15 @@ interface Works {
   onMove(id: BuildId): void;
 }
 
+interface Told {
+  readonly changes: Changes;
+  wake(): void;
+  /** What waits may not be wanted any more. */
+  settle(): void;
+}
+
 /** The parts that do the work, each told of the others. */
-function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake }: { changes: Changes; wake: () => void }): Works {
+function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake, settle }: Told): Works {
   const { db, sources, clock, random, log, metrics } = parts;
   const builders = (): FarmConfig['builders'] => config().builders;
   const logs = createAttemptLogs(join(config().dataDir, 'logs'), { clock, onStored: metrics.logStored });
@@ -229,7 +236,7 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
     wake();
   };
   const onUnreadable = (repo: string): void => changes.tell({ kind: 'commits', repo });
-  const found = { records: createWorkRecords(db, clock), onFound, onUnreadable };
+  const found = { records: createWorkRecords(db, clock), onFound, onUnreadable, onOutdated: settle };
   const finder = createFinder({ sources, config, clock, random, log, ...found });
   return { records, machines, drivers, adoption, finder, logs, blobs: parts.blobs, onMove };
 }

@@ -8,7 +8,7 @@ import { parseRepoName } from '@croft/domain/names';
 import type { Mirror } from '@croft/forge/git';
 import { MINUTE } from '@croft/runtime/clock';
 import { createPlace, createRepo } from '@croft/forge/testing';
-import { isCode } from '@croft/runtime/errors';
+import { CroftError, isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import { FakeClock, seededRandom } from '@croft/runtime/testing';
@@ -16,6 +16,7 @@ import { listBuilds } from '@croft/store/build-lists';
 import { branchCommits, branches } from '@croft/store/commits';
 import { getRepo } from '@croft/store/repos';
 import { createFinder } from './find-loop.ts';
+import type { Rules } from './look.ts';
 import type { Sources } from './source.ts';
 import { app as name, openFinderStage as openStage, type FinderStage as Stage } from './testing-finder.ts';
 
@@ -244,6 +245,7 @@ test('few polls go on together, and a look that is asked for does not wait for t
     log: silentLog,
     onFound() {},
     onUnreadable() {},
+    onOutdated() {},
   });
   await using tasks = createTaskGroup((_, error) => assert.fail(String(error)));
   tasks.start('find', (waits) => finder.run(waits));
@@ -252,6 +254,36 @@ test('few polls go on together, and a look that is asked for does not wait for t
   for (const { name: waiting } of repos.slice(8)) finder.wake(waiting, ['main']);
   await twelve.promise;
   assert.deepEqual(begun.toSorted(), repos.map((repo) => repo.name as string).toSorted());
+});
+
+test('a look that another configuration overtakes is told: what it has queued may not be wanted', async () => {
+  const rules = (): Rules => ({ builders: [], policies: [], dependents: [] });
+  const one = anyRepository('app');
+  let config = rules();
+  let reload = true;
+  const mirror = async (): Promise<never> => {
+    if (reload) config = rules();
+    throw new CroftError('unavailable', 'no mirror');
+  };
+  let outdated = 0;
+  const finder = createFinder({
+    sources: { repos: [one], mirror } as unknown as Sources,
+    config: () => config,
+    records: { recordFound: async () => [], recordFetchError: async () => undefined },
+    clock: new FakeClock(),
+    random: seededRandom(1),
+    log: silentLog,
+    onFound() {},
+    onUnreadable() {},
+    onOutdated: () => void (outdated += 1),
+  });
+  await using tasks = createTaskGroup((_, error) => assert.fail(String(error)));
+  tasks.start('find', (waits) => finder.run(waits));
+  await assert.rejects(finder.find('app', {}), /no mirror/);
+  assert.equal(outdated, 1);
+  reload = false;
+  await assert.rejects(finder.find('app', {}), /no mirror/);
+  assert.equal(outdated, 1);
 });
 
 test('a repository that is not configured is not found', async () => {

@@ -22,6 +22,8 @@ export interface FindDeps {
   onFound(repo: string, builds: readonly string[]): void;
   /** The repository cannot be read at present; the reason is stored. */
   onUnreadable(repo: string): void;
+  /** Another configuration holds than when the look began: what that has queued may not be wanted any more. */
+  onOutdated(): void;
 }
 
 export interface Finder {
@@ -186,7 +188,11 @@ async function lookAt(
 ): Promise<Looked> {
   const config = deps.config();
   const toolchains = await toolchainsOf(repo.name, { dependents: config.dependents, sources }, waits);
-  return look({ repo, mirror: () => sources.mirror(repo.name), config, records, settled, toolchains, first }, waits);
+  try {
+    return await look({ repo, mirror: () => sources.mirror(repo.name), config, records, settled, toolchains, first }, waits);
+  } finally {
+    if (deps.config() !== config) deps.onOutdated();
+  }
 }
 
 async function turnOf(place: Place, { turns }: LoopDeps, { signal }: { signal: AbortSignal }): Promise<() => void> {

@@ -125,7 +125,7 @@ function listen(db: Database) {
     next.stored = Promise.withResolvers();
     return builds;
   };
-  const hooks: Pick<FindDeps, 'records' | 'onFound' | 'onUnreadable'> = {
+  const hooks: Pick<FindDeps, 'records' | 'onFound' | 'onUnreadable' | 'onOutdated'> = {
     records: { ...records, recordFound },
     onFound(_, queued) {
       next.queued.resolve(queued);
@@ -135,6 +135,7 @@ function listen(db: Database) {
       next.failed.resolve();
       next.failed = Promise.withResolvers();
     },
+    onOutdated() {},
   };
   return { found, next, hooks, failAfter: (writes: number) => void (writesLeft = writes) };
 }
