@@ -68,7 +68,7 @@ for (const { text, value } of examples) {
 
 test('the page shows each shape, and each way in which a command can end', () => {
   const kinds = new Set(examples.map(({ value }) => kindOf(value)));
-  assert.deepEqual([...kinds].toSorted(), ['cancel', 'error', 'exit', 'run', 'runs', 'spec', 'status']);
+  assert.deepEqual([...kinds].toSorted(), ['cancel', 'error', 'exit', 'open', 'port', 'run', 'runs', 'spec', 'status']);
   const shown = examples.flatMap(({ value }) => (kindOf(value) === 'exit' ? [(value as Exit).kind] : []));
   assert.deepEqual(shown.toSorted(), exitSchema.options.map((option) => option.shape.kind.value as string).toSorted());
 });
