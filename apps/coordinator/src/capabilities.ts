@@ -10,6 +10,7 @@ import type { Browse } from './browse/browse.ts';
 import type { ShownConfig } from './configuration/shown-config.ts';
 import type { Dashboard } from './originals/dashboard.ts';
 import type { Farmer } from './originals/farmer.ts';
+import type { GridQuery } from './queries/read-builds.ts';
 
 export interface BuildFilter {
   readonly repo?: string | undefined;
@@ -53,7 +54,7 @@ export interface Configuration {
 
 export interface Capabilities {
   /** @throws CroftError `not-found` for an unknown repository or branch. */
-  grid(query: { repo?: string | undefined; branch?: string | undefined; page: number; pageSize?: number }): Promise<Grid>;
+  grid(query: GridQuery): Promise<Grid>;
   builds(filter: BuildFilter): Promise<BuildList>;
   build(id: BuildId): Promise<BuildDetail | undefined>;
   farm(): Promise<Farm>;

@@ -47,7 +47,7 @@ function scopedTo(repos: readonly string[], all: Capabilities): Omit<Capabilitie
   };
   return {
     async grid(query) {
-      const grid = await all.grid({ ...query, repo: checked(query.repo ?? repos[0] ?? '') });
+      const grid = await all.grid({ ...query, repo: checked(query.repo ?? repos[0] ?? ''), allowed });
       return { ...grid, repos: grid.repos.filter(allowed) };
     },
     async builds(filter) {

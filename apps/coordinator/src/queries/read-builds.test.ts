@@ -11,7 +11,7 @@ import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { getBuildForUpdate, insertBuild, saveBuildState } from '@croft/store/builds';
 import { openDatabase, type Database } from '@croft/store/database';
-import { readBuilds } from './read-builds.ts';
+import { readBuilds, readGrid } from './read-builds.ts';
 
 interface Stage extends AsyncDisposable {
   readonly db: Database;
@@ -106,4 +106,12 @@ test('failures of a builder name its known issues, and nothing else does', async
     [others.at(-1), knownIssues],
     [first, knownIssues],
   ]);
+});
+
+test('who is limited to repositories that nobody knows is told no others', async () => {
+  await using stage = await openStage();
+  const repos = ['secret', 'hidden'].map(parseRepoName);
+  const grid = (query: object): Promise<unknown> => stage.db.read((sql) => readGrid(sql, { page: 0, ...query }, { repos, outlook }));
+  await assert.rejects(grid({ repo: 'gone' }), /there are: .*secret, hidden/);
+  await assert.rejects(grid({ repo: 'gone', allowed: () => false }), (error) => !/secret|hidden/.test(String(error)));
 });

@@ -92,6 +92,8 @@ export interface GridQuery {
   readonly branch?: string | undefined;
   readonly page: number;
   readonly pageSize?: number;
+  /** Only these repositories are there; all of them without it. */
+  readonly allowed?: ((repo: string) => boolean) | undefined;
 }
 
 /** coordinator.md 9.4: 30 commits a page. */
@@ -103,7 +105,7 @@ export async function readGrid(
   query: GridQuery,
   { repos, outlook }: { repos: readonly RepoName[]; outlook: Outlook },
 ): Promise<Grid> {
-  const known = [...new Set([...repos, ...(await listRepos(sql)).map((repo) => repo.name)])];
+  const known = [...new Set([...repos, ...(await listRepos(sql)).map((repo) => repo.name)])].filter(query.allowed ?? (() => true));
   const repo = query.repo === undefined ? known[0] : parseRepoName(query.repo);
   if (repo === undefined) return emptyGrid(query.page);
   if (!known.includes(repo)) throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${known.join(', ')}`);
