@@ -84,8 +84,8 @@ export async function createCoordinator(
     log,
     metrics,
     async prepare(next) {
+      await pools.declare(next.pools); // may fail: then nothing else has changed either
       sources.declare(next.repos);
-      await pools.declare(next.pools);
     },
     changed(next) {
       keeper.replace(next);
