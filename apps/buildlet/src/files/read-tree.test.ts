@@ -51,6 +51,16 @@ test('a directory comes back as it is: modes, times, links, empty directories, a
   }
 });
 
+test('what a step has closed is left out where patterns select, and the rest comes', async () => {
+  for (const path of ['a', 'closed', 'locked/inner', 'z']) await put(`shut/${path}`, path);
+  await complete(machine.client, 'close', shell('chmod 000 shut/closed shut/locked'));
+  try {
+    assert.deepEqual(await namesIn('shut', ['**']), ['a', 'locked/', 'z']);
+  } finally {
+    await complete(machine.client, 'open', shell('chmod 700 shut/closed shut/locked'));
+  }
+});
+
 test('patterns select files and whole directories, and the rest is not read', async () => {
   for (const path of ['out/app', 'out/lib/x.so', 'out/tmp/y', 'reports/a.xml', 'reports/a.txt', 'node_modules/m/reports/b.xml'])
     await put(`by/${path}`, path);

@@ -28,9 +28,10 @@ const atOnceBytes = 64 * 1024;
 const pieceBytes = 256 * 1024;
 const slash = Buffer.from('/');
 
-/** @throws what the system says of a file that cannot be read */
+/** By patterns, what may not be read is left out: no step could read it either. @throws what the system says of any other */
 export async function* treeEntries(root: string, { match, signal }: TreeOptions): AsyncGenerator<TarEntry> {
   const at = (path: Buffer): Buffer => Buffer.concat([Buffer.from(`${root}/`), path]);
+  const isOpen = (path: Buffer, bits: number): boolean => match.length === 0 || mayRead(at(path), bits);
   const pending = childrenOf(at(Buffer.alloc(0)), undefined);
   for (let next = pending.pop(); next; next = pending.pop()) {
     signal.throwIfAborted();
@@ -39,10 +40,20 @@ export async function* treeEntries(root: string, { match, signal }: TreeOptions)
     const wanted = selects(match, name);
     if (entry.isDirectory()) {
       if (wanted) yield { kind: 'directory', path };
-      if (mayHold(match, name)) pending.push(...childrenOf(at(path), path));
+      if (mayHold(match, name) && isOpen(path, 0o500)) pending.push(...childrenOf(at(path), path));
       await nextTurn();
     } else if (wanted && entry.isSymbolicLink()) yield { kind: 'link', path, target: fs.readlinkSync(at(path), 'buffer') };
-    else if (wanted && entry.isFile()) yield await fileEntry(path, at(path), signal);
+    else if (wanted && entry.isFile() && isOpen(path, 0o400)) yield await fileEntry(path, at(path), signal);
+  }
+}
+
+/** Whether its owner, and this process, may; the bits are those of the owner. */
+function mayRead(at: Buffer, bits: number): boolean {
+  try {
+    fs.accessSync(at, bits >> 6);
+    return (fs.lstatSync(at).mode & bits) === bits;
+  } catch {
+    return false;
   }
 }
 
