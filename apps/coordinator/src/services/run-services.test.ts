@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createBuildlet } from '@croft/buildlet/client';
+import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
 import type { Service } from '@croft/domain/job';
 import type { BuildId } from '@croft/domain/names';
 import type { AttemptEnd } from '@croft/domain/outcome';
 import { systemClock } from '@croft/runtime/clock';
 import { artifactFiles, artifactsOf } from '@croft/store/artifacts';
 import { createAttemptLogs } from '../logs/attempt-logs.ts';
+import { runBuild } from '../builds/run-build.ts';
 import { incarnate, machine, openBench, queueBuild, step, type Bench } from '../builds/testing.ts';
 
 /** Answers each connection with its greeting. */
@@ -75,6 +76,27 @@ test('the command of a service says when it is ready', async () => {
   await using bench = await openBench([step('one', `test -e ready; ${ask}`)], { services: [service({ ready })] });
   const { end, log } = await run(bench);
   assert.deepEqual([end.kind, log], ['passed', 'hello from it']);
+});
+
+test('what was asked whether it is ready is not kept until the build ends', async () => {
+  const ready = { argv: ['sh', '-c', 'test -e ready || { touch ready; exit 1; }'], withinMs: 60_000 };
+  await using bench = await openBench([step('one', ask)], { services: [service({ ready })] });
+  const build = await queueBuild(bench, 'asked');
+  const { records, farm } = incarnate(bench);
+  const work = await records.assign(build, machine);
+  assert.ok(work);
+  const told: string[] = [];
+  const connect: typeof farm.connect = (id) => {
+    const client = farm.connect(id);
+    const startOrAttach: Buildlet['startOrAttach'] = (run, ...rest) => (told.push(`start ${run}`), client.startOrAttach(run, ...rest));
+    const collect: Buildlet['collect'] = (run, ...rest) => (told.push(`collect ${run}`), client.collect(run, ...rest));
+    return Object.assign(Object.create(client) as Buildlet, { startOrAttach, collect });
+  };
+  const { signal } = new AbortController();
+  assert.deepEqual(await runBuild(work, { ...farm, connect }, { signal, cancelled: signal }), { kind: 'passed' });
+  const first = told.map((one) => one.replace(`${build}.1.`, '')).slice(0, told.findIndex((one) => one.endsWith('.one')) + 1);
+  const probe = (n: number): string[] => [`start READY-my-db-${n}`, `collect READY-my-db-${n}`];
+  assert.deepEqual(first, ['start SERVICE-my-db', ...probe(0), ...probe(1), 'start one']);
 });
 
 test('a service that ends before it is ready, or never is, fails the build, and no step begins', async () => {

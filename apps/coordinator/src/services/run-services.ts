@@ -125,5 +125,8 @@ async function passes(serving: Serving, buildlet: Buildlet, { service, port, arg
   const id = runId(work.build, work.attempt, `READY-${service.name}-${tries}`);
   await run(serving, buildlet, { id, argv, service, port, limitMs: probeMs });
   const ended = await keepTrying(() => buildlet.run(id, { signal, waitMs: probeMs }), { work, farm, signal });
-  return typeof ended !== 'string' && ended.state === 'ended' && ended.exit.kind === 'exited' && ended.exit.code === 0;
+  if (typeof ended === 'string' || ended.state !== 'ended') return false;
+  // A machine keeps some thousand runs, and a service may take long.
+  await keepTrying(() => buildlet.collect(id, work.lease.epoch, { signal }), { work, farm, signal });
+  return ended.exit.kind === 'exited' && ended.exit.code === 0;
 }
