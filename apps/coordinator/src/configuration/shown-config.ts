@@ -7,7 +7,9 @@ import { Secret } from '@croft/runtime/config';
 export type ShownConfig = Omit<FarmConfig, 'databaseUrl'> & { readonly databaseUrl?: string };
 
 /** Variables that people put secrets into though they should not. */
-const suspicious = /TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH/i;
+const suspicious = /TOKEN|SECRET|PASSW|PASSPHRASE|PASS$|PWD$|CREDENTIAL|PRIVATE|(?:API|ACCESS)_?KEY|KEY$|AUTH|COOKIE/i;
+/** What stands between the name of a user and the host of an address. */
+const password = /(:\/\/[^/\s:@]*:)[^/\s@]+(?=@)/g;
 const hidden = '[secret]';
 
 /** `clean` blanks the values of known secrets out of a text. */
@@ -18,7 +20,7 @@ export function shownConfig(config: FarmConfig, clean: (text: string) => string)
 
 function show(value: unknown, key: string, clean: (text: string) => string): unknown {
   if (value instanceof Secret) return hidden;
-  if (typeof value === 'string') return clean(value);
+  if (typeof value === 'string') return clean(value).replaceAll(password, `$1${hidden}`);
   if (Array.isArray(value)) return value.map((one) => show(one, key, clean));
   if (value === null || typeof value !== 'object') return value;
   const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);

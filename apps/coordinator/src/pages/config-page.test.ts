@@ -26,9 +26,9 @@ test('what was loaded is shown: settings, repositories, builders of a matrix, ru
 
 test('nothing that is or may be a secret is on the page or in its JSON', async () => {
   const all = (await page()) + JSON.stringify(testConfiguration());
-  for (const secret of ['database-password', 'fetch-password', 'written-where-it-should-not', 'known-to-the-farm'])
+  for (const secret of ['database-password', 'fetch-password', 'written-where-it-should-not', 'known-to-the-farm', 'in-the-open'])
     assert.equal(all.includes(secret), false, secret);
-  assert.ok(all.includes('SLOW'));
+  for (const shown of ['SLOW', '@localhost/test', '"DB_PASS":"[secret]"']) assert.ok(all.includes(shown), shown);
 });
 
 test('an empty configuration says so, and hostile names are inert', async () => {
