@@ -121,6 +121,7 @@ test('a search finds by beginnings and by words, and nothing for nothing', async
   assert.deepEqual((await browse.search('net')).repos, ['net']);
   assert.deepEqual(await browse.search('  '), { builds: [], commits: [], builders: [], repos: [] });
   assert.equal((await browse.search("%' OR 1=1 --")).commits.length, 0);
+  assert.equal((await browse.search('chan\0ge 2')).commits.length, 2);
   await assert.rejects(browse.search('x'.repeat(201)), { code: 'invalid' });
 });
 

@@ -25,7 +25,7 @@ const shortestHash = 4;
 
 /** @throws CroftError `invalid` for a text that is too long */
 export async function search(sql: Sql, text: string, { repos, builders, outlook }: SearchPlace): Promise<Found> {
-  const words = text.trim();
+  const words = text.replaceAll('\0', '').trim(); // no text of PostgreSQL holds one
   if (words.length > longest) throw new CroftError('invalid', `a search has at most ${longest} characters`);
   if (words === '') return { builds: [], commits: [], builders: [], repos: [] };
   const lower = words.toLowerCase();
