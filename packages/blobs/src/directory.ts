@@ -106,16 +106,21 @@ async function syncDirectory(path: string): Promise<void> {
 
 async function* readFile(path: string, { from, to = Infinity }: Range): AsyncGenerator<Buffer, void> {
   await using file = await open(path).catch((error: unknown) => {
-    throw systemCode(error) === 'ENOENT'
-      ? new CroftError('not-found', 'the bytes asked for are not stored any more')
-      : new CroftError('internal', `read a blob: ${errorText(error)}`, { cause: error });
+    throw systemCode(error) === 'ENOENT' ? new CroftError('not-found', 'the bytes asked for are not stored any more') : unreadable(error);
   });
   for (let at = from; at < to;) {
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(pieceBytes, to - at)), 0, null, at);
+    const wanted = Buffer.allocUnsafe(Math.min(pieceBytes, to - at));
+    const { bytesRead, buffer } = await file.read(wanted, 0, null, at).catch((error: unknown) => {
+      throw unreadable(error);
+    });
     if (bytesRead === 0) return;
     at += bytesRead;
     yield buffer.subarray(0, bytesRead);
   }
+}
+
+function unreadable(error: unknown): CroftError {
+  return new CroftError('internal', `read a blob: ${errorText(error)}`, { cause: error });
 }
 
 async function sweepDirectory(dir: string, { needed, putBefore }: Sweep, { signal }: Waits): Promise<Swept> {
