@@ -75,6 +75,11 @@ test('what came is not what was kept, or would be written elsewhere: nothing is 
       const refused = await runWith(['artifacts', testId, '--get', '--server', evil.url], { cwd: dir });
       assert.match(refused.stderr, /would leave/, path);
     }
+    for (const name of ['../up', '..', '/tmp']) {
+      await using evil = await serve([kept(name, { file: 'x' })]);
+      const refused = await runWith(['artifacts', testId, '--get', '--server', evil.url], { cwd: dir });
+      assert.match(refused.stderr, /would leave/, name);
+    }
     assert.deepEqual(await readdir(dir), ['here']);
   } finally {
     await rm(dir, { recursive: true });

@@ -1,7 +1,7 @@
 /** `croft artifacts`: what a build has left behind, listed or downloaded. */
 import { createHash } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve, sep } from 'node:path';
+import { dirname, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { parseBuildId } from '@croft/domain/names';
 import type { ArtifactFileView, ArtifactView } from '@croft/protocol/artifacts';
@@ -72,7 +72,7 @@ async function download(artifacts: readonly ArtifactView[], { build, client, cli
   let count = 0;
   for (const { name: artifact, attempt, fileList } of artifacts) {
     for (const file of fileList) {
-      const path = placeIn(join(dir, artifact), file.path);
+      const path = placeIn(placeIn(dir, artifact), file.path);
       await writeChecked(path, file, client.readArtifact({ build, attempt, artifact, path: file.path }));
       await cli.stderr.write(`${printable(path)}  ${formatBytes(file.bytes)}\n`);
       count += 1;
