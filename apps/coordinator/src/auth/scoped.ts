@@ -93,7 +93,9 @@ function ownFarm(farm: Farm, allowed: (repo: string) => boolean): Farm {
   const queue = farm.queue.filter((build) => allowed(build.repo));
   const known = new Set(running.map(({ id }) => id));
   const machines = farm.machines.map((machine) => (isOwn(machine, known) ? machine : withoutBuild(machine)));
-  return { ...farm, machines, running, queue, queueLength: queue.length, repos: farm.repos.filter(({ name }) => allowed(name)) };
+  const troubles = farm.troubles.filter(({ build }) => build === undefined || known.has(build));
+  const repos = farm.repos.filter(({ name }) => allowed(name));
+  return { ...farm, troubles, machines, running, queue, queueLength: queue.length, repos };
 }
 
 /** Machines serve everybody; builders of other repositories are not there. */

@@ -249,10 +249,14 @@ test('a token limited to repositories is not told of other builds, by changes or
   const lease = { id: 'L0123456789abcdef', holder: `${build}.1`, build, epoch: 3, acquiredAt: 1 };
   const [machine] = farm.machines;
   assert.ok(machine);
-  Object.assign(app.farm, { farm: async () => ({ ...farm, machines: [{ ...machine, lease }] }) });
+  const troubles = [
+    { what: `build ${build}`, text: 'attempt 1 cannot go on', since: 1, build },
+    { what: 'retention', text: 'the disk is slow', since: 1 },
+  ];
+  Object.assign(app.farm, { farm: async () => ({ ...farm, troubles, machines: [{ ...machine, lease }] }) });
   const headers = await app.as('viewer', ['other']);
   const seen = await (await app.ask('/api/v1/farm', { headers })).text();
-  assert.ok(seen.includes(lease.id) && !seen.includes(build), seen);
+  assert.ok(seen.includes(lease.id) && seen.includes('the disk is slow') && !seen.includes(build), seen);
   const reader = (await app.ask('/api/v1/events', { headers })).body?.getReader();
   await reader?.read();
   const next = reader?.read();
