@@ -281,6 +281,10 @@ describe('D17: commits, packages and marks', () => {
     assert.deepEqual(await send(), ok);
     assert.deepEqual(Object.keys(await stage.results()), [4, 3, 2, 1].map(revision));
     assert.equal(stage.looked[0], 'go');
+    // So much of a name is looked through and no more: with many blanks that takes the square of their number.
+    const name = { Hash: revision(7), ParentHash: revision(4), User: `Ann${' '.repeat(600)}<a@example.org>` };
+    assert.deepEqual(await send(name), ok);
+    assert.equal((await stage.app.ask(`/commit?packagePath=&hash=${revision(7)}`).then((answer) => answer.text())).includes('@'), false);
     assert.equal((await send({ Hash: revision(6), ParentHash: revision(5) })).Error, 'parent commit not found');
     assert.match((await send({}, { version: '2' })).Error, /need version 3 instead of 2/);
     assert.match((await send({ NeedsBenchmarking: undefined })).Error, /NeedsBenchmarking/);

@@ -202,7 +202,8 @@ async function postCommit(c: AppContext): Promise<void> {
     throw new CroftError('invalid', `rejecting POST from commit watcher; need version ${watcherVersion} instead of ${version}`);
   const told = parseInput(commitSchema, await readJsonText(c), 'the commit');
   const { dashboard } = c.var.capabilities;
-  const [, authorName = told.User, authorEmail = ''] = /^(.*?) *<([^<>]*)>$/.exec(told.User) ?? [];
+  const user = told.User.slice(0, 500);
+  const [, authorName = user, authorEmail = ''] = /^(.*?) *<([^<>]*)>$/.exec(user) ?? [];
   await dashboard.addCommit(dashboard.packages.repoOf(told.PackagePath), told.Branch, {
     revision: parseRevision(told.Hash),
     parents: /^0*$/.test(told.ParentHash) ? [] : [parseRevision(told.ParentHash)],
