@@ -64,7 +64,7 @@ export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
     await abandon(run, ending.exit, drive);
     return ending.exit;
   });
-  await flusher.flush();
+  await flusher.finish();
   return exit;
 }
 
@@ -127,8 +127,8 @@ async function whileStorageFails<T>(store: () => Promise<T>, { farm, signal }: {
 
 interface Flusher extends AsyncDisposable {
   poke(): void;
-  /** Everything appended so far is durable, in the store, and acknowledged. */
-  flush(): Promise<void>;
+  /** Everything is durable and in the store. What was not acknowledged by now is dropped with the run, which saves a request. */
+  finish(): Promise<void>;
 }
 
 function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher {
@@ -146,23 +146,24 @@ function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher
     stored = length.bytes;
     return true;
   };
-  const flushNow = async (): Promise<void> => {
-    if (!(await whileStorageFails(store, { farm, signal: waits.signal }))) return;
+  const keep = (): Promise<boolean> => whileStorageFails(store, { farm, signal: waits.signal });
+  const flush = async (): Promise<void> => {
+    if (!(await keep())) return;
     await run.buildlet.ack(run.id, stored - run.logFrom, work.lease.epoch, { signal: waits.signal }).catch((error: unknown) => {
       if (waits.signal.aborted || isCode(error, 'stale')) throw error;
       farm.log.debug('output not acknowledged', { run: run.id, error }); // how it stands with the run shows when its output ends
     });
   };
   /** One after the other, so that the stored length never goes back. */
-  const flush = (): Promise<void> => {
-    const mine = turn.then(flushNow);
+  const inTurn = (act: () => Promise<unknown>): Promise<void> => {
+    const mine = turn.then(act).then(() => undefined);
     turn = mine.catch(() => undefined);
     return mine;
   };
   const flushLater = async (): Promise<void> => {
     try {
       await farm.clock.sleep(flushMs, { signal });
-      await flush();
+      await inTurn(flush);
     } catch (error) {
       if (!closing.signal.aborted) failed ??= error;
     } finally {
@@ -174,9 +175,9 @@ function startFlusher(run: Followed, { work, log, farm, waits }: Drive): Flusher
       if (failed !== undefined) throw failed;
       later ??= flushLater();
     },
-    async flush() {
+    async finish() {
       if (failed !== undefined) throw failed;
-      await flush();
+      await inTurn(keep);
     },
     async [Symbol.asyncDispose]() {
       closing.abort(new CroftError('stopped', 'the run has ended'));
