@@ -3,15 +3,13 @@
  * no remembering, since the fence refuses whoever would repeat them. So one small file is enough, however long the machine lives.
  * @see docs/protocols/runs.md#ids
  */
-import { closeSync, fsync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { CroftError } from '@croft/runtime/errors';
-import { readIfThere, writeFailure } from '../state/durable.ts';
+import { appendLine, readIfThere } from '../state/durable.ts';
 
 /** Many times what one attempt collects, its own runs and those that others left; about 10 MB. */
 const maxIds = 100_000;
-const sync = promisify(fsync);
 
 export interface Collected {
   /** The file; it stays the same one. */
@@ -41,7 +39,8 @@ export async function openCollected(stateDir: string, epoch: () => number): Prom
           hint: 'Take a higher epoch.',
         });
       }
-      await append(path, `\n${under} ${id} .\n`, isNew ? 'w' : 'a');
+      if (isNew) truncateSync(path);
+      await appendLine(path, `${under} ${id} .`);
       ids.add(id);
     },
   };
@@ -51,17 +50,4 @@ export async function openCollected(stateDir: string, epoch: () => number): Prom
 function parseIds(text: string, epoch: number): Set<string> {
   const lines = text.split('\n').map((line) => line.split(' '));
   return new Set(lines.flatMap(([under, id, end]) => (Number(under) === epoch && id !== undefined && end === '.' ? [id] : [])));
-}
-
-/** Written at once, so that lines never mix; only the disk is waited for. */
-async function append(path: string, line: string, flag: 'a' | 'w'): Promise<void> {
-  const file = openSync(path, flag, 0o600);
-  try {
-    writeSync(file, line);
-    await sync(file);
-  } catch (error) {
-    throw writeFailure(error, path);
-  } finally {
-    closeSync(file);
-  }
 }

@@ -1,14 +1,14 @@
 /**
- * Runs on disk, one directory each: `intent.json` before anything is started, `process.json` once it is, `end.json` before the
- * end is told, the output in `spool/`. Of a collected run its id is left, for a while. Kill -9 between any two of these
- * leaves a directory that tells what is known.
+ * Runs on disk, one directory each: `record` with a line for the intent before anything is started, for the process once it is, for
+ * the end before that is told; the output in `spool/`. Of a collected run its id is left, for a while. Kill -9 between any two of
+ * these leaves a directory that tells what is known. One file that grows, since making files is much of what a short run costs.
  */
 import { mkdirSync } from 'node:fs';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exitSchema, runSpecSchema } from '@croft/protocol/runs';
 import * as z from 'zod';
-import { readIfThere, writeDurably, writeFailure, writeSynced } from '../state/durable.ts';
+import { appendLine, readIfThere, writeFailure } from '../state/durable.ts';
 import { spreadTrees } from '../state/spread.ts';
 import type { ProcessMark } from '../tree/processes.ts';
 import { treeMarkSchema } from '../tree/trees.ts';
@@ -21,6 +21,8 @@ const endSchema = z.object({ endedAt: z.number(), exit: exitSchema });
 export type End = z.infer<typeof endSchema>;
 
 const processSchema = z.object({ pid: z.number().int(), startTicks: z.string(), bootId: z.string() });
+
+const lineSchema = z.object({ intent: intentSchema, process: processSchema, end: endSchema }).partial();
 
 export interface StoredRun {
   readonly id: string;
@@ -51,7 +53,7 @@ export async function openRecords(stateDir: string, epoch: () => number): Promis
   await mkdir(runsDir, { recursive: true, mode: 0o700 });
   await spreadTrees(runsDir);
   const collected = await openCollected(stateDir, epoch);
-  const file = (id: string, name: string): string => join(runsDir, id, name);
+  const file = (id: string): string => join(runsDir, id, 'record');
   const discard = (id: string): Promise<void> => rm(join(runsDir, id), { recursive: true, force: true });
 
   return {
@@ -60,27 +62,24 @@ export async function openRecords(stateDir: string, epoch: () => number): Promis
     async load() {
       const found: StoredRun[] = [];
       for (const id of await readdir(runsDir)) {
-        const intent = parseStored(intentSchema, await readIfThere(file(id, 'intent.json')));
+        const { intent, process, end } = parseRecord((await readIfThere(file(id))) ?? '');
         if (!intent || collected.has(id)) await discard(id);
-        else {
-          const process = parseStored(processSchema, await readIfThere(file(id, 'process.json')));
-          found.push({ id, intent, process, end: parseStored(endSchema, await readIfThere(file(id, 'end.json'))) });
-        }
+        else found.push({ id, intent, process, end });
       }
       return found.toSorted((a, b) => a.intent.startedAt - b.intent.startedAt);
     },
-    spoolDir: (id) => file(id, 'spool'),
+    spoolDir: (id) => join(runsDir, id, 'spool'),
     async saveIntent(id, intent) {
       try {
         mkdirSync(join(runsDir, id), { mode: 0o700 });
-        await writeSynced(file(id, 'intent.json'), JSON.stringify(intent));
+        await appendLine(file(id), JSON.stringify({ intent }));
       } catch (error) {
         await discard(id);
-        throw writeFailure(error, file(id, 'intent.json'));
+        throw writeFailure(error, file(id));
       }
     },
-    saveProcess: (id, mark) => writeFile(file(id, 'process.json'), JSON.stringify(mark), { mode: 0o600 }),
-    saveEnd: (id, end) => writeDurably(file(id, 'end.json'), JSON.stringify(end)),
+    saveProcess: (id, mark) => appendLine(file(id), JSON.stringify({ process: mark }), { sync: false }), // only evidence
+    saveEnd: (id, end) => appendLine(file(id), JSON.stringify({ end })),
     discard,
     async collect(id) {
       await collected.add(id);
@@ -90,12 +89,15 @@ export async function openRecords(stateDir: string, epoch: () => number): Promis
   };
 }
 
-/** A torn file means that the power failed or we were killed before the next step: as good as absent. */
-function parseStored<Schema extends z.ZodType>(schema: Schema, text: string | undefined): z.output<Schema> | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return schema.parse(JSON.parse(text));
-  } catch {
-    return undefined;
+/** A torn line means that the power failed or we were killed before the next step: as good as absent. */
+function parseRecord(text: string): z.output<typeof lineSchema> {
+  const known: z.output<typeof lineSchema>[] = [];
+  for (const line of text.split('\n')) {
+    try {
+      known.push(lineSchema.parse(JSON.parse(line)));
+    } catch {
+      // Torn, or empty.
+    }
   }
+  return Object.assign({}, ...known) as z.output<typeof lineSchema>;
 }

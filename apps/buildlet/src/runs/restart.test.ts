@@ -110,7 +110,7 @@ test('directories that a killed start or collection left half-done are cleared a
   await writeFile(join(state, 'collected-ids'), '\n1 before .\n\n1 torn\n1 done .\n\n1 do');
   const { mkdir } = await import('node:fs/promises');
   await mkdir(join(state, 'runs', 'torn'));
-  await writeFile(join(state, 'runs', 'torn', 'intent.json'), '{"spec":{"argv":["tr');
+  await writeFile(join(state, 'runs', 'torn', 'record'), '\n{"intent":{"spec":{"argv":["tr');
   await buildlet.restart();
   assert.equal(await client.run(runId('done'), {}), 'collected');
   assert.equal(await client.run(runId('torn'), {}), 'unknown');

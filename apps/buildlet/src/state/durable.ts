@@ -13,11 +13,27 @@ export async function writeDurably(path: string, text: string): Promise<void> {
 }
 
 /** Only the disk is waited for: each of the other steps is shorter than the way to another thread and back. */
-export async function writeSynced(path: string, text: string): Promise<void> {
+async function writeSynced(path: string, text: string): Promise<void> {
   const file = openSync(path, 'w', 0o600);
   try {
     writeFileSync(file, text);
     await sync(file);
+  } catch (error) {
+    throw writeFailure(error, path);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/**
+ * Adds a line, written at once so that lines never mix. Each begins anew, so that one which the loss of power tore spoils no other.
+ * Without `sync` only a kill is survived.
+ */
+export async function appendLine(path: string, line: string, { sync: synced = true } = {}): Promise<void> {
+  const file = openSync(path, 'a', 0o600);
+  try {
+    writeFileSync(file, `\n${line}\n`);
+    if (synced) await sync(file);
   } catch (error) {
     throw writeFailure(error, path);
   } finally {

@@ -68,10 +68,9 @@ test('a fork bomb of a hundred children is gone at the time limit', async () => 
   const script = 'i=0; while [ $i -lt 100 ]; do (trap "" TERM INT; while :; do sleep 0.05; done) & i=$((i+1)); done; echo pid $$; wait';
   await machine.client.startOrAttach(runId('bomb'), shell(script, { limitMs: 1_000 }), 1, {});
   await endOf(machine.client, 'bomb');
-  const cookies = JSON.parse(await readFile(join(machine.process.dir, 'state/runs/bomb/intent.json'), 'utf8')) as {
-    tree: { cookie: string };
-  };
-  assert.deepEqual(findProcesses(cookies.tree.cookie, undefined), []);
+  const [, line = ''] = (await readFile(join(machine.process.dir, 'state/runs/bomb/record'), 'utf8')).split('\n');
+  const { intent } = JSON.parse(line) as { intent: { tree: { cookie: string } } };
+  assert.deepEqual(findProcesses(intent.tree.cookie, undefined), []);
 });
 
 test('without kernel groups, the process group and the cookie find the tree, also across sessions', async () => {
