@@ -12,7 +12,7 @@ import { fetchBranches, fetchRefs, fetchRevision, initialise, readRefs, shallowB
 import type { Branch, CommitLine, Fetched, Mirror, SourceOptions, TreeEntry } from './git.ts';
 import { draftsDir, gitDirectoryEntries } from './git-directory.ts';
 import { ObjectPool } from './object-pool.ts';
-import type { RepositoryUrl } from './repository-url.ts';
+import { parseRepositoryUrl, type RepositoryUrl } from './repository-url.ts';
 import { sourceEntries, type Repository } from './source-entries.ts';
 import { forgetWriter, noteWriter, recoverMirror } from './stale-writer.ts';
 import { findBlob, readCommit, readTree, type CommitHead } from './tree.ts';
@@ -34,7 +34,7 @@ export async function openBareMirror(place: Place, clock: Clock): Promise<BareMi
 export class BareMirror implements Mirror, Repository {
   readonly git: Place['git'];
   readonly dir: string;
-  readonly url: RepositoryUrl;
+  url: RepositoryUrl;
   readonly objects: ObjectPool;
   readonly #clock: Clock;
   readonly #lines: CommitLines;
@@ -54,6 +54,10 @@ export class BareMirror implements Mirror, Repository {
     this.#clock = clock;
     this.#lines = new CommitLines(git, dir);
     this.#refs = refs;
+  }
+
+  moveTo(url: string): void {
+    this.url = parseRepositoryUrl(url);
   }
 
   fetch({ first = [], ...waits }: Waits & { readonly first?: readonly string[] }): Promise<Fetched> {

@@ -61,6 +61,8 @@ export interface SourceOptions {
  * reached, `timeout`. No message holds a credential.
  */
 export interface Mirror extends AsyncDisposable {
+  /** The source is there from now on; what was fetched stays. @throws CroftError `invalid` for an address that git must not be given */
+  moveTo(url: string): void;
   /**
    * Takes over branches and HEAD of the source as they are now. What was fetched before stays, also after a failure. `first` are
    * branches that are known to have moved: when they are there, and known, nothing else is asked for.

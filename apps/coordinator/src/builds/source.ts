@@ -30,21 +30,12 @@ export function openSources(repos: readonly Repository[], { dir, clock }: { dir:
     declared = wanted;
   };
   declare(repos);
-  const opened = new Map<string, { readonly url: string; readonly mirror: Promise<Mirror> }>();
-  const all = new Set<Promise<Mirror>>();
+  const mirrors = createMirrors(dir, clock);
   const mirror = async (repo: string): Promise<Mirror> => {
-    const here = opened.get(repo);
-    const url = declared.find(({ name }) => name === repo)?.url ?? here?.url;
-    if (url === undefined) {
-      const names = declared.map(({ name }) => name).join(', ');
-      throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${names || 'none'}`);
-    }
-    if (here?.url === url) return here.mirror;
-    const opening = openMirror({ dir: join(dir, `${repo}.git`), url, clock, gitHome: join(dir, 'home') });
-    opened.set(repo, { url, mirror: opening });
-    all.add(opening);
-    opening.catch(() => all.delete(opening) && opened.delete(repo)); // tried again when it is next asked for
-    return opening;
+    const url = declared.find(({ name }) => name === repo)?.url ?? mirrors.urlOf(repo);
+    if (url !== undefined) return mirrors.at(repo, url);
+    const names = declared.map(({ name }) => name).join(', ');
+    throw new CroftError('not-found', `no repository is called "${repo}"; there are: ${names || 'none'}`);
   };
   return {
     get repos() {
@@ -70,9 +61,38 @@ export function openSources(repos: readonly Repository[], { dir, clock }: { dir:
         yield* (await mirror(repo)).sourceTar(revision, { signal }, { ...builder.source, history: historyOf(builder), gzipLevel });
       },
     },
+    [Symbol.asyncDispose]: () => mirrors[Symbol.asyncDispose](),
+  };
+}
+
+interface Mirrors extends AsyncDisposable {
+  /** From where the open one fetches. */
+  urlOf(repo: string): string | undefined;
+  at(repo: string, url: string): Promise<Mirror>;
+}
+
+/** One for each repository, also when its address is edited: two of one directory would clear away what the other is writing. */
+function createMirrors(dir: string, clock: Clock): Mirrors {
+  const opened = new Map<string, { readonly url: string; readonly mirror: Promise<Mirror> }>();
+  const moved = async (opening: Promise<Mirror>, url: string): Promise<Mirror> => {
+    const mirror = await opening;
+    mirror.moveTo(url);
+    return mirror;
+  };
+  return {
+    urlOf: (repo) => opened.get(repo)?.url,
+    at(repo, url) {
+      const here = opened.get(repo);
+      if (here?.url === url) return here.mirror;
+      const fresh = (): Promise<Mirror> => openMirror({ dir: join(dir, `${repo}.git`), url, clock, gitHome: join(dir, 'home') });
+      const mirror = here ? moved(here.mirror, url) : fresh();
+      opened.set(repo, { url, mirror });
+      mirror.catch(() => opened.delete(repo)); // tried again when it is next asked for
+      return mirror;
+    },
     async [Symbol.asyncDispose]() {
       await using stack = new AsyncDisposableStack();
-      for (const opening of all) stack.use(await opening.catch(() => undefined));
+      for (const { mirror } of opened.values()) stack.use(await mirror.catch(() => undefined));
     },
   };
 }
