@@ -1,13 +1,34 @@
-/** Where a buildlet is reached; plain data, so that it can be stored with its machine. */
+/** Where a buildlet is reached; plain data unless it is dialled, so that it can be stored with its machine. */
+import type { Duplex } from 'node:stream';
+
 export interface BuildletAddress {
   /** A Unix socket, else `host` and `port`. */
   readonly socketPath?: string | undefined;
   readonly host?: string | undefined;
   readonly port?: number | undefined;
+  /** Gives a fresh connection each time, over which HTTP is spoken; for machines that cannot be reached, only called upon to call. */
+  readonly dial?: Dial | undefined;
+  /** TLS on the way to `host` and `port`. */
+  readonly tls?: BuildletTls | undefined;
+  /** What messages call the machine, and its `Host` when it is dialled. */
+  readonly name?: string | undefined;
   readonly password: string;
 }
 
+export type Dial = (waits: { readonly signal: AbortSignal }) => Promise<Duplex>;
+
+/** Only the one whose public key this certificate (PEM) holds; or whoever shows a chain from this authority (PEM) and the right name. */
+export type BuildletTls = { readonly pinned: string } | { readonly ca: string; readonly serverName?: string | undefined };
+
 /** For messages; never the password. */
-export function shownAddress({ socketPath, host, port }: BuildletAddress): string {
-  return socketPath ?? `${host ?? '127.0.0.1'}:${port ?? 80}`;
+export function shownAddress({ socketPath, host, port, dial, name }: BuildletAddress): string {
+  return name ?? (dial ? 'the other end of a dialled line' : (socketPath ?? `${host ?? '127.0.0.1'}:${port ?? 80}`));
+}
+
+/** The `Host` of requests. */
+export function hostHeader({ socketPath, host = '127.0.0.1', port, dial, name = '', tls }: BuildletAddress): string {
+  if (dial) return /^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/.test(name) ? name : 'buildlet';
+  if (socketPath !== undefined) return 'localhost';
+  const shown = host.includes(':') ? `[${host}]` : host;
+  return tls && port === 443 ? shown : `${shown}:${port ?? 80}`;
 }

@@ -2,16 +2,16 @@
  * One request to a buildlet and its answer, over kept-alive connections. A buildlet is not trusted: answers are capped, and
  * whatever goes wrong comes out as a `CroftError` that tells the machine's address and never its password.
  */
-import { Agent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { epochHeader, errorBodySchema, sourceHeader } from '@croft/protocol/runs';
 import { codeOfStatus } from '@croft/protocol/status-codes';
 import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
-import { CroftError, asCroftError, errorText } from '@croft/runtime/errors';
-import { shownAddress, type BuildletAddress } from './address.ts';
+import { CroftError, asCroftError, errorText, systemCode } from '@croft/runtime/errors';
+import { hostHeader, shownAddress, type BuildletAddress } from './address.ts';
+import { connectionPool } from './connection-pool.ts';
 import { askForLong } from './long-answer.ts';
 
 const maxErrorBytes = 64 * 1024;
-const maxSockets = 64;
 /** Of what a buildlet says about a failure; it may end up in a build's evidence. */
 const saidChars = 4_000;
 
@@ -44,23 +44,29 @@ export interface Exchange extends Disposable {
 }
 
 export function createExchange(address: BuildletAddress, clock: Clock): Exchange {
-  const agent = new Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: maxSockets });
-  const standing: Record<string, string> = { Authorization: `Basic ${Buffer.from(`:${address.password}`).toString('base64')}` };
-  const place =
-    address.socketPath === undefined ? { host: address.host ?? '127.0.0.1', port: address.port } : { socketPath: address.socketPath };
+  const pool = connectionPool(address, clock);
+  const standing: Record<string, string> = {
+    Host: hostHeader(address),
+    Authorization: `Basic ${Buffer.from(`:${address.password}`).toString('base64')}`,
+  };
 
   const open = async (question: Question, signal: AbortSignal): Promise<IncomingMessage> => {
+    for (;;) {
+      const request = begin(question, signal);
+      try {
+        return await answerTo(request, question);
+      } catch (error) {
+        if (signal.aborted || !diedIdle(request, question, error)) throw error;
+      }
+    }
+  };
+
+  const begin = (question: Question, signal: AbortSignal): ClientRequest => {
     const { method, path, epoch, source, body } = question;
     const headers = { ...standing, ...leaseHeaders(epoch, source) };
     if (body) headers['Content-Type'] = body.type;
     if (typeof body?.content === 'string') headers['Content-Length'] = String(Buffer.byteLength(body.content));
-    const request = httpRequest({ ...place, agent, method, path, headers, signal });
-    const answered = answerOf(request);
-    if (!body || typeof body.content === 'string') request.end(body?.content);
-    else await send(body.content, request, answered);
-    const response = await answered;
-    response.once('close', () => request.destroy()); // an upload that was answered early is not sent on
-    return response;
+    return httpRequest({ agent: pool.agent, method, path, headers, signal });
   };
 
   const failure = (error: unknown, { doing }: Question, signal: AbortSignal): CroftError => {
@@ -94,7 +100,7 @@ export function createExchange(address: BuildletAddress, clock: Clock): Exchange
         throw failure(error, question, signal);
       }
     },
-    [Symbol.dispose]: () => agent.destroy(),
+    [Symbol.dispose]: () => pool[Symbol.dispose](),
   };
 }
 
@@ -115,6 +121,21 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+async function answerTo(request: ClientRequest, { body }: Question): Promise<IncomingMessage> {
+  const answered = answerOf(request);
+  if (!body || typeof body.content === 'string') request.end(body?.content);
+  else await send(body.content, request, answered);
+  const response = await answered;
+  response.once('close', () => request.destroy()); // an upload that was answered early is not sent on
+  return response;
+}
+
+/** A connection that was kept had been ended by the other side when it was taken: the next one is tried, at last a fresh one. */
+function diedIdle(request: ClientRequest, { body }: Question, error: unknown): boolean {
+  const isWhole = body === undefined || typeof body.content === 'string';
+  return isWhole && request.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(systemCode(error) ?? '');
 }
 
 function leaseHeaders(epoch: number | undefined, source: string | undefined): Record<string, string> {

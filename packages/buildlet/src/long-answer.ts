@@ -2,13 +2,11 @@
  * An HTTP/1.1 answer with a long body, read into one buffer again and again. Node's own client makes two pieces of garbage of each
  * 64 KiB, and clearing them away costs more than storing them. @see RFC 9112, 6 and 7
  */
-import { connect, isIPv6 } from 'node:net';
 import { CroftError } from '@croft/runtime/errors';
 import { openByteInput, type ByteInput } from '@croft/streams/byte-input';
-import type { BuildletAddress } from './address.ts';
+import { hostHeader, type BuildletAddress } from './address.ts';
+import { connectTo } from './connect.ts';
 
-const defaultHost = '127.0.0.1';
-const defaultPort = 80;
 const bufferBytes = 256 * 1024;
 const maxHeadBytes = 16 * 1024;
 const maxSizeLineBytes = 256;
@@ -40,26 +38,28 @@ export async function askForLong(address: BuildletAddress, question: LongQuestio
   }
 }
 
-function requestHead({ socketPath, host = defaultHost, port }: BuildletAddress, { method, path, headers }: LongQuestion): string {
-  const name = isIPv6(host) ? `[${host}]` : host;
-  const all = { Host: socketPath === undefined ? `${name}:${port ?? defaultPort}` : 'localhost', ...headers, Connection: 'close' };
+function requestHead(address: BuildletAddress, { method, path, headers }: LongQuestion): string {
+  const all = { Host: hostHeader(address), ...headers, Connection: 'close' };
   const lines = Object.entries(all).map(([header, value]) => `${header}: ${value}\r\n`);
   return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }
 
-/** What comes back, in one buffer: nothing is read while a piece of it is in use. */
+/** What comes back; where the connection is our own in one buffer: nothing is read while a piece of it is in use. */
 async function* exchangeBytes(address: BuildletAddress, request: string, signal: AbortSignal): AsyncGenerator<Buffer, undefined> {
-  const { socketPath, host = defaultHost, port = defaultPort } = address;
-  const place = socketPath === undefined ? { host, port } : { path: socketPath };
+  if (address.dial) return yield* dialledBytes(address, request, signal);
   const buffer = Buffer.allocUnsafeSlow(bufferBytes);
   let come = Promise.withResolvers<number>();
   const callback = (bytes: number): boolean => {
     come.resolve(bytes);
     return false;
   };
-  const socket = connect({ ...place, signal, onread: { buffer, callback } });
+  const socket = await connectTo(address, { signal, onread: { buffer, callback } });
   socket.on('error', (error) => come.reject(error)).on('close', () => come.resolve(0));
-  socket.resume().write(request);
+  const abort = (): void => void socket.destroy(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  if (signal.aborted) abort();
+  socket.resume();
+  socket.write(request);
   try {
     for (;;) {
       const bytes = await come.promise;
@@ -70,7 +70,24 @@ async function* exchangeBytes(address: BuildletAddress, request: string, signal:
       socket.resume();
     }
   } finally {
+    signal.removeEventListener('abort', abort);
     socket.destroy();
+  }
+}
+
+async function* dialledBytes(address: BuildletAddress, request: string, signal: AbortSignal): AsyncGenerator<Buffer, undefined> {
+  const stream = await connectTo(address, { signal });
+  const abort = (): void => void stream.destroy(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  stream.on('error', () => undefined); // thrown below; what comes after the answer is of no interest
+  try {
+    if (signal.aborted) abort();
+    stream.write(request);
+    for await (const piece of stream) yield piece as Buffer;
+    return undefined;
+  } finally {
+    signal.removeEventListener('abort', abort);
+    stream.destroy();
   }
 }
 

@@ -1,0 +1,115 @@
+/** A buildlet that is reached over connections which somebody else gives: sockets and streams that are none. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { connect } from 'node:net';
+import { duplexPair, type Duplex } from 'node:stream';
+import { test } from 'node:test';
+import { parseRunId } from '@croft/domain/names';
+import { systemClock } from '@croft/runtime/clock';
+import { CroftError, isCode } from '@croft/runtime/errors';
+import { FakeClock } from '@croft/runtime/testing';
+import { createBuildlet, type Buildlet } from './client.ts';
+import { startTestBuildlet } from './testing.ts';
+
+const id = parseRunId('a.1.test');
+const unavailable = (error: unknown): boolean => isCode(error, 'unavailable');
+
+interface Dialled extends AsyncDisposable {
+  readonly client: Buildlet;
+  /** The server's ends, in the order in which they were asked for; and the client's. */
+  readonly ends: Duplex[];
+  readonly given: Duplex[];
+}
+
+function dialled(answer: RequestListener): Dialled {
+  const server = createServer({ keepAliveTimeout: 0 }, answer);
+  const ends: Duplex[] = [];
+  const given: Duplex[] = [];
+  const dial = async (): Promise<Duplex> => {
+    const [ours, theirs] = duplexPair();
+    ends.push(theirs);
+    given.push(ours);
+    server.emit('connection', theirs);
+    return ours;
+  };
+  const client = createBuildlet({ dial, name: 'mac-7', password: '' }, { clock: systemClock });
+  return { client, ends, given, [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() };
+}
+
+test('requests go over one connection after the other has ended, and tell the machine its name', async () => {
+  const hosts = new Set<string | undefined>();
+  await using machine = dialled((request, response) => {
+    hosts.add(request.headers.host);
+    response.end('/work');
+  });
+  for (let n = 0; n < 5; n += 1) assert.equal(await machine.client.workDir({}), '/work');
+  assert.equal(machine.ends.length, 1);
+  await Promise.all(Array.from({ length: 5 }, () => machine.client.workDir({})));
+  assert.equal(machine.ends.length, 5, 'those that are asked at once take more, and what is there first');
+  assert.deepEqual([...hosts], ['mac-7']);
+});
+
+test('a connection that died while it was idle, or as it was taken, is replaced', async () => {
+  let dying = false;
+  await using machine = dialled((request, response) => {
+    if (dying) request.socket.destroy();
+    else response.end('/work');
+    dying = false;
+  });
+  await machine.client.workDir({});
+  machine.ends[0]?.destroy();
+  assert.equal(await machine.client.workDir({}), '/work');
+  assert.equal(machine.ends.length, 2);
+  dying = true;
+  assert.equal(await machine.client.workDir({}), '/work');
+  assert.equal(machine.ends.length, 3);
+});
+
+test('a fresh connection that dies is a failure', async () => {
+  await using machine = dialled((request) => request.socket.destroy());
+  await assert.rejects(machine.client.workDir({}), unavailable);
+  assert.equal(machine.ends.length, 1);
+});
+
+test('output has a connection of its own, which ends with it', async () => {
+  await using machine = dialled((_, response) => {
+    response.write('half');
+    setImmediate(() => response.end(' and half'));
+  });
+  const pieces: string[] = [];
+  for await (const piece of machine.client.output(id, 0, {})) pieces.push(piece.toString());
+  assert.equal(pieces.join(''), 'half and half');
+  assert.ok(machine.given[0]?.destroyed);
+  const cancel = new AbortController();
+  await assert.rejects(async () => {
+    for await (const _ of machine.client.output(id, 0, { signal: cancel.signal })) cancel.abort(new CroftError('cancelled', 'enough'));
+  }, /enough/);
+});
+
+test('a dial that fails, or never comes to an end, is told as the machine’s', async () => {
+  const refuse = (): Promise<Duplex> => Promise.reject(new Error('the line is gone'));
+  await using refused = createBuildlet({ dial: refuse, name: 'mac-7', password: '' }, { clock: systemClock });
+  await assert.rejects(refused.status({}), /buildlet at mac-7 cannot be reached: the line is gone/);
+  await assert.rejects(Array.fromAsync(refused.output(id, 0, {})), /the line is gone/);
+  const clock = new FakeClock();
+  const never = ({ signal }: { signal: AbortSignal }): Promise<Duplex> => once(signal, 'abort').then(() => Promise.reject(signal.reason));
+  await using silent = createBuildlet({ dial: never, password: '' }, { clock });
+  const waiting = assert.rejects(silent.status({}), (error) => isCode(error, 'timeout') || unavailable(error));
+  await clock.advance(30_000);
+  await waiting;
+});
+
+test('a real buildlet works over dialled sockets', async () => {
+  await using machine = await startTestBuildlet();
+  const { socketPath = '', password } = machine.address;
+  const dial = async (): Promise<Duplex> => {
+    const socket = connect(socketPath);
+    await once(socket, 'connect');
+    return socket;
+  };
+  await using client = createBuildlet({ dial, name: 'localhost', password }, { clock: systemClock });
+  await client.startOrAttach(id, { argv: ['echo', 'hello'], dir: '.', env: {}, limitMs: 60_000, outputLimitBytes: 1_000 }, 1, {});
+  assert.equal(Buffer.concat(await Array.fromAsync(client.output(id, 0, {}), (piece) => Buffer.from(piece))).toString(), 'hello\n');
+  assert.equal((await client.run(id, { waitMs: 10_000 })) === 'unknown', false);
+});
