@@ -3,6 +3,7 @@
  * terminal's end are the end of all of it; so is SIGTERM, but not for `npm run dev`, which starts it again.
  */
 import { fileURLToPath } from 'node:url';
+import { declaredMachines } from '@croft/config/farm-config';
 import { readConfig } from '@croft/config/read-config';
 import { createCoordinator } from '@croft-apps/coordinator/coordinator';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
@@ -29,7 +30,7 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
     `Croft farms ${repo && parseRepositoryUrl(repo.url).shown}`,
     `  ${coordinator.url}/        commits and builds`,
     `  ${coordinator.url}/farm    machines and queue`,
-    `  builders: ${config.builders.map((builder) => builder.name).join(', ')}; ${config.pools.map((pool) => pool.size).join('+')} at once; data in ${config.dataDir}`,
+    `  builders: ${config.builders.map((builder) => builder.name).join(', ')}; ${declaredMachines(config.pools)} at once; data in ${config.dataDir}`,
     `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network: there is no isolation on this machine.`,
     '  Ctrl-C ends everything that was started.',
   ];

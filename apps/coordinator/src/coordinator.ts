@@ -7,10 +7,9 @@ import { join } from 'node:path';
 import { openDirectoryBlobs } from '@croft/blobs/directory';
 import type { FarmConfig } from '@croft/config/farm-config';
 import { resolveSecrets, type Secrets } from '@croft/config/secrets';
-import { openLocalPool, type LocalPool } from '@croft/fleet/local-pool';
 import { systemClock, type Clock, type Waits } from '@croft/runtime/clock';
 import type { Secret } from '@croft/runtime/config';
-import { createLog, type Log } from '@croft/runtime/log';
+import { createLog } from '@croft/runtime/log';
 import { systemRandom, type Random } from '@croft/runtime/random';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import { lockDataDirectory } from '@croft/store/data-lock';
@@ -23,6 +22,7 @@ import { createLiveConfig } from './configuration/live-config.ts';
 import { readAgain, withSecretFiles, type ConfigSource, type ReadAgainDeps } from './configuration/read-again.ts';
 import { createFarm } from './farm.ts';
 import { createBuildletProgram } from './machines/buildlet-program.ts';
+import { createOpeners } from './machines/open-pool.ts';
 import { openPools } from './machines/pools.ts';
 import { keepSecrets } from '@croft/config/keep-secrets';
 import { serveFarm } from './serve.ts';
@@ -67,7 +67,7 @@ export async function createCoordinator(
   const { lowWaterBytes } = config;
   const blobs = await openDirectoryBlobs(join(config.dataDir, 'blobs'), { lowWaterBytes, clock, random });
   const program = createBuildletProgram(join(config.dataDir, 'programs', 'buildlet.mjs'));
-  const pools = stack.use(await openPools(config.pools, (pool) => openPool(pool, config.dataDir, { program, env, clock, random, log })));
+  const pools = stack.use(await openPools(config.pools, createOpeners(config.dataDir, { program, env, clock, random, log })));
   const live = createLiveConfig(config, { file: source?.path, clock });
   const keeper = keepSecrets(secrets);
   const farm = stack.use(
@@ -111,17 +111,4 @@ export async function createCoordinator(
 function databaseUrl(config: FarmConfig, secrets: Secrets): string {
   const url = config.databaseSecret === undefined ? config.databaseUrl : secrets.get(config.databaseSecret);
   return url?.reveal() ?? `sqlite:${join(config.dataDir, 'croft.db')}`;
-}
-
-interface PoolDeps {
-  readonly program: () => Promise<string>;
-  readonly env: NodeJS.ProcessEnv;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-}
-
-function openPool(pool: FarmConfig['pools'][number], dataDir: string, { program, env, ...deps }: PoolDeps): Promise<LocalPool> {
-  const command = async (): Promise<[string, ...string[]]> => [process.execPath, '--disable-warning=ExperimentalWarning', await program()];
-  return openLocalPool({ ...pool, dir: join(dataDir, 'machines'), command, env }, deps);
 }

@@ -29,6 +29,7 @@ function onePool({ address }: TestBuildlet): Pool {
     reconcile: async (waits) => [
       { id: machine, hostType: 'test', labels: [], state: 'up', boot: (await buildlet.status(waits)).Croft?.boot },
     ],
+    drain() {},
     connect: () => buildlet,
     replace: async () => assert.fail('the machine was never lost'),
     async endAll() {},

@@ -3,7 +3,7 @@ import { hiddenRules } from '@croft/domain/policy';
 import { idlePatterns, isLiteral } from '@croft/domain/pattern';
 import type { Issue, Path } from './explain-issues.ts';
 import { nearestName } from './nearest-name.ts';
-import { ownHostType } from './schema.ts';
+import { ownHostTypes } from './pool-schema.ts';
 import type { Lists, Part } from './parse-config.ts';
 
 /** Every name that was written, also those of entries with mistakes of their own: no mistake makes another. */
@@ -24,7 +24,7 @@ export function checkReferences(lists: Lists, names: Names): Issue[] {
         ? []
         : [{ path, message: `there is no ${what} "${name}"${thereAre(all)}`, nearest: nearestName(name, all) }];
   const repo = unknown('repository', names.repos);
-  const hostType = unknown('host type', [...names.hostTypes, ownHostType]);
+  const hostType = unknown('host type', [...names.hostTypes, ...ownHostTypes]);
   const secret = unknown('secret', names.secrets);
   const secretsOf = (secrets: Readonly<Record<string, string>>, path: Path): Issue[] =>
     Object.entries(secrets).flatMap(([variable, name]) => secret(name, [...path, 'secrets', variable]));
@@ -88,7 +88,7 @@ function clashing({ services, artifacts }: Lists['builders'][number]['value'], p
 }
 
 function unserved({ builders }: Lists, { hostTypes, served }: Names): Issue[] {
-  const unused = [...new Set([...hostTypes, ownHostType])].filter((name) => !served.includes(name));
+  const unused = [...new Set([...hostTypes, ...ownHostTypes])].filter((name) => !served.includes(name));
   return unused.flatMap((hostType) => {
     const first = builders.find(({ value }) => value.hostType === hostType);
     return first ? [{ path: [...first.path, 'hostType'], message: `no pool has machines of the host type "${hostType}"` }] : [];

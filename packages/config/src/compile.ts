@@ -1,6 +1,6 @@
 /** What parts of a configuration give each other: a host type its labels and variables to the pools and builders that name it. */
 import type { Builder, Needs } from '@croft/domain/job';
-import type { HostType, LocalPool } from './farm-config.ts';
+import type { HostType, Pool } from './farm-config.ts';
 import type { BuilderPart } from './parse-config.ts';
 
 /** A host type's name is a label of its machines; so a builder gets one of them by needing it. */
@@ -24,7 +24,7 @@ export function compileBuilder({ value, variant }: BuilderPart, hostTypes: reado
   };
 }
 
-export function compilePool(pool: LocalPool, hostTypes: readonly HostType[]): LocalPool {
+export function compilePool(pool: Pool, hostTypes: readonly HostType[]): Pool {
   const host = hostTypes.find(({ name }) => name === pool.hostType);
   return { ...pool, labels: [...new Set([...pool.labels, ...(host?.labels ?? []), pool.hostType])] };
 }

@@ -32,18 +32,14 @@ function explain(issue: z.core.$ZodIssue, subject: Subject): Issue[] {
       return issue.keys.map((key) => ({
         path: [...path, key],
         message: 'there is no such setting',
-        nearest: nearestName(key, keysAt(subject.schema, path)),
+        nearest: nearestName(key, keysAt(subject.schema, path, subject.input)),
       }));
     case 'invalid_union':
       return explainUnion(issue, subject);
     case 'invalid_key':
       return issue.issues.map(({ message }) => ({ path, message }));
-    case 'invalid_value': {
-      const given = valueAt(subject.input, path);
-      const values = issue.values.map(String);
-      if (given === undefined) return [{ path, message: `is missing; it is one of ${values.join(', ')}` }];
-      return [{ path, message: `${shown(given)} is not one of ${values.join(', ')}`, nearest: nearestName(String(given), values) }];
-    }
+    case 'invalid_value':
+      return [notOneOf(issue.values.map(String), path, subject.input)];
     case 'invalid_type': {
       const given = valueAt(subject.input, path);
       return [{ path, message: given === undefined ? 'is missing' : `${shown(given)} is not ${kinds[issue.expected] ?? issue.expected}` }];
@@ -55,6 +51,12 @@ function explain(issue: z.core.$ZodIssue, subject: Subject): Issue[] {
     default:
       return [{ path, message: issue.message }];
   }
+}
+
+function notOneOf(values: readonly string[], path: Path, input: unknown): Issue {
+  const given = valueAt(input, path);
+  if (given === undefined) return { path, message: `is missing; it is one of ${values.join(', ')}` };
+  return { path, message: `${shown(given)} is not one of ${values.join(', ')}`, nearest: nearestName(String(given), values) };
 }
 
 const kinds: Readonly<Record<string, string>> = {
@@ -70,6 +72,7 @@ const kinds: Readonly<Record<string, string>> = {
 /** What is wrong with the variant that fits best: the one into which it got furthest. */
 function explainUnion(issue: z.core.$ZodIssueInvalidUnion, { schema, input }: Subject): Issue[] {
   const path = issue.path as Path;
+  if ('options' in issue && issue.options) return [notOneOf(issue.options.map(String), path, input)];
   const given = valueAt(input, path);
   if (given === undefined) return [{ path, message: 'is missing' }];
   const [best] = issue.errors.toSorted((a, b) => fit(b) - fit(a));
@@ -102,27 +105,32 @@ export function valueAt(input: unknown, path: Path): unknown {
   );
 }
 
-/** The settings that there are at a place. */
-export function keysAt(schema: z.core.$ZodType, path: Path): string[] {
+/** The settings that there are at a place; of several kinds, those of the kind that `input` says, if there is one. */
+export function keysAt(schema: z.core.$ZodType, path: Path, input?: unknown): string[] {
   const { def } = (schema as z.core.$ZodTypes)._zod;
   switch (def.type) {
     case 'object': {
       const [key, ...rest] = path;
       if (key === undefined) return Object.keys(def.shape);
       const inner = def.shape[key];
-      return inner ? keysAt(inner, rest) : [];
+      return inner ? keysAt(inner, rest, valueAt(input, [key])) : [];
     }
     case 'array':
-      return keysAt(def.element, path.slice(1));
+      return keysAt(def.element, path.slice(1), valueAt(input, path.slice(0, 1)));
     case 'record':
-      return keysAt(def.valueType, path.slice(1));
+      return keysAt(def.valueType, path.slice(1), valueAt(input, path.slice(0, 1)));
     case 'default':
     case 'optional':
-      return keysAt(def.innerType, path);
+      return keysAt(def.innerType, path, input);
     case 'pipe':
-      return keysAt(def.in, path);
-    case 'union':
-      return def.options.flatMap((option) => keysAt(option, path));
+      return keysAt(def.in, path, input);
+    case 'union': {
+      const { discriminator: kind } = def as Partial<z.core.$ZodDiscriminatedUnionDef>;
+      const given = kind === undefined ? undefined : valueAt(input, [kind]);
+      const isGiven = (option: z.core.$ZodType): boolean =>
+        option._zod.propValues?.[kind ?? '']?.has(given as z.core.util.Primitive) === true;
+      return def.options.filter((option) => given === undefined || isGiven(option)).flatMap((option) => keysAt(option, path, input));
+    }
     default:
       return [];
   }

@@ -11,7 +11,7 @@ export interface FarmConfig extends Environment {
   readonly repos: readonly Repository[];
   readonly hostTypes: readonly HostType[];
   readonly builders: readonly Builder[];
-  readonly pools: readonly LocalPool[];
+  readonly pools: readonly Pool[];
   readonly policies: readonly PolicyRule[];
   readonly dependents: readonly Dependents[];
   readonly secrets: readonly SecretSource[];
@@ -70,14 +70,50 @@ export interface HostType {
   readonly notes: string;
 }
 
-export interface LocalPool {
-  readonly kind: 'local';
+export type Pool = LocalPool | DockerPool;
+
+interface AnyPool {
   readonly name: string;
-  readonly size: number;
   readonly hostType: string;
   /** Its own, the host type's and the host type's name. */
   readonly labels: readonly string[];
+}
+
+/** Machines that are processes on this computer. */
+export interface LocalPool extends AnyPool {
+  readonly kind: 'local';
+  readonly size: number;
   readonly orphanedMs: number;
+}
+
+/** Machines that are containers of a Docker daemon on this computer. */
+export interface DockerPool extends AnyPool {
+  readonly kind: 'docker';
+  readonly size: number;
+  readonly orphanedMs: number;
+  readonly image: string;
+  /** The daemon's socket. */
+  readonly socketPath: string;
+  /** `none`, or the name of one that the daemon has. */
+  readonly network: string;
+  readonly mounts: readonly { readonly source: string; readonly target: string; readonly writable: boolean }[];
+  /** Of everything that runs there; nothing else but what the image sets. */
+  readonly env: Readonly<Record<string, string>>;
+  /** `UID:GID`; undefined: that of the coordinator. */
+  readonly user?: string | undefined;
+  readonly cpus?: number | undefined;
+  readonly memoryBytes?: number | undefined;
+  /** Processes and threads at once. */
+  readonly processes: number;
+  /** The work directory is in memory and holds so much; undefined: it is on the disk of the data directory. */
+  readonly treeBytesInMemory?: number | undefined;
+  /** Nothing outside of the work directory and `/tmp` can be written. */
+  readonly readOnly: boolean;
+}
+
+/** How many machines there shall be. */
+export function declaredMachines(pools: readonly Pool[]): number {
+  return pools.reduce((sum, { size }) => sum + size, 0);
 }
 
 export interface Dependents {

@@ -8,7 +8,8 @@ import { checkReferences, type Names } from './check-references.ts';
 import { explainIssues, type Issue, type Path } from './explain-issues.ts';
 import type { EnvironmentName, FarmConfig } from './farm-config.ts';
 import { expandMatrix } from './matrix.ts';
-import { headSchema, listSchemas, ownHostType, type ListName, type ParsedBuilder } from './schema.ts';
+import { ownContainerType, ownHostType } from './pool-schema.ts';
+import { headSchema, listSchemas, type ListName, type ParsedBuilder } from './schema.ts';
 import { compileBuilder, compilePool } from './compile.ts';
 
 /** A part that is valid by itself, and where it was written. */
@@ -90,9 +91,13 @@ function readLists(raw: Readonly<Record<string, unknown>>, tell: (issue: Issue) 
 }
 
 function namesIn(raw: Readonly<Record<string, unknown>>, { builders }: Lists): Names {
-  const texts = (list: string, setting: string, otherwise?: string): string[] =>
+  const texts = (
+    list: string,
+    setting: string,
+    otherwise: (entry: Readonly<Record<string, unknown>>) => unknown = () => undefined,
+  ): string[] =>
     listOf(raw, list).flatMap((entry) => {
-      const text = asGroup(entry)[setting] ?? otherwise;
+      const text = asGroup(entry)[setting] ?? otherwise(asGroup(entry));
       return typeof text === 'string' ? [text] : [];
     });
   return {
@@ -100,7 +105,7 @@ function namesIn(raw: Readonly<Record<string, unknown>>, { builders }: Lists): N
     hostTypes: texts('hostTypes', 'name'),
     secrets: texts('secrets', 'name'),
     builders: [...texts('builders', 'name'), ...builders.map(({ value }) => value.name)],
-    served: texts('pools', 'hostType', ownHostType),
+    served: texts('pools', 'hostType', ({ kind }) => (kind === 'docker' ? ownContainerType : ownHostType)),
   };
 }
 

@@ -1,15 +1,14 @@
 /** The schemas of what may be written, part by part: each part is checked by itself, so that one mistake hides no other. */
 import * as z from 'zod';
 import { bands, roles } from '@croft/domain/job';
-import { liveness } from '@croft/domain/lease';
 import { parseBuilderName, parseRepoName, parseStepName } from '@croft/domain/names';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
 import { DAY, MINUTE, SECOND } from '@croft/runtime/clock';
 import { secretSchema } from '@croft/runtime/config';
 import { errorText } from '@croft/runtime/errors';
+import { poolSchema } from './pool-schema.ts';
 import { durationSchema, sizeSchema } from './quantities.ts';
-
-export const ownHostType = `host-${process.platform}-${process.arch}`;
+import { env, label, labels, text, variable } from './schema-parts.ts';
 
 const parsed = <T>(parse: (text: string) => T) =>
   z.string().transform((text, context): T => {
@@ -21,12 +20,6 @@ const parsed = <T>(parse: (text: string) => T) =>
     }
   });
 
-/** What a command can be given: the kernel ends a text at NUL. */
-const text = z.string().regex(/^[^\0]*$/, 'holds a NUL');
-const variable = z.string().regex(/^(?!CROFT_|META_)[A-Za-z_][A-Za-z0-9_]*$/, 'is not a name a job may set');
-const env = z.record(variable, text);
-const label = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'is not a label: letters, digits, dots, dashes and underscores');
-const labels = z.array(label).default([]);
 const path = text.regex(/^(?!\/)(?!(?:.*\/)?\.\.(?:\/|$))./, 'is not a path inside of the tree');
 const pattern = z
   .string()
@@ -184,18 +177,6 @@ const hostTypeSchema = z.strictObject({
   env: env.default({}),
   owners: z.array(z.string()).default([]),
   notes: z.string().default(''),
-});
-
-const poolSchema = z.strictObject({
-  kind: z.literal('local'),
-  name: z
-    .string()
-    .regex(/^[a-z][a-z0-9]{0,19}$/, 'is not a pool name: at most 20 small letters and digits, a letter first')
-    .default('local'),
-  size: z.number().int().nonnegative().max(1000).default(1),
-  hostType: z.string().default(ownHostType),
-  labels: z.array(label).default([process.platform, process.arch]),
-  orphanedMs: durationSchema.default(liveness.orphanedMs),
 });
 
 const policySchema = z.strictObject({

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { keysAt, type Path } from './explain-issues.ts';
+import { poolSchemas } from './pool-schema.ts';
 import { builderSchema, headSchema, listSchemas, matrixSchema } from './schema.ts';
 
 const page = readFileSync(new URL('../../../docs/using/configuration.md', import.meta.url), 'utf8');
@@ -29,7 +30,8 @@ const sections: Record<string, string[]> = {
   'The whole': [...settings(headSchema, ['compat']), 'compat'].toSorted(),
   'A repository': settings(listSchemas.repos),
   'A host type': settings(listSchemas.hostTypes),
-  'A local pool': settings(listSchemas.pools),
+  'A local pool': settings(poolSchemas.local),
+  'A Docker pool': settings(poolSchemas.docker),
   'A builder': [...settings(builderSchema, ['needs', 'retention', 'source', 'checkout']), ...matrix].toSorted(),
   'A step': settings(builderSchema, [], ['steps', 0]),
   'An artifact': settings(builderSchema, [], ['artifacts', 0]),

@@ -13,6 +13,7 @@ import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { ensurePassword, readMark } from './machine-files.ts';
 import { planFleet, type FleetAction } from './plan-fleet.ts';
+import { observeStatus } from './observe.ts';
 import type { Observed, Pool, Reconciling } from './pool.ts';
 import { isRunning, killProcess } from './processes.ts';
 import { removeEmpty, socketDirectory } from './socket-directory.ts';
@@ -85,6 +86,10 @@ class LocalMachines implements LocalPool {
 
   declare({ size, hostType, labels, orphanedMs }: Declared): void {
     this.#options = { ...this.#options, size, hostType, labels, orphanedMs };
+  }
+
+  drain(): void {
+    this.#options = { ...this.#options, size: 0 };
   }
 
   get #declared(): readonly MachineId[] {
@@ -168,10 +173,9 @@ class LocalMachines implements LocalPool {
     const slot = await this.#slot(id);
     const { hostType, labels } = this.#options;
     try {
-      const { Croft } = await slot.buildlet.status({ signal: anySignal(signal, this.#deps.clock.deadline(answerMs)) });
+      const status = await slot.buildlet.status({ signal: anySignal(signal, this.#deps.clock.deadline(answerMs)) });
       slot.starts = 0;
-      const { boot, freeBytes, lowDisk, cpus, memoryBytes } = Croft ?? {};
-      return { id, hostType, labels, state: 'up', boot, freeBytes, lowDisk, cpus, memoryBytes };
+      return { id, hostType, labels, state: 'up', ...observeStatus(status) };
     } catch (error) {
       signal?.throwIfAborted();
       const evidence = `its buildlet does not answer: ${errorText(error)}`;

@@ -5,20 +5,15 @@
 import type { MachineId } from '@croft/domain/names';
 import type { Buildlet } from '@croft/buildlet/client';
 import type { Waits } from '@croft/runtime/clock';
+import type { ObservedStatus } from './observe.ts';
 
 /** One machine as the provider and its buildlet show it. */
-export interface Observed {
+export interface Observed extends ObservedStatus {
   readonly id: MachineId;
   readonly hostType: string;
   readonly labels: readonly string[];
   /** `up` answers now; `starting` was just made; `silent` exists but does not answer; `down` is certainly not running. */
   readonly state: 'up' | 'starting' | 'silent' | 'down';
-  /** Changes with every start of its buildlet. */
-  readonly boot?: string | undefined;
-  readonly freeBytes?: number | undefined;
-  readonly lowDisk?: boolean | undefined;
-  readonly cpus?: number | undefined;
-  readonly memoryBytes?: number | undefined;
   /** Not declared any more: it may end what it does, takes nothing new, and then goes. */
   readonly draining?: boolean | undefined;
   /** What was seen, one sentence; for anything but `up`. */
@@ -32,6 +27,8 @@ export interface Reconciling extends Waits {
 
 export interface Pool extends AsyncDisposable {
   readonly name: string;
+  /** Nothing is declared from the next `reconcile` on: each machine ends what it does and goes. */
+  drain(): void;
   /**
    * Looks at every machine, starts what is missing, drains and ends what is not declared. Disposing stops this and leaves the
    * machines.

@@ -38,6 +38,7 @@ function openStage(): Stage {
   };
   const pool: Pool = {
     name: 'local',
+    drain() {},
     async reconcile() {
       if (stage.fail === 'reconcile') throw new CroftError('unavailable', 'no provider');
       return shown;

@@ -1,5 +1,5 @@
 /** The farm in the originals' words (coordinator.md 10, 10.2): host types with their machines, and builders with what they build on. */
-import type { FarmConfig } from '@croft/config/farm-config';
+import { declaredMachines, type FarmConfig } from '@croft/config/farm-config';
 import type { Builder } from '@croft/domain/job';
 import type { Clock } from '@croft/runtime/clock';
 import { countQueuedByNeeds } from '@croft/store/build-lists';
@@ -87,7 +87,7 @@ function hostEntry(name: string, { hostTypes, pools }: Pick<FarmConfig, 'hostTyp
   const theirs = pools.filter(({ hostType }) => hostType === name);
   return {
     HostType: name,
-    ExpectNum: sum(theirs.map(({ size }) => size)),
+    ExpectNum: declaredMachines(theirs),
     Notes: declared?.notes ?? '',
     Owners: (declared?.owners ?? []).map((Name) => ({ Name })),
     pools: theirs.map((pool) => pool.name),
@@ -131,7 +131,7 @@ async function readHosts(sql: Sql, { config, clock, version, watched }: FarmerDe
       const status = {
         HostType,
         Connected: machines.length,
-        Expect: sum(declared.map(({ size }) => size)),
+        Expect: declaredMachines(declared),
         Idle: machines.length - Busy,
         Busy,
         Waiters: sum(suited.map(({ count }) => count)),

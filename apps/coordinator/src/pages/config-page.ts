@@ -144,15 +144,27 @@ function dependentTable(dependents: ShownConfig['dependents']): Html {
 }
 
 function poolTable(pools: ShownConfig['pools']): Html {
-  const rows = pools.map(({ name, kind, size, hostType, labels, orphanedMs }) => [
-    bdi(name),
-    kind,
-    `${size}`,
-    bdi(hostType),
-    html`${labels.map((label) => html`<span class="label">${bdi(label)}</span> `)}`,
-    formatDuration(orphanedMs),
+  const rows = pools.map((pool) => [
+    bdi(pool.name),
+    pool.kind,
+    `${pool.size}`,
+    bdi(pool.hostType),
+    html`${pool.labels.map((label) => html`<span class="label">${bdi(label)}</span> `)}`,
+    ownSettings(pool),
+    formatDuration(pool.orphanedMs),
   ]);
-  return table(['Pool', 'Kind', 'Machines', 'Host type', 'Labels', 'Orphaned after'], rows, 'Pools');
+  return table(['Pool', 'Kind', 'Machines', 'Host type', 'Labels', 'Made of', 'Orphaned after'], rows, 'Pools');
+}
+
+function ownSettings(pool: ShownConfig['pools'][number]): Html {
+  switch (pool.kind) {
+    case 'local':
+      return html`processes`;
+    case 'docker':
+      return html`${bdi(pool.image)} <span class="dim">network</span> ${bdi(pool.network)}`;
+    default:
+      return pool satisfies never;
+  }
 }
 
 function hostTable(hostTypes: ShownConfig['hostTypes']): Html {

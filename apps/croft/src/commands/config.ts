@@ -1,7 +1,7 @@
 /** `croft config check`: every mistake in a configuration, or what it would build and why. Reads the file itself and asks no farm. */
 import { relative } from 'node:path';
 import { Option, type Command } from 'commander';
-import { environmentNames, type EnvironmentName, type FarmConfig } from '@croft/config/farm-config';
+import { declaredMachines, environmentNames, type EnvironmentName, type FarmConfig } from '@croft/config/farm-config';
 import type { BuilderGroup, Outlook, TriggerVerdict } from '@croft/config/outlook';
 import type { Cli, GlobalOptions, Run } from '../cli.ts';
 import { addConfigShow } from './config-show.ts';
@@ -64,8 +64,7 @@ function outlookText({ repos: configured, builders, pools }: FarmConfig, { repos
     ];
   });
   if (idle.length > 0) lines.push(`never build anything: ${idle.join(', ')}`);
-  const slots = pools.reduce((sum, { size }) => sum + size, 0);
-  lines.push(`${builders.length} builders, ${configured.length} repositories, ${slots} builds at once`);
+  lines.push(`${builders.length} builders, ${configured.length} repositories, ${declaredMachines(pools)} builds at once`);
   return `${lines.join('\n')}\n`;
 }
 

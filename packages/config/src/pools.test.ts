@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { PoolInput } from './define-config.ts';
+import { declaredMachines, type Pool } from './farm-config.ts';
+import { parseConfig } from './parse-config.ts';
+import { readConfig } from './read-config.ts';
+
+const poolOf = (pool: PoolInput): Pool | undefined => readConfig({ dataDir: 'd', pools: [pool] }).pools[0];
+
+function mistakes(pool: object): string[] {
+  const parsed = parseConfig({ dataDir: 'd', pools: [pool] }, { environment: 'local', dir: '/' });
+  if (!('issues' in parsed)) return [];
+  const told = (path: readonly unknown[]): string => path.slice(2).join('.');
+  return parsed.issues.map(({ path, message, nearest }) => `${told(path)}: ${message}${nearest === undefined ? '' : ` (${nearest})`}`);
+}
+
+test('a Docker pool needs an image and no more, and reaches no network unless told to', () => {
+  const pool = poolOf({ kind: 'docker', image: 'debian:12' });
+  assert.ok(pool?.kind === 'docker');
+  assert.deepEqual([pool.name, pool.size, pool.network, pool.processes, pool.readOnly], ['docker', 1, 'none', 4096, false]);
+  assert.deepEqual(pool.labels, ['linux', process.arch, pool.hostType]);
+  assert.deepEqual(mistakes({ kind: 'docker' }), ['image: is missing']);
+});
+
+test('sizes are texts, too, and swap or processes are never unlimited', () => {
+  const pool = poolOf({ kind: 'docker', image: 'a', memoryBytes: '2GiB', treeBytesInMemory: '1GB', orphanedMs: '10m', cpus: 1.5 });
+  assert.ok(pool?.kind === 'docker');
+  assert.deepEqual([pool.memoryBytes, pool.treeBytesInMemory, pool.orphanedMs], [2 ** 31, 1e9, 600_000]);
+  assert.deepEqual(mistakes({ kind: 'docker', image: 'a', memoryBytes: '1MB' }), [
+    'memoryBytes: is less than the 64 MB that a machine itself needs',
+  ]);
+});
+
+test('what would open a machine to its host is refused', () => {
+  const refused = [
+    { network: 'host' },
+    { network: 'container:database' },
+    { mounts: [{ source: 'relative', target: '/a' }] },
+    { mounts: [{ source: '/a/../b', target: '/a' }] },
+    { mounts: [{ source: '/a', target: '/' }] },
+    { mounts: [{ source: '/a', target: '/croft/node' }] },
+    { mounts: [{ source: '/a:/b', target: '/c' }] },
+    { user: 'root' },
+    { env: { META_password: 'known' } },
+    { socketPath: 'tcp://10.0.0.1:2375' },
+  ];
+  for (const settings of refused) assert.equal(mistakes({ kind: 'docker', image: 'a', ...settings }).length, 1, JSON.stringify(settings));
+});
+
+test('a mistake is told of the kind that was meant', () => {
+  assert.deepEqual(mistakes({}), ['kind: is missing; it is one of local, docker']);
+  assert.deepEqual(mistakes({ kind: 'dokcer' }), ['kind: "dokcer" is not one of local, docker (docker)']);
+  assert.deepEqual(mistakes({ kind: 'local', imag: 'a' }), ['imag: there is no such setting']);
+  assert.deepEqual(mistakes({ kind: 'docker', imag: 'a' }), ['image: is missing', 'imag: there is no such setting (image)']);
+});
+
+test('the machines of all pools count', () => {
+  const pools: PoolInput[] = [
+    { kind: 'local', size: 2 },
+    { kind: 'docker', image: 'a', size: 3 },
+  ];
+  assert.equal(declaredMachines(readConfig({ dataDir: 'd', pools }).pools), 5);
+});
