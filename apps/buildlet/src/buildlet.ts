@@ -1,5 +1,7 @@
 /** The wiring of a buildlet: what is opened in which order, and what happens to the commands when it ends. */
+import { once } from 'node:events';
 import { mkdir, realpath } from 'node:fs/promises';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
@@ -12,8 +14,9 @@ import { messages } from './events.ts';
 import type { Config } from './config.ts';
 import { fileRoutes } from './files/routes.ts';
 import { openTrash } from './files/trash.ts';
-import { listen, shownAddress } from './http/listener.ts';
+import { listen } from './http/listener.ts';
 import { createRouter } from './http/router.ts';
+import { debugRoutes } from './machine/debug-routes.ts';
 import { watchEnding } from './machine/ending.ts';
 import { portRoutes } from './machine/ports.ts';
 import { machineRoutes } from './machine/routes.ts';
@@ -21,6 +24,7 @@ import { openPipeStock } from './runs/pipes.ts';
 import { openRecords } from './runs/records.ts';
 import { findRunRoute } from './runs/routes.ts';
 import { openRuns } from './runs/runs.ts';
+import { shownAddress } from './settings/addresses.ts';
 import { createDisk } from './state/disk.ts';
 import { openFence } from './state/fence.ts';
 import { watchGround } from './state/ground.ts';
@@ -28,6 +32,9 @@ import { lockStateDir } from './state/lock.ts';
 import { openSourceNote } from './state/source.ts';
 import { spreadTrees } from './state/spread.ts';
 import { createTrees } from './tree/trees.ts';
+
+/** When it is stopped: uploads and the like may come to their end. */
+const requestsEndWithinMs = 5_000;
 
 export interface Deps {
   readonly clock: Clock;
@@ -66,6 +73,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const boot = random.hex(8);
   const routes = {
     ...machineRoutes({ workDir, boot, fence, runs, disk, halt: ending.halt }),
+    ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
     ...portRoutes(random),
     ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
   };
@@ -74,22 +82,30 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, source, clock })),
     onRequest: ending.checkGround,
     onContact: ending.heard,
+    onWork: ending.checkWork,
     log,
   });
-  const server = await listen(config.listen, { insecure: config.insecureListen }, router);
-  stack.defer(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  stack.defer(async () => {
-    const deadline = new AbortController();
-    await Promise.race([runs.endAll(ending.why), clock.sleep(ending.withinMs, { signal: deadline.signal }).catch(() => {})]);
-    deadline.abort();
-  });
+  const server = await listen(config.listen, { insecure: config.insecureListen, tls: config.tls }, router);
+  stack.defer(() => closeWithin(server, requestsEndWithinMs, clock));
+  stack.defer(() => within(runs.endAll(ending.why), ending.withinMs, clock));
   const address = listeningAddress(config.listen, server.address());
   log.info(messages.ready, { address, pid: process.pid, workDir, stateDir, runs: runs.list().length, tree: trees.way });
   const owned = stack.move();
   return { finished: ending.finished, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Waits for requests under way and cuts those that take longer. */
+async function closeWithin(server: Server, limitMs: number, clock: Clock): Promise<void> {
+  const closed = once(server, 'close').then(() => undefined);
+  server.close();
+  await within(closed, limitMs, clock);
+  server.closeAllConnections();
+}
+
+async function within(work: Promise<void>, limitMs: number, clock: Clock): Promise<void> {
+  const deadline = new AbortController();
+  await Promise.race([work, clock.sleep(limitMs, { signal: deadline.signal }).catch(() => {})]);
+  deadline.abort();
 }
 
 async function openWorkDir(dir: string): Promise<string> {

@@ -4,35 +4,59 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
+import { systemClock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
-import { readConfig } from './config.ts';
+import { readConfig, type Config } from './config.ts';
 
-test('flags take one dash or two, with a space or an equals sign, as Go’s do', () => {
-  const env = { META_password: 'p' };
-  const config = readConfig(
-    ['-workdir', '/w', '--listen=unix:/run/b/s', '-halt', '--orphaned-after=1000', '-spool-limit', '5', '--low-water=0'],
-    env,
-  );
+/** As on a machine of no cloud. */
+const read = (args: readonly string[], env: NodeJS.ProcessEnv = { META_password: 'p' }): Promise<Config> =>
+  readConfig(['--cloud=none', ...args], env, { clock: systemClock });
+const invalid = (error: unknown): boolean => isCode(error, 'invalid');
+
+test('flags take one dash or two, with a space or an equals sign, as Go’s do', async () => {
+  const config = await read([
+    '-workdir',
+    '/w',
+    '--listen=unix:/run/b/s',
+    '-halt',
+    '--orphaned-after=1000',
+    '-spool-limit',
+    '5',
+    '--low-water=0',
+  ]);
   assert.equal(config.workDir, '/w');
   assert.equal(config.stateDir, '/w.state');
   assert.deepEqual(config.listen, { kind: 'unix', path: '/run/b/s' });
-  assert.equal(config.halt, true);
   assert.deepEqual([config.orphanedAfterMs, config.spoolLimitBytes, config.lowWaterBytes], [1000, 5, 0]);
-  assert.equal(readConfig(['-halt=false'], { META_password: 'p' }).halt, false);
-  assert.equal(readConfig([], { META_password: 'p' }).halt, false);
+  assert.equal((await read(['-version'], {})).version, true);
 });
 
-test('addresses are a socket, host:port, or AUTO', () => {
-  const listen = (text: string) => readConfig(['-listen', text], { META_password: 'p' }).listen;
-  assert.deepEqual(listen('AUTO'), { kind: 'tcp', host: '127.0.0.1', port: 5936 });
-  assert.deepEqual(listen('localhost:80'), { kind: 'tcp', host: 'localhost', port: 80 });
-  assert.deepEqual(listen('[::1]:8080'), { kind: 'tcp', host: '::1', port: 8080 });
-  assert.deepEqual(listen(':80'), { kind: 'tcp', host: '0.0.0.0', port: 80 });
-  for (const wrong of ['unix:', 'unix:relative', 'nothing', 'host:99999', 'host:'])
-    assert.throws(() => listen(wrong), /listen: is neither/);
+test('a machine is switched off by /halt only where that was asked for', async () => {
+  assert.deepEqual((await read([])).power, { halt: false, reboot: false, builderEnv: undefined });
+  assert.deepEqual((await read(['-halt=false', '-reboot=0'])).power, { halt: false, reboot: false, builderEnv: undefined });
+  const { power } = await read(['-halt', '-reboot=t'], { META_password: 'p', GO_BUILDER_ENV: 'qemu_vm' });
+  assert.deepEqual(power, { halt: true, reboot: true, builderEnv: 'qemu_vm' });
 });
 
-test('the password comes from the environment in either spelling or from a file, is taken out and never printed', async () => {
+test('addresses are a socket, host:port, or AUTO', async () => {
+  const listen = async (text: string) => (await read(['-listen', text])).listen;
+  assert.deepEqual(await listen('AUTO'), { kind: 'tcp', host: '127.0.0.1', port: 5936 });
+  assert.deepEqual(await listen('localhost:80'), { kind: 'tcp', host: 'localhost', port: 80 });
+  assert.deepEqual(await listen('[::1]:8080'), { kind: 'tcp', host: '::1', port: 8080 });
+  assert.deepEqual(await listen(':80'), { kind: 'tcp', host: '0.0.0.0', port: 80 });
+  for (const wrong of ['unix:', 'unix:relative', 'nothing', 'host:99999', 'host:', '::1:80', '[::1:80'])
+    await assert.rejects(listen(wrong), /listen: is neither/, wrong);
+});
+
+test('on a cloud AUTO is the port that its coordinator expects', async () => {
+  const auto = async (cloud: string, env: NodeJS.ProcessEnv) =>
+    (await readConfig([`--cloud=${cloud}`], env, { clock: systemClock })).listen;
+  const secured = { META_password: 'p', META_tls_cert: 'cert', META_tls_key: 'key' };
+  assert.deepEqual(await auto('gce', secured), { kind: 'tcp', host: '0.0.0.0', port: 443 });
+  assert.deepEqual(await auto('ec2', { META_password: 'p' }), { kind: 'tcp', host: '0.0.0.0', port: 80 });
+});
+
+test('secrets come from the environment in either spelling or from a file, are taken out and never printed', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'croft-config-'));
   try {
     await writeFile(join(dir, 'password'), 'from-file\n');
@@ -41,27 +65,39 @@ test('the password comes from the environment in either spelling or from a file,
       ['META_PASSWORD', 'two', 'two'],
       ['META_password', `@${join(dir, 'password')}`, 'from-file'],
     ] as const) {
-      const env: NodeJS.ProcessEnv = { [name]: value };
-      const config = readConfig([], env);
+      const env: NodeJS.ProcessEnv = { [name]: value, META_TLS_CERT: 'certificate', META_tls_key: 'secret-key' };
+      const config = await read([], env);
       assert.equal(config.password?.reveal(), expected);
+      assert.equal(config.tls?.cert, 'certificate');
+      assert.equal(config.tls?.key.reveal(), 'secret-key');
       assert.deepEqual(env, {});
-      assert.ok(!inspect(config).includes(expected) && !JSON.stringify(config).includes(expected));
+      for (const secret of [expected, 'secret-key'])
+        assert.ok(!inspect(config).includes(secret) && !JSON.stringify(config).includes(secret));
     }
-    assert.throws(() => readConfig([], { META_password: '@/no/such/file' }), /read the password from \/no\/such\/file/);
+    await assert.rejects(read([], { META_password: '@/no/such/file' }), /read the password from \/no\/such\/file/);
   } finally {
     await rm(dir, { recursive: true });
   }
 });
 
-test('mistakes are listed together, and a start without a password is refused', () => {
-  const invalid = (error: unknown): boolean => isCode(error, 'invalid');
-  assert.throws(
-    () => readConfig(['--orphaned-after=x', '--low-water=-1', '--typo=1'], { META_password: 'p' }),
+test('half of a certificate’s pair is refused in the words of Go’s buildlet', async () => {
+  const text = 'tls-cert and tls-key must both be supplied, or neither.';
+  for (const half of [{ META_tls_cert: 'c' }, { META_TLS_KEY: 'k' }])
+    await assert.rejects(read([], { META_password: 'p', ...half }), (error) => invalid(error) && (error as Error).message === text);
+});
+
+test('mistakes are listed together, and a start without a password is refused', async () => {
+  await assert.rejects(
+    read(['--orphaned-after=x', '--low-water=-1', '--typo=1']),
     (error) => invalid(error) && /3 mistake/.test(String(error)),
   );
-  assert.throws(() => readConfig(['workdir'], { META_password: 'p' }), invalid);
-  assert.throws(() => readConfig(['--password=p'], {}), invalid);
-  assert.throws(() => readConfig([], {}), /there is no password/);
-  assert.equal(readConfig(['--insecure-listen'], {}).password, undefined);
-  assert.equal(readConfig(['-version'], {}).version, true);
+  for (const wrong of ['workdir', '--password=p', '-tlsCert=x', '--cloud=moon']) await assert.rejects(read([wrong]), invalid, wrong);
+  await assert.rejects(read([], {}), /there is no password/);
+  assert.equal((await read(['--insecure-listen'], {})).password, undefined);
+});
+
+test('flags of Go’s programs for what is not spoken here are refused with what to do instead', async () => {
+  await assert.rejects(read(['-reverse=linux-amd64,linux-386']), /-reverse names builders of 2017.*-reverse-type/);
+  await assert.rejects(read(['-swarming-bot']), /-swarming-bot .*-reverse-type/);
+  await assert.rejects(read(['-gomote-server-addr', 'x:443']), /-gomote-server-addr .*-coordinator/);
 });

@@ -1,17 +1,23 @@
 /** Every setting of the buildlet: Go's flags where they exist (buildlet.md 1.13), one dash or two, and our own. */
-import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { MINUTE } from '@croft/runtime/clock';
+import { MINUTE, type Clock } from '@croft/runtime/clock';
 import { parseConfig, secretSchema } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
 import * as z from 'zod';
-import type { ListenAddress } from './http/listener.ts';
+import { parsedAs, parseListen, type ListenAddress } from './settings/addresses.ts';
+import { isTrue, parseFlags } from './settings/flags.ts';
+import { readMetadata, type Cloud, type Metadata } from './settings/metadata.ts';
 
 const MiB = 1024 * 1024;
 const number = (least: number): z.ZodCoercedNumber => z.coerce.number().int().min(least);
-/** Go's spelling of truth; a flag alone is true. */
-const flag = z.string().transform((value) => ['', '1', 't', 'T', 'TRUE', 'true', 'True'].includes(value));
+const flag = z.string().transform(isTrue);
+const auto = 'AUTO';
+const listenSchema = z
+  .string()
+  .default(auto)
+  .transform(parsedAs((text) => (text === auto ? auto : parseListen(text, '0.0.0.0')), 'is neither unix:/path nor host:port'));
+const cloudSchema = z.enum(['auto', 'gce', 'ec2', 'none']).default('auto');
 
 const configSchema = z
   .strictObject({
@@ -22,12 +28,18 @@ const configSchema = z
       .default(join(homedir(), '.croft', 'buildlet', 'work')),
     /** Where runs, spools and the epoch are kept; beside the work directory by default. One buildlet for each. */
     'state-dir': z.string().min(1).optional(),
-    /** `unix:/path` or `host:port`; `AUTO` is 127.0.0.1:5936. */
-    listen: z.string().default('AUTO').transform(parseListen),
+    /** `unix:/path` or `host:port`; `AUTO` is 127.0.0.1:5936, on a machine of a cloud port 443 of every address, or 80 without TLS. */
+    listen: listenSchema,
     /** Allow an address other than loopback without TLS, and no password. */
     'insecure-listen': flag.default(false),
+    /** Where password, certificate and key are asked for when the environment has none: told by the firmware, or one of these. */
+    cloud: cloudSchema,
     /** `/halt` switches the machine off. */
     halt: flag.default(false),
+    /** `/halt` starts the machine anew. */
+    reboot: flag.default(false),
+    /** The port of the machine's SSH server on loopback. */
+    'ssh-port': number(1).max(65_535).default(22),
     /** Without a sign of life for this long it ends its commands and itself, ms. */
     'orphaned-after': number(1).default(30 * MINUTE),
     /** Unacknowledged output of a run above which its command waits, bytes. */
@@ -39,35 +51,46 @@ const configSchema = z
     'log-level': z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
     /** Print the version and end. */
     version: flag.default(false),
-    /** From META_password or META_PASSWORD; `@file` reads a file. */
+    /** Metadata `password`. */
     password: secretSchema.optional(),
+    /** Metadata `tls-cert` and `tls-key`, PEM: both or neither. */
+    tlsCert: z.string().min(1).optional(),
+    tlsKey: secretSchema.optional(),
+    /** What kind of machine the system says that this is, where that decides (`GO_BUILDER_ENV`). */
+    builderEnv: z.string().optional(),
+    /** The cloud that was found. */
+    foundCloud: z.enum(['gce', 'ec2', 'none']),
   })
   .transform(({ workdir, ...rest }) => ({
     workDir: resolve(workdir),
     stateDir: resolve(rest['state-dir'] ?? `${resolve(workdir)}.state`),
-    listen: rest.listen,
+    listen: rest.listen === auto ? autoAddress(rest.foundCloud, rest.tlsCert !== undefined) : rest.listen,
     insecureListen: rest['insecure-listen'],
-    halt: rest.halt,
+    power: { halt: rest.halt, reboot: rest.reboot, builderEnv: rest.builderEnv },
+    sshPort: rest['ssh-port'],
     orphanedAfterMs: rest['orphaned-after'],
     spoolLimitBytes: rest['spool-limit'],
     lowWaterBytes: rest['low-water'],
     log: { file: rest['log-file'], level: rest['log-level'] },
     version: rest.version,
     password: rest.password,
+    tls: rest.tlsCert && rest.tlsKey ? { cert: rest.tlsCert, key: rest.tlsKey } : undefined,
   }));
 export type Config = z.output<typeof configSchema>;
 
-const passwordVariables = ['META_password', 'META_PASSWORD'] as const;
-
 /**
- * Takes the password out of `env`, so that no program we start inherits it.
+ * Takes password and key out of `env`, so that no program we start inherits them.
  * @throws CroftError `invalid` that lists every mistake
  */
-export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Config {
-  const password = passwordVariables.map((name) => env[name]).find(Boolean);
-  for (const name of passwordVariables) delete env[name];
-  const input = { ...parseFlags(args), ...(password === undefined ? {} : { password: fileOrText(password) }) };
-  const config = parseConfig(configSchema, input, 'buildlet settings');
+export async function readConfig(args: readonly string[], env: NodeJS.ProcessEnv, { clock }: { clock: Clock }): Promise<Config> {
+  const flags = parseFlags(args);
+  const cloud = parseConfig(cloudSchema, flags['cloud'], 'buildlet settings: --cloud');
+  const metadata = await readMetadata(env, isTrue(flags['version']) ? 'none' : cloud, clock);
+  const config = parseConfig(
+    configSchema,
+    { ...flags, ...ofMetadata(metadata, flags), builderEnv: env['GO_BUILDER_ENV'] },
+    'buildlet settings',
+  );
   if (!config.password && !config.insecureListen && !config.version) {
     throw new CroftError('invalid', 'buildlet settings: there is no password', {
       hint: 'Set META_password, or META_password=@FILE to read it from a file.',
@@ -76,33 +99,17 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Con
   return config;
 }
 
-const booleans = new Set(['halt', 'version', 'insecure-listen']);
-
-function parseFlags(args: readonly string[]): Record<string, string> {
-  const flags: Record<string, string> = {};
-  for (let index = 0; index < args.length; index += 1) {
-    const [, name, value] = /^--?([a-z][a-z-]*)(?:=(.*))?$/s.exec(args[index] ?? '') ?? [];
-    if (name === undefined || name === 'password') throw new CroftError('invalid', `buildlet settings: "${args[index]}" is not a flag`);
-    flags[name] = value ?? (booleans.has(name) ? 'true' : (args[(index += 1)] ?? ''));
+/** @throws CroftError `invalid` for half of a pair, and for what may be no flag because every process could read it */
+function ofMetadata({ password, tlsCert, tlsKey, cloud }: Metadata, flags: Readonly<Record<string, string>>): Record<string, string> {
+  if ('password' in flags) throw new CroftError('invalid', 'buildlet settings: "-password" is not a flag');
+  if ((tlsCert === undefined) !== (tlsKey === undefined)) {
+    throw new CroftError('invalid', 'tls-cert and tls-key must both be supplied, or neither.');
   }
-  return flags;
+  const given = Object.entries({ password, tlsCert, tlsKey }).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return { ...Object.fromEntries(given), foundCloud: cloud };
 }
 
-function parseListen(text: string, context: z.RefinementCtx): ListenAddress {
-  if (text === 'AUTO') return { kind: 'tcp', host: '127.0.0.1', port: 5936 };
-  if (/^unix:\/./.test(text)) return { kind: 'unix', path: text.slice('unix:'.length) };
-  const [, host = '', port = ''] = /^(.*):(\d{1,5})$/.exec(text) ?? [];
-  if (port !== '' && Number(port) <= 65_535)
-    return { kind: 'tcp', host: host.replace(/^\[(.*)\]$/, '$1') || '0.0.0.0', port: Number(port) };
-  context.addIssue({ code: 'custom', message: 'is neither unix:/path nor host:port' });
-  return z.NEVER;
-}
-
-function fileOrText(password: string): string {
-  if (!password.startsWith('@')) return password;
-  try {
-    return readFileSync(password.slice(1), 'utf8').trim();
-  } catch (cause) {
-    throw new CroftError('invalid', `read the password from ${password.slice(1)}`, { cause });
-  }
+function autoAddress(cloud: Cloud, hasTls: boolean): ListenAddress {
+  if (cloud === 'none') return { kind: 'tcp', host: '127.0.0.1', port: 5936 };
+  return { kind: 'tcp', host: '0.0.0.0', port: hasTls ? 443 : 80 };
 }

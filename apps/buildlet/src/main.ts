@@ -8,7 +8,7 @@ import { readConfig } from './config.ts';
 import { buildletVersion, goPlatform } from './machine/platform.ts';
 
 await runMain(async () => {
-  const config = readConfig(process.argv.slice(2), process.env);
+  const config = await readConfig(process.argv.slice(2), process.env, { clock: systemClock });
   if (config.version) {
     process.stdout.write(`buildlet version ${buildletVersion} (${goPlatform()})\n`);
     return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };

@@ -24,6 +24,8 @@ export interface TestBuildletOptions {
   readonly dir?: string | undefined;
   /** `host:port` instead of a Unix socket. */
   readonly listen?: string | undefined;
+  /** Certificate and key (PEM) that it shows on TCP. */
+  readonly tls?: { readonly cert: string; readonly key: string } | undefined;
 }
 
 export interface TestBuildlet extends AsyncDisposable {
@@ -88,7 +90,9 @@ function launch(dir: string, password: string, options: TestBuildletOptions): Ch
     ...flag('spool-limit', options.spoolLimitBytes),
     ...flag('low-water', options.lowWaterBytes ?? 0),
   ];
-  const env = { ...process.env, ...options.env, META_password: password };
+  const { tls } = options;
+  const secured = tls && { META_tls_cert: tls.cert, META_tls_key: tls.key };
+  const env = { ...process.env, ...options.env, ...secured, META_password: password };
   return spawn(process.execPath, [program, ...args], { env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
@@ -116,13 +120,13 @@ async function addressOf(
   pid: number | undefined,
   dir: string,
   password: string,
-  { listen }: TestBuildletOptions,
+  { listen, tls }: TestBuildletOptions,
 ): Promise<BuildletAddress | undefined> {
   if (listen === undefined) return { socketPath: join(dir, 'socket'), password };
   const log = await readFile(join(dir, 'log'), 'utf8').catch(() => '');
   const ready = log.split('\n').findLast((line) => line.includes('buildlet ready') && line.includes(`"pid":${pid}`));
   const [, host, port] = /"address":"([^"]*):(\d+)"/.exec(ready ?? '') ?? [];
-  return host === undefined ? undefined : { host, port: Number(port), password };
+  return host === undefined ? undefined : { host, port: Number(port), password, tls: tls && { pinned: tls.cert } };
 }
 
 function isGone(child: ChildProcess): boolean {

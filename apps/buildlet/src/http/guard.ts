@@ -3,17 +3,20 @@
  * that it rebinds to us: requests of pages are refused, and a TCP listener answers only to its own addresses.
  */
 import type { IncomingMessage } from 'node:http';
-import { isIPv4 } from 'node:net';
+import { isIP, isIPv4 } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { sameSecret } from '@croft/runtime/digest';
 
 /** What is wrong with the request's origin; undefined when nothing is. */
 export function foreignOrigin(request: IncomingMessage): string | undefined {
   const { host, origin } = request.headers;
   const site = request.headers['sec-fetch-site'];
-  if (request.socket.localAddress !== undefined && !isOwnHost(host ?? '', request.socket.localAddress)) {
+  const { localAddress } = request.socket;
+  const secured = request.socket instanceof TLSSocket; // a name that is rebound to us fails at our certificate
+  if (localAddress !== undefined && !secured && !isOwnHost(host ?? '', localAddress)) {
     return 'this buildlet is not known under that host name';
   }
-  if (origin !== undefined && origin !== `http://${host}`) return 'requests of web pages are not served';
+  if (origin !== undefined && origin !== `${secured ? 'https' : 'http'}://${host}`) return 'requests of web pages are not served';
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return 'requests of web pages are not served';
   return undefined;
 }
@@ -30,11 +33,15 @@ export function isLoopback(address: string): boolean {
   return address === '::1' || plain === 'localhost' || (isIPv4(plain) && plain.startsWith('127.'));
 }
 
-/** An empty `Host` cannot come from a browser; Go's programs send it on tunnels. */
+/**
+ * An empty `Host` cannot come from a browser; Go's programs send it on tunnels. On an open address any number is served: it may be
+ * translated on the way, and a name that is rebound is none.
+ */
 function isOwnHost(host: string, localAddress: string): boolean {
   const name = host
     .replace(/:\d+$/, '')
     .replace(/^\[(.*)\]$/, '$1')
     .toLowerCase();
+  if (!isLoopback(localAddress) && isIP(name) !== 0) return true;
   return name === '' || isLoopback(name) || name === localAddress.replace(/^::ffff:/, '');
 }

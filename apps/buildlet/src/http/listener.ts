@@ -1,32 +1,41 @@
 /**
- * Where a buildlet listens: a Unix socket in a directory that only its user may enter, or a loopback address. Another address
- * would carry the password in the clear and is refused.
+ * Where a buildlet listens: a Unix socket in a directory that only its user may enter, a loopback address, or another address over TLS.
+ * Without TLS that one would carry the password in the clear and is refused. buildlet.md 1.1 and 1.2.
  */
 import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { once } from 'node:events';
 import { chmod, lstat, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
+import type { Secret } from '@croft/runtime/config';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
+import { shownAddress, type ListenAddress } from '../settings/addresses.ts';
 import { isLoopback } from './guard.ts';
 
-export type ListenAddress =
-  | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+export interface ListenOptions {
+  /** An open address is served without TLS. */
+  readonly insecure: boolean;
+  /** PEM. */
+  readonly tls?: { readonly cert: string; readonly key: Secret } | undefined;
+  /** Within which the head of a request must have come, ms. Bodies and answers may take as long as they like. */
+  readonly headMs?: number;
+}
 
 const maxHeaderBytes = 16 * 1024;
 const maxConnections = 1024;
+const handshakeMs = 30_000;
+const defaultHeadMs = 60_000;
 
 /** @throws CroftError `invalid` for an address that is not safe, `conflict` when somebody else listens there */
-export async function listen(address: ListenAddress, { insecure }: { insecure: boolean }, onRequest: RequestListener): Promise<Server> {
+export async function listen(address: ListenAddress, options: ListenOptions, onRequest: RequestListener): Promise<Server> {
   if (address.kind === 'unix') await prepareSocket(address.path);
-  else if (!insecure && !isLoopback(address.host)) {
-    throw new CroftError('invalid', `listen on ${address.host}: others could read the password, for a buildlet has no TLS of its own`, {
-      hint: 'Use a Unix socket (-listen unix:/path) or 127.0.0.1; --insecure-listen is for networks that are private to the farm.',
+  else if (!options.insecure && !options.tls && !isLoopback(address.host)) {
+    throw new CroftError('invalid', `listen on ${address.host}: others could read the password on their way`, {
+      hint: 'Set META_tls_cert and META_tls_key, or listen on a Unix socket (-listen unix:/path) or 127.0.0.1; --insecure-listen is for networks that are private to the farm.',
     });
   }
-  const server = createServer({ maxHeaderSize: maxHeaderBytes, keepAlive: true, keepAliveInitialDelay: 180_000, noDelay: true }, onRequest);
-  Object.assign(server, { requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0, timeout: 0, maxConnections });
+  const server = createFor(options, onRequest);
   server.listen(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port });
   try {
     await once(server, 'listening');
@@ -41,8 +50,18 @@ export async function listen(address: ListenAddress, { insecure }: { insecure: b
   return server;
 }
 
-export function shownAddress(address: ListenAddress): string {
-  return address.kind === 'unix' ? `unix:${address.path}` : `${address.host}:${address.port}`;
+/** HTTP/1.1 alone, and nothing is offered beside it: `/exec` needs its trailers, `/connect-ssh` the whole connection. */
+function createFor({ tls, headMs = defaultHeadMs }: ListenOptions, onRequest: RequestListener): Server {
+  const limits = { maxHeaderSize: maxHeaderBytes, connectionsCheckingInterval: Math.ceil(headMs / 2) };
+  const sockets = { keepAlive: true, keepAliveInitialDelay: 180_000, noDelay: true };
+  const options = { ...limits, ...sockets };
+  const server = tls ? createTlsServer({ ...options, ...secured(tls) }, onRequest) : createServer(options, onRequest);
+  Object.assign(server, { requestTimeout: 0, headersTimeout: headMs, keepAliveTimeout: 0, timeout: 0, maxConnections });
+  return server;
+}
+
+function secured({ cert, key }: NonNullable<ListenOptions['tls']>): object {
+  return { cert, key: key.reveal(), minVersion: 'TLSv1.2', ALPNProtocols: [], handshakeTimeout: handshakeMs };
 }
 
 async function prepareSocket(path: string): Promise<void> {

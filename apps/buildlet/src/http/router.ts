@@ -26,6 +26,8 @@ export interface Route {
   readonly style: 'text' | 'json';
   /** Served to anybody, such as a health check. */
   readonly open?: boolean;
+  /** Also served by a buildlet that is about to end; what only reads always is. */
+  readonly whileEnding?: boolean;
   handle(call: Call): Promise<Answer>;
 }
 
@@ -37,6 +39,8 @@ export interface RouterOptions {
   readonly onRequest: () => void;
   /** Called for each authenticated request. */
   readonly onContact: () => void;
+  /** Called for each authenticated request that may start work; refuses it by throwing. */
+  readonly onWork: () => void;
   readonly log: Log;
 }
 
@@ -65,7 +69,11 @@ async function serve(request: IncomingMessage, response: ServerResponse, signal:
   await sendAnswer(answer, response, { signal });
 }
 
-async function answerCall(call: Call, route: Route | undefined, { password, onRequest, onContact }: RouterOptions): Promise<Answer> {
+async function answerCall(
+  call: Call,
+  route: Route | undefined,
+  { password, onRequest, onContact, onWork }: RouterOptions,
+): Promise<Answer> {
   const foreign = foreignOrigin(call.request);
   if (foreign) return textError(403, foreign);
   onRequest();
@@ -73,6 +81,7 @@ async function answerCall(call: Call, route: Route | undefined, { password, onRe
   if (!route.open) {
     if (password !== undefined && !hasPassword(call.request, password)) return textError(403, 'invalid password');
     onContact();
+    if (call.method !== 'GET' && !route.whileEnding) onWork();
   }
   return route.handle(call);
 }

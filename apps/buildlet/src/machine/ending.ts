@@ -16,7 +16,10 @@ export interface Ending {
   readonly why: string;
   /** How long ending them may take. */
   readonly withinMs: number;
+  /** Resolves when every run has ended, but within the second in which Go's programs wait for an answer. Repeating it changes nothing. */
   halt(): Promise<void>;
+  /** To be called before work is taken. @throws CroftError `unavailable` once it was halted */
+  checkWork(): void;
   /** A coordinator was heard. */
   heard(): void;
   /** To be called before each request is served. @throws CroftError `unavailable` when its directories are gone; then it ends */
@@ -24,7 +27,7 @@ export interface Ending {
 }
 
 export interface EndingParts {
-  readonly config: Pick<Config, 'orphanedAfterMs' | 'halt'>;
+  readonly config: Pick<Config, 'orphanedAfterMs' | 'power'>;
   readonly runs: Pick<Runs, 'endAll'>;
   readonly ground: Pick<Ground, 'missing'>;
   readonly tasks: TaskGroup;
@@ -32,8 +35,9 @@ export interface EndingParts {
   readonly log: Log;
 }
 
-/** After `/halt` was answered: long enough for the answer to arrive. */
-const haltAfterMs = 500;
+/** From `/halt` to the end: its answer must arrive, and Go's programs know that it comes a second later. */
+const haltAfterMs = 1_000;
+const answerHaltWithinMs = 500;
 const endRunsWithinMs = 15_000;
 /** Where no end can be stored, it is enough that the commands are dead. */
 const killRunsWithinMs = 2_000;
@@ -49,6 +53,15 @@ export function watchEnding({ config, runs, ground, tasks, clock, log }: EndingP
     log.warn(messages.orphaned, { afterMs: orphanedAfterMs });
     finished.resolve();
   });
+  let halted: Promise<void> | undefined;
+  const halt = async (): Promise<void> => {
+    tasks.start('halt', async ({ signal }) => {
+      await clock.sleep(haltAfterMs, { signal });
+      powerOff(config.power, log);
+      finished.resolve();
+    });
+    await runs.endAll('its buildlet was halted');
+  };
   return {
     finished: finished.promise,
     get why() {
@@ -58,12 +71,13 @@ export function watchEnding({ config, runs, ground, tasks, clock, log }: EndingP
       return withinMs;
     },
     async halt() {
-      await runs.endAll('its buildlet was halted');
-      tasks.start('halt', async ({ signal }) => {
-        await clock.sleep(haltAfterMs, { signal });
-        if (config.halt) powerOff(log);
-        finished.resolve();
-      });
+      halted ??= halt();
+      const answered = new AbortController();
+      await Promise.race([halted, clock.sleep(answerHaltWithinMs, { signal: answered.signal }).catch(() => {})]);
+      answered.abort();
+    },
+    checkWork() {
+      if (halted) throw new CroftError('unavailable', 'the machine is being halted', { hint: 'Use another one.' });
     },
     heard: liveness.heard,
     checkGround() {

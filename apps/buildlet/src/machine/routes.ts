@@ -26,7 +26,7 @@ export function machineRoutes(deps: MachineDeps): Record<string, Route> {
     '/healthz': { style: 'text', open: true, handle: async () => text('ok\n') },
     '/status': getRoute(async () => json(await status(deps))),
     '/workdir': getRoute(async () => text(deps.workDir)),
-    '/halt': { style: 'text', handle: (call) => halt(call, deps) },
+    '/halt': { style: 'text', whileEnding: true, handle: (call) => halt(call, deps) },
   };
 }
 
