@@ -11,6 +11,7 @@ import type { Random } from '@croft/runtime/random';
 import type { Main } from '@croft/runtime/run-main';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import { messages } from './events.ts';
+import { openLauncher } from './commands/launcher.ts';
 import type { Config } from './config.ts';
 import { fileRoutes } from './files/routes.ts';
 import { openTrash } from './files/trash.ts';
@@ -20,7 +21,6 @@ import { debugRoutes } from './machine/debug-routes.ts';
 import { watchEnding } from './machine/ending.ts';
 import { portRoutes } from './machine/ports.ts';
 import { machineRoutes } from './machine/routes.ts';
-import { openPipeStock } from './runs/pipes.ts';
 import { openRecords } from './runs/records.ts';
 import { findRunRoute } from './runs/routes.ts';
 import { openRuns } from './runs/runs.ts';
@@ -61,13 +61,13 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const records = await openRecords(stateDir, () => fence.highest);
   const disk = createDisk([stateDir, workDir], config.lowWaterBytes, clock);
   const trees = createTrees({ clock, probeName: `croft-probe-${process.pid}` });
-  const pipesDir = join(stateDir, 'pipes');
-  const pipes = stack.use(await openPipeStock(pipesDir));
+  const launcher = stack.use(await openLauncher({ pipesDir: join(stateDir, 'pipes'), clock, way: config.start }));
   const { spoolLimitBytes } = config;
-  const runs = await openRuns({ clock, random, log, records, trees, pipes, disk, tasks, workDir, stateDir, spoolLimitBytes, environment });
+  const common = { clock, random, log, tasks, workDir, stateDir };
+  const runs = await openRuns({ ...common, records, trees, launcher, disk, spoolLimitBytes, environment });
   const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
   const source = openSourceNote(stateDir, workDir);
-  const ground = stack.use(watchGround([stateDir, pipesDir, records.runsDir, records.collectedFile, workDir, trash.dir]));
+  const ground = stack.use(watchGround([stateDir, ...launcher.dirs, records.runsDir, records.collectedFile, workDir, trash.dir]));
   const ending = watchEnding({ config, runs, ground, tasks, clock, log });
 
   const boot = random.hex(8);
@@ -89,7 +89,15 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   stack.defer(() => closeWithin(server, requestsEndWithinMs, clock));
   stack.defer(() => within(runs.endAll(ending.why), ending.withinMs, clock));
   const address = listeningAddress(config.listen, server.address());
-  log.info(messages.ready, { address, pid: process.pid, workDir, stateDir, runs: runs.list().length, tree: trees.way });
+  log.info(messages.ready, {
+    address,
+    pid: process.pid,
+    workDir,
+    stateDir,
+    runs: runs.list().length,
+    tree: trees.way,
+    start: launcher.way,
+  });
   const owned = stack.move();
   return { finished: ending.finished, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -46,6 +46,8 @@ const configSchema = z
     'spool-limit': number(1).default(1024 * MiB),
     /** Free disk space below which nothing new is taken, bytes. */
     'low-water': number(0).default(512 * MiB),
+    /** `auto` starts commands with posix_spawn where that works; `fifo` does not try. */
+    start: z.enum(['auto', 'fifo']).default('auto'),
     /** A file to log to; stderr when absent. */
     'log-file': z.string().min(1).optional(),
     'log-level': z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -71,6 +73,7 @@ const configSchema = z
     orphanedAfterMs: rest['orphaned-after'],
     spoolLimitBytes: rest['spool-limit'],
     lowWaterBytes: rest['low-water'],
+    start: rest.start,
     log: { file: rest['log-file'], level: rest['log-level'] },
     version: rest.version,
     password: rest.password,

@@ -1,6 +1,6 @@
 /** Every message that the buildlet logs, with its fields. It has no metrics of its own: its status tells them to the coordinator. */
 export const messages = {
-  /** Serves from now on. `address`, `pid`, `workDir`, `stateDir`, `runs` uncollected, `tree`: how trees are held together. */
+  /** Serves from now on. `address`, `pid`, `workDir`, `stateDir`, `runs` uncollected, `tree`: how trees are held together, `start`: how commands are started. */
   ready: 'buildlet ready',
   /** `run`, `exit`, `outputBytes`. */
   runEnded: 'run ended',

@@ -7,10 +7,9 @@ import { isCode } from '@croft/runtime/errors';
 import { createBell } from '@croft/runtime/tasks';
 import type { SegmentLog } from '@croft/streams/segment-log';
 import type { Disk } from '../state/disk.ts';
-import { pumpPipe } from './pump.ts';
+import { pumpPipe } from '../commands/pump.ts';
 
 const retryMs = 500;
-const quietMs = 2_000;
 
 export interface DrainLimits {
   readonly outputLimitBytes: number;
@@ -47,14 +46,12 @@ export function startDrain(parts: DrainParts): Drain {
   const room = createBell();
   let treeIsDead = false;
   let over = false;
-  let waiting = false;
 
   const mayStore = async (): Promise<void> => {
     while (!treeIsDead && spool.length - acked() > limits.spoolLimitBytes) await room.wait({ signal });
     while (!treeIsDead && (await disk.check()).low) await clock.sleep(retryMs, { signal });
   };
   const store = async (piece: Buffer): Promise<void> => {
-    waiting = true;
     for (;;) {
       await mayStore();
       try {
@@ -65,7 +62,6 @@ export function startDrain(parts: DrainParts): Drain {
         await clock.sleep(retryMs, { signal });
       }
     }
-    waiting = false;
   };
   const pump = pumpPipe(readFd, async (piece) => {
     if (over) return; // read on, so that nobody waits in a write; the tree is being killed
@@ -83,15 +79,7 @@ export function startDrain(parts: DrainParts): Drain {
     async finish() {
       treeIsDead = true;
       room.ring();
-      const drained = new AbortController();
-      const watch = async (): Promise<void> => {
-        do await clock.sleep(quietMs, { signal: drained.signal });
-        while (waiting);
-        pump.stop();
-      };
-      const watching = watch().catch(() => {}); // ended by the line below
-      await done.finally(() => drained.abort());
-      await watching;
+      await pump.finish(clock);
     },
   };
 }

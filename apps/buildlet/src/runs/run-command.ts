@@ -2,22 +2,20 @@
  * Starts the command of a run and brings it to its one end: exit or kill, the tree dead, the pipe drained, the spool on disk,
  * the end on disk, and only then told. What a kill -9 in between leaves is told by `recover.ts`.
  */
-import type { ChildProcess } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { anySignal, type Clock } from '@croft/runtime/clock';
 import { errorText, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { TaskGroup } from '@croft/runtime/tasks';
 import { openSegmentLog, type SegmentLog } from '@croft/streams/segment-log';
+import { badDirectory, checkMachine, explain, type Command, type Exited, type Launcher } from '../commands/command.ts';
+import { commandEnvironment, commandTempDir } from '../commands/environment.ts';
+import { startCommand, type LiveCommand } from '../commands/live-command.ts';
 import { messages } from '../events.ts';
 import type { Disk } from '../state/disk.ts';
-import { killIfThere } from '../tree/groups.ts';
 import { markProcess } from '../tree/processes.ts';
 import type { Trees } from '../tree/trees.ts';
 import { startDrain } from './drain.ts';
-import { commandEnvironment, commandTempDir } from './environment.ts';
-import { badDirectory, launched, spawnCommand, type Command, type Exited } from './launch.ts';
-import type { PipeStock } from './pipes.ts';
 import type { Intent, Records } from './records.ts';
 import { createRun, type Exit, type KillCause, type ManagedRun } from './run.ts';
 
@@ -29,7 +27,7 @@ export interface CommandDeps {
   readonly log: Log;
   readonly records: Records;
   readonly trees: Trees;
-  readonly pipes: PipeStock;
+  readonly launcher: Launcher;
   readonly disk: Disk;
   /** Owns what goes on while a command runs; aborted when the buildlet ends without waiting any more. */
   readonly tasks: TaskGroup;
@@ -46,13 +44,6 @@ export interface PlannedRun {
   readonly cwd: string;
 }
 
-interface Started {
-  readonly kind: 'started';
-  readonly child: ChildProcess & { readonly pid: number };
-  readonly exited: Promise<Exited>;
-  readonly readFd: number;
-}
-
 /**
  * Starts the command whose intent is on disk; `signal` is looked at directly before the spawn.
  * A command that cannot be started is a run that has ended `not-started`.
@@ -62,7 +53,7 @@ export async function runCommand(planned: PlannedRun, deps: CommandDeps, waits: 
   const { spec, startedAt } = intent;
   const spool = await openSegmentLog(deps.records.spoolDir(id));
   const start = await tryStart(planned, deps, waits);
-  if (start.kind === 'started') return supervise(planned, spool, start, deps);
+  if (start.kind === 'started') return supervise(planned, spool, start.command, deps);
   await deps.trees.fell(intent.tree, undefined); // its place was made for the attempt
   const run = createRun({ id, spec, startedAt, spool });
   await finish(run, { kind: 'not-started', reason: start.reason }, deps);
@@ -72,47 +63,35 @@ export async function runCommand(planned: PlannedRun, deps: CommandDeps, waits: 
 async function tryStart(
   { intent, cwd }: PlannedRun,
   deps: CommandDeps,
-  { signal }: { signal: AbortSignal },
-): Promise<Started | { kind: 'not-started'; reason: string }> {
+  waits: { signal: AbortSignal },
+): Promise<{ kind: 'started'; command: LiveCommand } | { kind: 'not-started'; reason: string }> {
   const { spec, tree } = intent;
   await mkdir(commandTempDir(deps.workDir), { recursive: true });
   const bad = await badDirectory(cwd, spec.dir);
   if (bad) return { kind: 'not-started', reason: bad };
   const env = commandEnvironment(deps.environment, spec.env, { workDir: deps.workDir, cwd, cookie: tree.cookie });
   const command: Command = { argv: spec.argv as [string, ...string[]], cwd, env };
-  using pipe = await deps.pipes.take();
-  signal.throwIfAborted();
-  const start = await launched(
-    command,
-    deps.trees.spawnInside(tree, () => spawnCommand(command, pipe.writeFd)),
-  );
-  return start.kind === 'started' ? { ...start, readFd: pipe.takeReadEnd() } : start;
+  const start = await startCommand(command, tree, deps, waits);
+  if (start.kind === 'started') return start;
+  checkMachine(command, start);
+  return { kind: 'not-started', reason: await explain(command, start.code) };
 }
 
 /** Watches over a living command. The run is returned at once; its end comes later. */
-function supervise({ id, intent }: PlannedRun, spool: SegmentLog, { child, exited, readFd }: Started, deps: CommandDeps): ManagedRun {
-  const { spec, startedAt, tree } = intent;
+function supervise({ id, intent }: PlannedRun, spool: SegmentLog, command: LiveCommand, deps: CommandDeps): ManagedRun {
+  const { spec, startedAt } = intent;
   let cause: KillCause | undefined;
-  let hasExited = false;
   const kill = (why: KillCause): void => {
-    if (cause || hasExited) return;
-    cause = why;
-    deps.tasks.start('kill a command', async () => void (await deps.trees.fell(tree, child.pid)));
+    if (!cause && command.kill()) cause = why;
   };
   const exceed = (): void => {
     kill(overOutput(spec.outputLimitBytes));
     cause = overOutput(spec.outputLimitBytes); // also when the command had ended and only the pipe told
   };
-  const run = createRun(
-    { id, spec, startedAt, spool },
-    {
-      kill,
-      signal: (name) => !hasExited && sendToGroup(child.pid, name),
-      acknowledged: () => drain.roomMade(),
-    },
-  );
+  const run = createRun({ id, spec, startedAt, spool }, { kill, signal: command.signal, acknowledged: () => drain.roomMade() });
   const limits = { outputLimitBytes: spec.outputLimitBytes, spoolLimitBytes: deps.spoolLimitBytes };
   const { disk, clock, tasks } = deps;
+  const { readFd } = command;
   const drain = startDrain({ readFd, spool, limits, acked: () => run.acked, onOverLimit: exceed, disk, clock, signal: tasks.signal });
 
   const timer = new AbortController();
@@ -122,13 +101,9 @@ function supervise({ id, intent }: PlannedRun, spool: SegmentLog, { child, exite
   });
   drain.done.catch((error: unknown) => kill(unstorable(error)));
   tasks.start('bring a run to its end', async () => {
-    const mark = markProcess(child.pid);
+    const mark = markProcess(command.pid);
     if (mark) await deps.records.saveProcess(id, mark).catch(() => {}); // only evidence: the tree is known from the intent
-    const status = await exited;
-    hasExited = true;
-    timer.abort();
-    const left = await deps.trees.fell(tree, child.pid);
-    if (left.length > 0) deps.log.error(messages.wouldNotDie, { run: id, pids: left });
+    const status = await command.ended.finally(() => timer.abort());
     try {
       await drain.finish();
     } catch (error) {
@@ -157,7 +132,7 @@ async function finish(run: ManagedRun, exit: Exit, { clock, records, tasks, log 
 }
 
 function exitOf({ code, signal }: Exited): Exit {
-  return signal ? { kind: 'signalled', signal } : { kind: 'exited', code: code ?? -1 };
+  return signal !== null ? { kind: 'signalled', signal } : { kind: 'exited', code: code ?? -1 };
 }
 
 function overOutput(limit: number): KillCause {
@@ -166,11 +141,6 @@ function overOutput(limit: number): KillCause {
 
 function unstorable(error: unknown): KillCause {
   return { kind: 'lost', reason: `its output could not be stored: ${errorText(error)}` };
-}
-
-function sendToGroup(leader: number, name: NodeJS.Signals): boolean {
-  killIfThere(-leader, name);
-  return true;
 }
 
 async function sleepLong(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {

@@ -6,7 +6,7 @@ import { CroftError } from '@croft/runtime/errors';
 import { sha256Hex } from '@croft/runtime/digest';
 import type { Random } from '@croft/runtime/random';
 import { insideOf } from '../files/paths.ts';
-import { checkAskedEnvironment } from './environment.ts';
+import { checkAskedEnvironment } from '../commands/environment.ts';
 import { recoverRuns } from './recover.ts';
 import { runCommand, type CommandDeps } from './run-command.ts';
 import type { KillCause, ManagedRun } from './run.ts';

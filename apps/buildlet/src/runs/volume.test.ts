@@ -13,8 +13,8 @@ import { systemClock } from '@croft/runtime/clock';
 import { openSegmentLog } from '@croft/streams/segment-log';
 import { complete, endOf, readOutput, runId, shell, startMachine, withCode } from '../testing.ts';
 import { startDrain } from './drain.ts';
-import { openPipeStock } from './pipes.ts';
-import { pumpPipe } from './pump.ts';
+import { openPipeStock } from '../commands/pipes.ts';
+import { pumpPipe } from '../commands/pump.ts';
 
 const megabyte = 1024 * 1024;
 

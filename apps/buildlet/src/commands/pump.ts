@@ -3,21 +3,27 @@
  * the ring each 64 KiB of a pipe would be an allocation, a copy and a write of its own.
  */
 import { Socket, type SocketConstructorOpts } from 'node:net';
+import type { Clock } from '@croft/runtime/clock';
 
-const ringBytes = 512 * 1024;
+/** For output that goes to a disk. */
+const defaultRingBytes = 512 * 1024;
+const quietMs = 2_000;
 
 export interface Pump {
   /** Resolves when the pipe has ended and everything was stored; rejects with what `store` threw. */
   readonly done: Promise<void>;
-  /** Stops reading although somebody still holds the pipe; what was read is stored. */
-  stop(): void;
+  /**
+   * The tree is dead: waits for what is left in the pipe to be stored. If a process that could not be killed holds the pipe open, it is
+   * abandoned after 2 s without a byte to store.
+   */
+  finish(clock: Clock): Promise<void>;
 }
 
 /**
  * Takes over the descriptor. `store` is called with one piece at a time, which is its own only until its promise resolves; while
  * the ring is full nothing is read and writers wait.
  */
-export function pumpPipe(readFd: number, store: (piece: Buffer) => Promise<void>): Pump {
+export function pumpPipe(readFd: number, store: (piece: Buffer) => Promise<void>, ringBytes = defaultRingBytes): Pump {
   const ring = Buffer.allocUnsafeSlow(ringBytes);
   const done = Promise.withResolvers<void>();
   let head = 0; // of what is held
@@ -63,5 +69,27 @@ export function pumpPipe(readFd: number, store: (piece: Buffer) => Promise<void>
     advance();
   });
   socket.resume();
-  return { done: done.promise, stop: () => void socket.destroy() };
+  return {
+    done: done.promise,
+    finish: (clock) =>
+      closed ? done.promise : abandonWhenQuiet(done.promise, { clock, isQuiet: () => storing === 0, abandon: () => socket.destroy() }),
+  };
+}
+
+interface Quiet {
+  readonly clock: Clock;
+  isQuiet(): boolean;
+  abandon(): void;
+}
+
+async function abandonWhenQuiet(done: Promise<void>, { clock, isQuiet, abandon }: Quiet): Promise<void> {
+  const drained = new AbortController();
+  const watch = async (): Promise<void> => {
+    do await clock.sleep(quietMs, { signal: drained.signal });
+    while (!isQuiet());
+    abandon();
+  };
+  const watching = watch().catch(() => {}); // ended by the next line
+  await done.finally(() => drained.abort());
+  await watching;
 }

@@ -1,0 +1,49 @@
+/** Starts commands with Node's own spawn and named pipes: works on every Unix and every Node, and forks by copying page tables. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { systemCode } from '@croft/runtime/errors';
+import { escapedText } from './byte-text.ts';
+import type { Command, Exited, Launched, Launcher } from './command.ts';
+import { openPipeStock } from './pipes.ts';
+
+/** @throws CroftError `unavailable` when there is no `mkfifo` program */
+export async function openFifoLauncher(pipesDir: string): Promise<Launcher> {
+  const pipes = await openPipeStock(pipesDir);
+  return {
+    way: 'fifo',
+    dirs: [pipesDir],
+    async launch(command, born, { signal }) {
+      if (command.argv[0] === '') return { kind: 'failed', code: 'ENOENT' };
+      using pipe = await pipes.take();
+      signal.throwIfAborted();
+      const launched = await settled(born(() => spawnWith(command, pipe.writeFd)));
+      return launched.kind === 'started' ? { ...launched, readFd: pipe.takeReadEnd() } : launched;
+    },
+    [Symbol.asyncDispose]: () => pipes[Symbol.asyncDispose](),
+  };
+}
+
+/** The fork happens before this returns. */
+function spawnWith({ argv, cwd, env }: Command, outputFd: number): ChildProcess | Error {
+  try {
+    const [program, ...args] = argv.map(escapedText) as [string, ...string[]];
+    return spawn(program, args, { cwd, env: { ...env }, detached: true, stdio: ['ignore', outputFd, outputFd] });
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+type Settled = Exclude<Launched, { kind: 'started' }> | { kind: 'started'; pid: number; exited: Promise<Exited> };
+
+/** Waits until it is known whether the spawn worked. */
+async function settled(child: ChildProcess | Error): Promise<Settled> {
+  if (child instanceof Error) return failed(child);
+  const exited = new Promise<Exited>((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
+  if (child.pid === undefined) return failed(await new Promise<Error>((resolve) => child.once('error', resolve)));
+  child.on('error', () => {}); // a signal that could not be sent is told to its sender
+  return { kind: 'started', pid: child.pid, exited };
+}
+
+function failed(error: Error): Settled {
+  const code = systemCode(error) ?? 'EINVAL';
+  return { kind: 'failed', code: code.startsWith('ERR_') ? 'EINVAL' : code, error };
+}
