@@ -55,7 +55,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const { stateDir } = config;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const workDir = await openWorkDir(config.workDir);
-  stack.use(lockStateDir(stateDir));
+  stack.use(await lockStateDir(stateDir));
   const tasks = stack.use(createTaskGroup((name, error) => log.error(messages.taskFailed, { task: name, error: errorText(error) })));
   const fence = await openFence(stateDir);
   const records = await openRecords(stateDir, () => fence.highest);

@@ -21,7 +21,7 @@ import { followFiles, type Watched } from './configuration/follow-files.ts';
 import { createLiveConfig } from './configuration/live-config.ts';
 import { readAgain, withSecretFiles, type ConfigSource, type ReadAgainDeps } from './configuration/read-again.ts';
 import { createFarm } from './farm.ts';
-import { createBuildletProgram } from './machines/buildlet-program.ts';
+import { createDistribution } from './distribution/distribution.ts';
 import { createOpeners } from './machines/open-pool.ts';
 import { openPools } from './machines/pools.ts';
 import { keepSecrets } from '@croft/config/keep-secrets';
@@ -66,8 +66,8 @@ export async function createCoordinator(
   const sources = stack.use(openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
   const { lowWaterBytes } = config;
   const blobs = await openDirectoryBlobs(join(config.dataDir, 'blobs'), { lowWaterBytes, clock, random });
-  const program = createBuildletProgram(join(config.dataDir, 'programs', 'buildlet.mjs'));
-  const pools = stack.use(await openPools(config.pools, createOpeners(config.dataDir, { program, env, clock, random, log })));
+  const distribution = createDistribution(join(config.dataDir, 'programs'));
+  const pools = stack.use(await openPools(config.pools, createOpeners(config.dataDir, { distribution, env, clock, random, log })));
   const live = createLiveConfig(config, { file: source?.path, clock });
   const keeper = keepSecrets(secrets);
   const farm = stack.use(

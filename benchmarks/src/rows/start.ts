@@ -5,7 +5,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { createBuildletProgram } from '@croft-apps/coordinator/buildlet-program';
+import { createDistribution } from '@croft-apps/coordinator/distribution';
 import { anySignal, MINUTE, SECOND } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { killGroup } from '../programs.ts';
@@ -24,7 +24,7 @@ const bareServer = 'require("node:http").createServer((_, response) => response.
 
 async function run(bench: Bench): Promise<Measurement[]> {
   const repo = await createSampleRepository(bench.dir, bench.signal);
-  const program = await createBuildletProgram(join(bench.dir, 'buildlet.mjs'))(); // one serves all machines of a coordinator
+  const { program } = await createDistribution(join(bench.dir, 'programs'))(); // one serves all machines of a coordinator
   const pages: number[] = [];
   const buildlets: number[] = [];
   const bare: number[] = [];

@@ -10,7 +10,8 @@ import { systemRandom } from '@croft/runtime/random';
 import { createBuildlet } from './client.ts';
 import type { BuildletAddress } from './address.ts';
 
-const program = fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', import.meta.url));
+/** The sources on this Node, unless a test of the bundle names another program (`[NODE, FILE]` as JSON). */
+const command = readCommand(process.env['CROFT_TEST_BUILDLET']);
 const startWithinMs = 20_000;
 const endWithinMs = 20_000;
 
@@ -93,7 +94,8 @@ function launch(dir: string, password: string, options: TestBuildletOptions): Ch
   const { tls } = options;
   const secured = tls && { META_tls_cert: tls.cert, META_tls_key: tls.key };
   const env = { ...process.env, ...options.env, ...secured, META_password: password };
-  return spawn(process.execPath, [program, ...args], { env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const [program, ...first] = command;
+  return spawn(program, [...first, ...args], { env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
 async function serving(child: ChildProcess, dir: string, password: string, options: TestBuildletOptions): Promise<BuildletAddress> {
@@ -127,6 +129,11 @@ async function addressOf(
   const ready = log.split('\n').findLast((line) => line.includes('buildlet ready') && line.includes(`"pid":${pid}`));
   const [, host, port] = /"address":"([^"]*):(\d+)"/.exec(ready ?? '') ?? [];
   return host === undefined ? undefined : { host, port: Number(port), password, tls: tls && { pinned: tls.cert } };
+}
+
+function readCommand(text: string | undefined): readonly [string, ...string[]] {
+  if (text !== undefined) return JSON.parse(text) as [string, ...string[]];
+  return [process.execPath, fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', import.meta.url))];
 }
 
 function isGone(child: ChildProcess): boolean {

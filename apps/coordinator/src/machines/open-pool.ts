@@ -5,21 +5,22 @@ import type { Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
+import type { Distribution } from '../distribution/distribution.ts';
 import type { Openers } from './pools.ts';
 
 export interface OpenerDeps {
-  /** The buildlet's program, made when it is first asked for. */
-  readonly program: () => Promise<string>;
+  /** The buildlet's program is made when it is first asked for. */
+  readonly distribution: () => Promise<Distribution>;
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }
 
-export function createOpeners(dataDir: string, { program, env, ...deps }: OpenerDeps): Openers {
+export function createOpeners(dataDir: string, { distribution, env, ...deps }: OpenerDeps): Openers {
   return {
     local(pool) {
-      const command = async () => [process.execPath, '--disable-warning=ExperimentalWarning', await program()] as const;
+      const command = async () => [process.execPath, '--disable-warning=ExperimentalWarning', (await distribution()).program] as const;
       return openLocalPool({ ...pool, dir: join(dataDir, 'machines'), command, env }, deps);
     },
     async docker({ name }) {

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { manifestSchema } from '@croft/protocol/distribution';
+import { sha256Hex } from '@croft/runtime/digest';
+import { isCode } from '@croft/runtime/errors';
+import { createDistribution } from './distribution.ts';
+import { findOlderNode } from './testing.ts';
+
+const run = promisify(execFile);
+const olderNode = await findOlderNode();
+
+async function freshDir(context: TestContext): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), 'croft-distribution-'));
+  context.after(() => rm(dir, { recursive: true }));
+  return dir;
+}
+
+test('the program runs where none of our packages can be found', async (context) => {
+  const dir = await freshDir(context);
+  const { program } = await createDistribution(dir)();
+  const { stdout, stderr } = await run(process.execPath, [program, '-version'], { cwd: dir });
+  assert.match(stdout, /^buildlet version /);
+  assert.equal(stderr, '');
+});
+
+test('the program starts on an older Node', { skip: olderNode === undefined && 'no Node 20 or 22 is installed' }, async (context) => {
+  const { program } = await createDistribution(await freshDir(context))();
+  const { stdout, stderr } = await run(olderNode ?? '', [program, '-version']);
+  assert.match(stdout, /^buildlet version /);
+  assert.equal(stderr, '');
+});
+
+test('the program stays small, since each machine holds all of it in memory', async (context) => {
+  const { program } = await createDistribution(await freshDir(context))();
+  const { size } = await stat(program);
+  assert.ok(size < 600_000, `${size} bytes; \`import { z } from 'zod'\` alone brings 550,000, \`import * as z\` only what is used`);
+});
+
+test('machines that start together get one program, made once', async (context) => {
+  const distribution = createDistribution(await freshDir(context));
+  const [one, other] = await Promise.all([distribution(), distribution()]);
+  assert.equal(one.program, other.program);
+  const { ino } = await stat(one.program);
+  assert.equal((await stat((await distribution()).program)).ino, ino);
+});
+
+test('after a failure the next machine tries again', async (context) => {
+  const dir = join(await freshDir(context), 'programs');
+  await writeFile(dir, 'a file is in the way');
+  const distribution = createDistribution(dir);
+  await assert.rejects(distribution(), (error) => isCode(error, 'internal'));
+  await rm(dir);
+  assert.ok((await stat((await distribution()).program)).isFile());
+});
+
+test('the manifest and SHA256SUMS tell what each file holds, and there is no other file', async (context) => {
+  const { dir } = await createDistribution(await freshDir(context))();
+  const manifest = manifestSchema.parse(JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8')));
+  const names = manifest.files.map(({ name }) => name);
+  assert.deepEqual((await readdir(dir)).toSorted(), [...names, 'SHA256SUMS', 'manifest.json'].toSorted());
+  for (const { name, size, sha256 } of manifest.files) {
+    const bytes = await readFile(join(dir, name));
+    assert.deepEqual({ size: bytes.length, sha256: sha256Hex(bytes) }, { size, sha256 }, name);
+  }
+  await run('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: dir });
+  assert.ok(manifest.protocols['buildlet'] && manifest.protocols['runs'] && manifest.protocols['revdial']);
+});
+
+test('two runs of npm run bundle from two directories give the same bytes', async (context) => {
+  const script = new URL('../../../../farm/src/bundle.ts', import.meta.url).pathname;
+  const made = await Promise.all(
+    ['/', tmpdir()].map(async (cwd) => {
+      const dir = await freshDir(context);
+      await run(process.execPath, [script, '--out', dir], { cwd });
+      const names = (await readdir(dir)).toSorted();
+      return Promise.all(names.map(async (name) => `${name} ${sha256Hex(await readFile(join(dir, name)))}`));
+    }),
+  );
+  assert.deepEqual(made[0], made[1]);
+});

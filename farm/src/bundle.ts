@@ -1,0 +1,12 @@
+/** Writes what machines run, with checksums and manifest, into `dist/` or where `--out` says: `npm run bundle`. */
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { createDistribution } from '@croft-apps/coordinator/distribution';
+
+const { values } = parseArgs({ options: { out: { type: 'string' } } });
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const dir = values.out === undefined ? join(root, 'dist') : resolve(values.out);
+const { manifest } = await createDistribution(dir)();
+process.stdout.write(`${dir}: version ${manifest.version}\n`);
+for (const { name, size, sha256 } of manifest.files) process.stdout.write(`${sha256}  ${name} (${size} bytes)\n`);
