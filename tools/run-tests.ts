@@ -1,5 +1,5 @@
 /**
- * Runs the test suites: `run-tests.ts all|unit|e2e [PATH …] [-- NODE_OPTION …]`. A path is any part of a file's name; options go to
+ * Runs the test suites: `run-tests.ts all|unit|interop|e2e [PATH …] [-- NODE_OPTION …]`. A path is any part of a file's name; options go to
  * Node as they are (`-- --test-name-pattern=lease`). Exits 1 on any failure, 2 on bad use; its last line is the plain counts.
  */
 import { globSync, mkdtempSync, rmSync } from 'node:fs';
@@ -18,10 +18,18 @@ interface Suite {
 }
 
 const isE2e = (file: string): boolean => file.endsWith('.e2e.test.ts');
-const unit: Suite = { holds: (file) => !isE2e(file), concurrency: 2, timeoutMs: 120_000 };
+const isInterop = (file: string): boolean => file.endsWith('.interop.test.ts');
+const unit: Suite = { holds: (file) => !isE2e(file) && !isInterop(file), concurrency: 2, timeoutMs: 120_000 };
+/** The first of them builds Go's programs. */
+const interop: Suite = { holds: isInterop, concurrency: 2, timeoutMs: 600_000 };
 /** One at a time: a farm uses every core by itself, and these stories measure time. */
 const e2e: Suite = { holds: isE2e, concurrency: 1, timeoutMs: 600_000 };
-const suitesByName: Readonly<Record<string, readonly Suite[]>> = { all: [unit, e2e], unit: [unit], e2e: [e2e] };
+const suitesByName: Readonly<Record<string, readonly Suite[]>> = {
+  all: [unit, interop, e2e],
+  unit: [unit],
+  interop: [interop],
+  e2e: [e2e],
+};
 
 const testFiles = '{packages,apps,farm,tools,benchmarks}/**/*.test.ts';
 const lingerMs = 20_000;
@@ -33,7 +41,7 @@ async function main(args: readonly string[]): Promise<number> {
   const [name = '', ...rest] = args;
   const suites = suitesByName[name];
   if (!suites) {
-    process.stderr.write('use: node tools/run-tests.ts all|unit|e2e [PART_OF_A_FILE_NAME …] [-- NODE_OPTION …]\n');
+    process.stderr.write('use: node tools/run-tests.ts all|unit|interop|e2e [PART_OF_A_FILE_NAME …] [-- NODE_OPTION …]\n');
     return 2;
   }
   const cut = rest.includes('--') ? rest.indexOf('--') : rest.length;

@@ -9,8 +9,8 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import type { ConfigInput } from '@croft/config/define-config';
 import { MINUTE, SECOND, systemClock } from '@croft/runtime/clock';
-import { errorText } from '@croft/runtime/errors';
 import { killAll, processesOf } from './testing-processes.ts';
+import { until } from './testing-waiting.ts';
 
 export interface FarmOptions {
   /** Path of the repository that `npm start -- --repo` farms. */
@@ -64,7 +64,6 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const coordinatorMain = fileURLToPath(new URL('../../apps/coordinator/src/main.ts', import.meta.url));
 const startMs = 30 * SECOND;
 const endMs = 30 * SECOND;
-const pauseMs = 20;
 
 /**
  * Resolves when it serves. Disposal ends a farm that runs as Ctrl-C does.
@@ -99,7 +98,7 @@ export async function startFarm(options: FarmOptions = {}): Promise<TestFarm> {
     },
     dataDir,
     api: (method, path, body) => askJson(method, new URL(path, program.url()), body),
-    waitFor: (what, probe, { deadlineMs = MINUTE } = {}) => until(what, probe, { deadlineMs, output: program.output }),
+    waitFor: (what, probe, { deadlineMs = MINUTE } = {}) => until(probe, { what, limitMs: deadlineMs, tell: program.output }),
     async kill9() {
       await program.stop('SIGKILL');
     },
@@ -206,25 +205,6 @@ async function askJson<T>(method: string, url: URL, body: unknown): Promise<T> {
   const text = await response.text();
   if (!response.ok) throw new Error(`${method} ${url.pathname} was refused with ${response.status}: ${text}`);
   return JSON.parse(text) as T;
-}
-
-async function until<T>(
-  what: string,
-  probe: () => T | Promise<T>,
-  { deadlineMs, output }: { deadlineMs: number; output: () => string },
-): Promise<NonNullable<Exclude<T, false>>> {
-  const deadline = systemClock.deadline(deadlineMs);
-  for (;;) {
-    let last: unknown;
-    try {
-      const found = await probe();
-      if (found !== undefined && found !== null && found !== false) return found as NonNullable<Exclude<T, false>>;
-    } catch (error) {
-      last = error;
-    }
-    if (deadline.aborted) throw new Error(`waited ${deadlineMs} ms for ${what}; ${last ? errorText(last) : ''}\n${output().slice(-4_000)}`);
-    await systemClock.sleep(pauseMs);
-  }
 }
 
 function isGone(child: ChildProcess): boolean {

@@ -1,0 +1,122 @@
+/** Go's buildlet and ours as processes, started the same way, on free ports and in fresh directories. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtempDisposable } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { SECOND, systemClock } from '@croft/runtime/clock';
+import { until } from '../testing-waiting.ts';
+import type { GoPrograms } from './go-programs.ts';
+
+export type Maker = 'Go' | 'Croft';
+
+export interface BuildletProcess extends AsyncDisposable {
+  readonly maker: Maker;
+  /** `127.0.0.1:PORT`; where a reverse one listens for nothing. */
+  readonly address: string;
+  readonly workDir: string;
+  readonly pid: number;
+  /** Both streams so far. */
+  output(): string;
+  /** Resolves when it is gone: its exit code or the signal. */
+  kill(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
+  readonly ended: Promise<number | NodeJS.Signals>;
+  /** Once more over the same directories; resolves when it serves. */
+  restart(): Promise<void>;
+}
+
+export interface BuildletOptions {
+  readonly programs: GoPrograms;
+  /** Of whoever runs the tests. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Added to its flags and environment. */
+  readonly flags?: readonly string[];
+  readonly more?: Readonly<Record<string, string>>;
+  /** It dials out and listens for nothing. */
+  readonly reverse?: boolean;
+}
+
+const croftMain = fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', import.meta.url));
+const startMs = 30 * SECOND;
+
+export async function startBuildlet(maker: Maker, options: BuildletOptions): Promise<BuildletProcess> {
+  await using stack = new AsyncDisposableStack();
+  const { path: dir } = stack.use(await mkdtempDisposable(join(tmpdir(), 'croft-interop-')));
+  const workDir = join(dir, 'work');
+  await mkdir(workDir);
+  const address = `127.0.0.1:${await freePort()}`;
+  let output = '';
+  let child: ChildProcess | undefined;
+  let ended = Promise.resolve<number | NodeJS.Signals>(0);
+  const start = async (): Promise<void> => {
+    const [program, ...args] = commandOf(maker, { workDir, address, options });
+    const started = spawn(program, args, { cwd: dir, env: environmentOf(dir, options), stdio: ['ignore', 'pipe', 'pipe'] });
+    child = started;
+    started.stdout.setEncoding('utf8').on('data', (piece: string) => void (output += piece));
+    started.stderr.setEncoding('utf8').on('data', (piece: string) => void (output += piece));
+    ended = once(started, 'close').then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals);
+    if (!options.reverse)
+      await until(() => answers(address), { what: `${maker}’s buildlet to serve`, limitMs: startMs, tell: () => output });
+  };
+  stack.defer(async () => {
+    child?.kill('SIGKILL');
+    await ended;
+  });
+  await start();
+  const owned = stack.move();
+  return {
+    maker,
+    address,
+    workDir,
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    get ended() {
+      return ended;
+    },
+    output: () => output,
+    async kill(signal) {
+      child?.kill(signal);
+      return ended;
+    },
+    restart: start,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+interface Place {
+  readonly workDir: string;
+  readonly address: string;
+  readonly options: BuildletOptions;
+}
+
+/** `-halt=false`: Go's would switch this machine off. */
+function commandOf(maker: Maker, { workDir, address, options }: Place): readonly [string, ...string[]] {
+  const listen = options.reverse ? [] : ['-listen', address];
+  const given = ['-halt=false', '-workdir', workDir, ...listen, ...(options.flags ?? [])];
+  if (maker === 'Go') return [options.programs.buildlet, ...given];
+  const open = options.reverse ? [] : ['-insecure-listen'];
+  return [process.execPath, croftMain, ...given, ...open, '-state-dir', `${workDir}.state`];
+}
+
+function environmentOf(dir: string, { env, more }: BuildletOptions): Record<string, string> {
+  return { PATH: env['PATH'] ?? '', HOME: dir, TMPDIR: dir, AWS_EC2_METADATA_DISABLED: 'true', ...more };
+}
+
+async function answers(address: string): Promise<boolean> {
+  const response = await fetch(`http://${address}/`, { signal: systemClock.deadline(SECOND) });
+  await response.body?.cancel();
+  return response.ok;
+}
+
+/** Free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

@@ -1,0 +1,182 @@
+/**
+ * Go's own buildlet, and our driver over its client and its reverse pool (`farm/interop/`), built with the installed `go` and kept
+ * below `.croft/interop`. Their sources are, in this order: those of a clone of golang/build that `CROFT_GO_BUILD_SOURCES` names, at
+ * the commit of mid-2022; the same commit from the module proxy; the pinned newest version. Nothing of them is in this repository.
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { anySignal, MINUTE, systemClock } from '@croft/runtime/clock';
+import { CroftError, errorText } from '@croft/runtime/errors';
+
+export interface GoPrograms {
+  /** Which sources they were made of, as reports name them: `Go of 2022-07 (529c4e31021c)`. */
+  readonly version: string;
+  /** Path of Go's buildlet. Always pass `-halt=false` and a work directory: it would switch this machine off. */
+  readonly buildlet: string;
+  /** Path of our driver of Go's client and pool. */
+  readonly driver: string;
+}
+
+export interface GoProgramsOptions {
+  /** What `go` and `git` see; names the sources. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Told what takes long. */
+  readonly progress?: (text: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+const module = 'golang.org/x/build';
+const commitOf2022 = '529c4e31021c';
+const nameOf2022 = `Go of 2022-07 (${commitOf2022})`;
+const pinned = {
+  version: 'v0.0.0-20260918145456-c0ee0fbd16a3',
+  name: 'Go of 2026-09 (c0ee0fbd16a3)',
+  sum: 'h1:P/ZpSC3ncjmnH7WfyotTStXk3Vm2SKXvR0Re7l1FjTs=',
+};
+/** Ours, by where they are put into Go's tree: its pool is internal, and the buildlet that it would give away is private. */
+const ourDirs = { driver: 'croft/driver', pool: 'internal/coordinator/pool' };
+const ourRoot = fileURLToPath(new URL('../../interop/', import.meta.url));
+const cacheDir = fileURLToPath(new URL('../../../.croft/interop/', import.meta.url));
+const downloadMs = 2 * MINUTE;
+const buildMs = 8 * MINUTE;
+const lockedPollMs = 200;
+const run = promisify(execFile);
+
+/**
+ * Builds them the first time, which takes a minute or two.
+ * @returns the reason where they cannot be had
+ * @throws CroftError when the named sources are not there, or when what is there does not compile
+ */
+export async function goPrograms(options: GoProgramsOptions): Promise<GoPrograms | { readonly missing: string }> {
+  const go = await findGo(options.env);
+  if (!go) return { missing: 'no go is installed' };
+  await mkdir(cacheDir, { recursive: true });
+  const dir = join(cacheDir, await cacheName(go.version, options.env));
+  const found = await kept(dir);
+  if (found) return found;
+  using _ = await lock(options);
+  return (await kept(dir)) ?? (await make(dir, go.path, options));
+}
+
+async function findGo(env: GoProgramsOptions['env']): Promise<{ path: string; version: string } | undefined> {
+  for (const path of ['go', '/usr/local/go/bin/go']) {
+    const found = await run(path, ['version'], { env: goEnvironment(env) }).catch(() => undefined);
+    if (found) return { path, version: found.stdout.trim() };
+  }
+  return undefined;
+}
+
+/** The caches of whoever runs this are used: a second clone builds in seconds. */
+function goEnvironment(env: GoProgramsOptions['env']): Record<string, string | undefined> {
+  const own = { GOFLAGS: '-buildvcs=false -modcacherw', GOTOOLCHAIN: 'local', GOWORK: 'off', CGO_ENABLED: '0', GIT_TERMINAL_PROMPT: '0' };
+  const homeless = env['HOME'] || env['GOPATH'] ? {} : { GOPATH: join(cacheDir, 'go'), GOCACHE: join(cacheDir, 'cache') };
+  return { ...env, ...homeless, ...own };
+}
+
+/** Other sources, another go or another driver are built anew. */
+async function cacheName(goVersion: string, { CROFT_GO_BUILD_SOURCES: sources }: GoProgramsOptions['env']): Promise<string> {
+  const hash = createHash('sha256').update(`${goVersion} ${sources} ${commitOf2022} ${pinned.version}\n`);
+  const files = (await readdir(ourRoot, { recursive: true })).filter((name) => name.endsWith('.go')).toSorted();
+  for (const file of files) hash.update(`${file}\n`).update(await readFile(join(ourRoot, file)));
+  return `${sources ? 'sources' : 'module'}-${hash.digest('hex').slice(0, 16)}`;
+}
+
+async function kept(dir: string): Promise<GoPrograms | undefined> {
+  const made = join(dir, 'version');
+  if (!existsSync(made)) return undefined;
+  return { version: (await readFile(made, 'utf8')).trim(), buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver') };
+}
+
+/** The kernel frees it when its owner is killed. */
+async function lock({ progress, signal }: GoProgramsOptions): Promise<Disposable> {
+  for (let told = false; ; told = true) {
+    const database = new DatabaseSync(join(cacheDir, 'lock'));
+    try {
+      database.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE');
+      return { [Symbol.dispose]: () => database.close() };
+    } catch {
+      database.close();
+    }
+    if (!told) progress?.('waiting for another process that builds Go’s programs');
+    await systemClock.sleep(lockedPollMs, signal ? { signal } : {});
+  }
+}
+
+async function make(dir: string, go: string, options: GoProgramsOptions): Promise<GoPrograms | { readonly missing: string }> {
+  const making = `${dir}.making`;
+  const tree = join(making, 'tree');
+  await rm(making, { recursive: true, force: true });
+  await mkdir(tree, { recursive: true });
+  const runIn = async (cwd: string, [program = '', ...args]: readonly string[], limitMs: number): Promise<string> => {
+    const signal = anySignal(options.signal, systemClock.deadline(limitMs));
+    return (await run(program, args, { cwd, signal, env: goEnvironment(options.env), maxBuffer: 1024 ** 2 * 16 })).stdout;
+  };
+  const version = await putSources(tree, { go, runIn, options });
+  if (typeof version !== 'string') return version;
+  await removeClouds(join(tree, ourDirs.pool));
+  for (const [name, place] of Object.entries(ourDirs)) await cp(join(ourRoot, name), join(tree, place), { recursive: true });
+  options.progress?.(`building ${version}: its buildlet and our driver of it`);
+  await runIn(tree, [go, 'build', '-o', `${making}/`, './cmd/buildlet', './croft/driver'], buildMs).catch((cause: unknown) => {
+    throw new CroftError('invalid', `build ${version} with ${go}`, { cause });
+  });
+  await rm(tree, { recursive: true });
+  await writeFile(join(making, 'version'), `${version}\n`);
+  await removeOlder(dir);
+  await rename(making, dir);
+  return { version, buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver') };
+}
+
+interface Sources {
+  readonly go: string;
+  readonly options: GoProgramsOptions;
+  runIn(cwd: string, command: readonly string[], limitMs: number): Promise<string>;
+}
+
+/** @returns what they are called, or why there are none */
+async function putSources(tree: string, { go, runIn, options }: Sources): Promise<string | { readonly missing: string }> {
+  const named = options.env['CROFT_GO_BUILD_SOURCES'];
+  if (named) {
+    const archive = join(dirname(tree), 'tree.tar');
+    try {
+      await runIn(tree, ['git', '-C', named, 'archive', '--output', archive, commitOf2022], downloadMs);
+    } catch (cause) {
+      const hint = 'CROFT_GO_BUILD_SOURCES names a clone of golang/build, bare or not, that holds this commit.';
+      throw new CroftError('invalid', `take ${commitOf2022} from ${named}`, { cause, hint });
+    }
+    await runIn(tree, ['tar', '-xf', archive], downloadMs);
+    return nameOf2022;
+  }
+  const download = async (version: string): Promise<{ Dir: string; Sum: string }> =>
+    JSON.parse(await runIn(tree, [go, 'mod', 'download', '-json', `${module}@${version}`], downloadMs)) as { Dir: string; Sum: string };
+  options.progress?.(`fetching ${module}`);
+  const old = await download(commitOf2022).catch(() => undefined);
+  try {
+    const { Dir, Sum } = old ?? (await download(pinned.version));
+    if (!old && Sum !== pinned.sum) return { missing: `${module}@${pinned.version} is not what it was: ${Sum}` };
+    await runIn(tree, ['cp', '-R', `${Dir}/.`, tree], downloadMs);
+    await runIn(tree, ['chmod', '-R', 'u+w', tree], downloadMs);
+    return old ? nameOf2022 : pinned.name;
+  } catch (error) {
+    return { missing: `${module}@${pinned.version} cannot be had: ${errorText(error).trim().split('\n').at(-1)}` };
+  }
+}
+
+/** Of the pool only what is about reverse buildlets: its clouds take minutes to compile. */
+async function removeClouds(pool: string): Promise<void> {
+  const files = (await readdir(pool)).filter((name) => name.endsWith('.go') && name !== 'reverse.go');
+  await Promise.all(files.map((name) => rm(join(pool, name))));
+}
+
+/** Those that the same kind of sources gave before. */
+async function removeOlder(dir: string): Promise<void> {
+  const [kind] = dir.slice(cacheDir.length).split('-');
+  for (const name of await readdir(cacheDir)) {
+    if (name.startsWith(`${kind}-`) && !name.endsWith('.making')) await rm(join(cacheDir, name), { recursive: true, force: true });
+  }
+}
