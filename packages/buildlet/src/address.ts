@@ -12,6 +12,8 @@ export interface BuildletAddress {
   readonly tls?: BuildletTls | undefined;
   /** What messages call the machine, and its `Host` when it is dialled. */
   readonly name?: string | undefined;
+  /** For those that ask who it is; a buildlet does not. */
+  readonly user?: string | undefined;
   readonly password: string;
 }
 
@@ -31,4 +33,10 @@ export function hostHeader({ socketPath, host = '127.0.0.1', port, dial, name = 
   if (socketPath !== undefined) return 'localhost';
   const shown = host.includes(':') ? `[${host}]` : host;
   return tls && port === 443 ? shown : `${shown}:${port ?? 80}`;
+}
+
+/** Nothing is shown to a machine that asks for nothing. */
+export function authorization({ user = '', password }: BuildletAddress): Record<string, string> {
+  if (password === '') return {};
+  return { Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
 }

@@ -7,7 +7,7 @@ import { epochHeader, errorBodySchema, sourceHeader } from '@croft/protocol/runs
 import { codeOfStatus } from '@croft/protocol/status-codes';
 import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText, systemCode } from '@croft/runtime/errors';
-import { hostHeader, shownAddress, type BuildletAddress } from './address.ts';
+import { authorization, hostHeader, shownAddress, type BuildletAddress } from './address.ts';
 import { connectionPool } from './connection-pool.ts';
 import { askForLong } from './long-answer.ts';
 
@@ -18,11 +18,12 @@ const saidChars = 4_000;
 export interface Question {
   /** For messages: `start run X`. */
   readonly doing: string;
-  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
+  readonly method: string;
   /** With the query; every part of it already encoded. */
   readonly path: string;
   readonly epoch?: number | undefined;
   readonly source?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly body?: { readonly type: string; readonly content: string | AsyncIterable<Uint8Array> } | undefined;
   /** Until the head of the answer has come and, with `readAll`, its body, ms. Absent: the caller's signal alone ends it. */
   readonly deadlineMs?: number | undefined;
@@ -34,6 +35,8 @@ export interface Reply {
 }
 
 export interface Exchange extends Disposable {
+  /** The head of the answer, whatever its status; the signal ends its body as well. The caller reads or destroys it. */
+  open(question: Question, waits: Waits): Promise<IncomingMessage>;
   /** The whole answer whatever its status, at most `maxBytes` long. @throws CroftError `unavailable`, `timeout`, `exhausted` */
   ask(question: Question, maxBytes: number, waits: Waits): Promise<Reply>;
   /**
@@ -43,12 +46,10 @@ export interface Exchange extends Disposable {
   stream(question: Question, waits: Waits): AsyncGenerator<Buffer>;
 }
 
-export function createExchange(address: BuildletAddress, clock: Clock): Exchange {
+/** @param extra headers of every request */
+export function createExchange(address: BuildletAddress, clock: Clock, extra: Readonly<Record<string, string>> = {}): Exchange {
   const pool = connectionPool(address, clock);
-  const standing: Record<string, string> = {
-    Host: hostHeader(address),
-    Authorization: `Basic ${Buffer.from(`:${address.password}`).toString('base64')}`,
-  };
+  const standing: Record<string, string> = { Host: hostHeader(address), ...authorization(address), ...extra };
 
   const open = async (question: Question, signal: AbortSignal): Promise<IncomingMessage> => {
     for (;;) {
@@ -63,28 +64,28 @@ export function createExchange(address: BuildletAddress, clock: Clock): Exchange
 
   const begin = (question: Question, signal: AbortSignal): ClientRequest => {
     const { method, path, epoch, source, body } = question;
-    const headers = { ...standing, ...leaseHeaders(epoch, source) };
+    const headers = { ...standing, ...leaseHeaders(epoch, source), ...question.headers };
     if (body) headers['Content-Type'] = body.type;
     if (typeof body?.content === 'string') headers['Content-Length'] = String(Buffer.byteLength(body.content));
     return httpRequest({ agent: pool.agent, method, path, headers, signal });
   };
 
-  const failure = (error: unknown, { doing }: Question, signal: AbortSignal): CroftError => {
-    if (signal.aborted) return asCroftError(signal.reason, 'cancelled', `${doing} on the buildlet at ${shownAddress(address)}`);
-    if (error instanceof CroftError) return error;
-    return new CroftError('unavailable', `${doing}: the buildlet at ${shownAddress(address)} cannot be reached: ${errorText(error)}`, {
-      cause: error,
-    });
-  };
-
   return {
+    async open(question, waits) {
+      const signal = limited(question, clock, waits);
+      try {
+        return await open(question, signal);
+      } catch (error) {
+        throw failure(error, { address, question, signal });
+      }
+    },
     async ask(question, maxBytes, waits) {
       const signal = limited(question, clock, waits);
       try {
         const response = await open(question, signal);
         return { status: response.statusCode ?? 0, text: await readCapped(response, maxBytes, question.doing) };
       } catch (error) {
-        throw failure(error, question, signal);
+        throw failure(error, { address, question, signal });
       }
     },
     async *stream(question, { signal: given }) {
@@ -97,11 +98,25 @@ export function createExchange(address: BuildletAddress, clock: Clock): Exchange
         if (status !== 200) throw refused(doing, { status, text: await readCapped(body, maxErrorBytes, doing) });
         yield* body;
       } catch (error) {
-        throw failure(error, question, signal);
+        throw failure(error, { address, question, signal });
       }
     },
     [Symbol.dispose]: () => pool[Symbol.dispose](),
   };
+}
+
+interface Failed {
+  readonly address: BuildletAddress;
+  readonly question: Question;
+  readonly signal: AbortSignal;
+}
+
+function failure(error: unknown, { address, question: { doing }, signal }: Failed): CroftError {
+  if (signal.aborted) return asCroftError(signal.reason, 'cancelled', `${doing} on the buildlet at ${shownAddress(address)}`);
+  if (error instanceof CroftError) return error;
+  return new CroftError('unavailable', `${doing}: the buildlet at ${shownAddress(address)} cannot be reached: ${errorText(error)}`, {
+    cause: error,
+  });
 }
 
 /** The failure that an answer with an unsuccessful status tells. */
@@ -132,10 +147,13 @@ async function answerTo(request: ClientRequest, { body }: Question): Promise<Inc
   return response;
 }
 
-/** A connection that was kept had been ended by the other side when it was taken: the next one is tried, at last a fresh one. */
-function diedIdle(request: ClientRequest, { body }: Question, error: unknown): boolean {
-  const isWhole = body === undefined || typeof body.content === 'string';
-  return isWhole && request.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(systemCode(error) ?? '');
+/**
+ * A connection that was kept had been ended by the other side when it was taken: the next one is tried, at last a fresh one. Only what
+ * may be done twice is asked again.
+ */
+function diedIdle(request: ClientRequest, { method, body }: Question, error: unknown): boolean {
+  const isRepeatable = method !== 'POST' && (body === undefined || typeof body.content === 'string');
+  return isRepeatable && request.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(systemCode(error) ?? '');
 }
 
 function leaseHeaders(epoch: number | undefined, source: string | undefined): Record<string, string> {
