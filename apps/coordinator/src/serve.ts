@@ -70,7 +70,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const admit = createAdmit({ keys, audit: auth.audit, attempts: keyAttempts });
   const raw = createRpc({ ...names, admit, dashboard: capabilities.dashboard, log, random });
   const listener = stack.use(
-    await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
+    await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw: [raw], log, clock }),
   );
   const [certified] = tls ? publicHosts : []; // a certificate is made out to a name
   const url = certified === undefined ? listener.url : `https://${certified}:${listener.port}`;

@@ -31,8 +31,8 @@ export interface ListenOptions {
   readonly port: number;
   /** PEM texts. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
-  /** Goes before the handler. */
-  readonly raw?: RawHandler | undefined;
+  /** Go before the handler. */
+  readonly raw?: readonly RawHandler[] | undefined;
   readonly log: Log;
   readonly clock?: Clock;
   /** How long requests under way may take to end when the listener closes, ms. */
@@ -56,6 +56,11 @@ export async function serve(handler: Handler, options: ListenOptions): Promise<L
   const server = tls ? createTlsServer({ ...limits, ...tls, ALPNCallback: chooseProtocol }, onRequest) : createServer(limits, onRequest);
   const http2 = serveHttp2(server, onRequest, { event: tls ? 'secureConnection' : 'connection', prefaceMs: limits.headersTimeout });
   server.maxConnections = maxConnections;
+  const connected = new Set<Socket>(); // Node does not know those any more that were taken over
+  server.on('connection', (socket: Socket) => {
+    connected.add(socket);
+    socket.once('close', () => connected.delete(socket));
+  });
   const { port } = await listen(server, options);
   server.on('error', (error) => log.error('listener failed', { error: errorText(error) }));
   return {
@@ -64,7 +69,8 @@ export async function serve(handler: Handler, options: ListenOptions): Promise<L
     async [Symbol.asyncDispose]() {
       if (stopping.signal.aborted) return;
       stopping.abort(new CroftError('stopped', 'the server is stopping'));
-      await close(server, http2, { clock, graceMs });
+      const cut = (): void => connected.forEach((socket) => socket.destroy());
+      await close(server, { http2, cut, clock, graceMs });
     },
   };
 }
@@ -79,7 +85,7 @@ function reachableHost(host: string): string {
 function requestListener(
   handler: Handler,
   stopping: AbortSignal,
-  { log, raw }: ListenOptions,
+  { log, raw = [] }: ListenOptions,
 ): (incoming: Incoming, outgoing: Outgoing) => void {
   const connections = new WeakMap<Socket, Connection>();
   const connectionFor = (socket: Socket): Connection => {
@@ -101,7 +107,8 @@ function requestListener(
   });
   return (incoming, outgoing) => {
     if (stopping.aborted && incoming.httpVersionMajor < 2) outgoing.setHeader('connection', 'close');
-    if (raw?.takes(incoming)) raw.answer(incoming, outgoing, connectionFor(incoming.socket));
+    const own = raw.find((one) => one.takes(incoming));
+    if (own) own.answer(incoming, outgoing, connectionFor(incoming.socket));
     else void listener(incoming, outgoing);
   };
 }
@@ -130,7 +137,7 @@ function hintOf(code: string | undefined, port: number): string {
 }
 
 /** Ends what can end, then cuts the rest. */
-async function close(server: Server, http2: Http2Side, { clock, graceMs }: { clock: Clock; graceMs: number }): Promise<void> {
+async function close(server: Server, { http2, cut, clock, graceMs }: Closing): Promise<void> {
   const closed = once(server, 'close');
   server.close();
   http2.close();
@@ -142,5 +149,14 @@ async function close(server: Server, http2: Http2Side, { clock, graceMs }: { clo
   }
   server.closeAllConnections();
   http2.destroy();
+  cut();
   await closed;
+}
+
+interface Closing {
+  readonly http2: Http2Side;
+  /** Everything that is connected. */
+  cut(): void;
+  readonly clock: Clock;
+  readonly graceMs: number;
 }

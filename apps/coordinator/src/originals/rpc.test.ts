@@ -30,7 +30,7 @@ async function openRpc({ accepted = true, clear }: { accepted?: boolean; clear?:
   const { dashboard } = stage.farm;
   const deps = { publicNames: [], admit, log: silentLog, random: seededRandom(1) };
   const raw = createRpc({ ...deps, dashboard: clear ? { ...dashboard, packages: dashboard.packages, clear } : dashboard });
-  const options = { host: '127.0.0.1', port: 0, raw, log: silentLog, graceMs: 200 };
+  const options = { host: '127.0.0.1', port: 0, raw: [raw], log: silentLog, graceMs: 200 };
   const listener = stack.use(await serve(() => new Response('page'), options));
   const owned = stack.move();
   return { stage, listener, [Symbol.asyncDispose]: () => owned.disposeAsync() };
