@@ -8,6 +8,7 @@ import type { BuildDetail, BuildList, BuildSummary, Change, ConfigState, Farm, G
 import type { Waits } from '@croft/runtime/clock';
 import type { Browse } from './browse/browse.ts';
 import type { ShownConfig } from './configuration/shown-config.ts';
+import type { MachineCare } from './machines/machine-care.ts';
 import type { Dashboard } from './originals/dashboard.ts';
 import type { Farmer } from './originals/farmer.ts';
 import type { GridQuery } from './queries/read-builds.ts';
@@ -83,6 +84,8 @@ export interface Capabilities {
   /** Changes as they happen; a slow reader misses some and should look again anyway. */
   changes(waits: Waits): AsyncIterable<Change>;
   readonly browse: Browse;
+  /** For operators of the whole farm. */
+  readonly machines: MachineCare;
   /** What the originals' tools and builders ask for. */
   readonly dashboard: Dashboard;
   readonly farmer: Farmer;

@@ -37,6 +37,7 @@ export interface CapabilityDeps {
   clean(text: string): string;
   readonly dashboard: Capabilities['dashboard'];
   readonly farmer: Capabilities['farmer'];
+  readonly care: Capabilities['machines'];
   /** Work may be waiting: look at the queue. */
   wake(): void;
 }
@@ -90,12 +91,11 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
       deps.wake();
       return summary(build);
     },
-    async notify(repo, waits) {
-      return { queued: await finder.find(repo, waits) };
-    },
+    notify: async (repo, waits) => ({ queued: await finder.find(repo, waits) }),
     wake: (repo, branches) => finder.wake(repo, branches),
     changes: (waits) => changes.follow(waits),
     browse: createBrowse({ db, builders, repos, outlook }),
+    machines: deps.care,
     dashboard: deps.dashboard,
     farmer: deps.farmer,
     ready: deps.ready,

@@ -12,8 +12,6 @@ import type { BlobStore } from '@croft/blobs/blobs';
 import type { FarmConfig } from '@croft/config/farm-config';
 import type { Pool } from '@croft/fleet/pool';
 import type { Database } from '@croft/store/database';
-import { heldLeases } from '@croft/store/leases';
-import { getMachine, markMachine, upsertMachine } from '@croft/store/machines';
 import { countQueuedByBand } from '@croft/store/build-lists';
 import type { BuildId, MachineId } from '@croft/domain/names';
 import { liveness } from '@croft/domain/lease';
@@ -39,7 +37,9 @@ import { createAttemptLogs, type AttemptLogs } from './logs/attempt-logs.ts';
 import { keepDoing, doOnce, type Regular } from './keep-doing.ts';
 import { retainArtifacts } from './artifacts/retain-artifacts.ts';
 import { retainLogs } from './logs/retain-logs.ts';
-import { watchMachines, type Machines } from './machines/watch-machines.ts';
+import { createMachineCare, holdDrained } from './machines/machine-care.ts';
+import { createMachines } from './machines/stored-machines.ts';
+import type { Machines } from './machines/watch-machines.ts';
 import type { FarmFacts } from './queries/read-farm.ts';
 import type { SecretKeeper } from '@croft/config/keep-secrets';
 
@@ -96,6 +96,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     schedule,
     wake,
     repos: () => config().repos.map((repo) => repo.name),
+    care: createMachineCare({ db, machines, clock }),
     clean: parts.secrets.clean,
     facts: factsOf(parts, { disk, machines, drivers, live }),
     ...createOriginals(config, parts, { ...works, wake, tell: changes.tell }),
@@ -163,6 +164,7 @@ function startWork(tasks: TaskGroup, work: Working, parts: FarmParts): void {
   });
   tasks.start('find', (waits) => finder.run(waits));
   tasks.start('work', async (waits) => {
+    await doOnce({ name: 'drained machines', act: () => holdDrained({ ...parts, machines }) }, parts, waits);
     await machines.check(waits);
     await doOnce({ name: 'adoption', act: () => adoption.adopt() }, parts, waits);
     work.onAdopted();
@@ -239,28 +241,6 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
   const found = { records: createWorkRecords(db, clock), onFound, onUnreadable, onOutdated: settle };
   const finder = createFinder({ sources, config, clock, random, log, ...found });
   return { records, machines, drivers, adoption, finder, logs, blobs: parts.blobs, onMove };
-}
-
-interface MachineHandlers {
-  wake(): void;
-  onLost(machine: MachineId, evidence: string): Promise<void>;
-}
-
-function createMachines({ db, pools, clock, log }: FarmParts, { wake, onLost }: MachineHandlers): Machines {
-  return watchMachines(
-    pools,
-    {
-      onUp: (pool, { id, hostType, labels, boot }) =>
-        db.write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
-      onAway: ({ id, state, evidence = state }) => db.write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
-      lastSeenAt: (id) => db.read(async (sql) => (await getMachine(sql, id))?.seenAt),
-      onLost,
-      // A write, so that it comes after whatever is giving the machine out at this moment.
-      isLeased: (id) => db.write(async (sql) => (await heldLeases(sql)).some(({ machine }) => machine === id)),
-      onChange: wake,
-    },
-    { clock, log },
-  );
 }
 
 function factsOf(

@@ -102,6 +102,47 @@ test('croft notify prints what was queued', async () => {
   assert.deepEqual([ran.stdout, ran.stderr], [`${testId}\n`, '1 queued\n']);
 });
 
+describe('croft key', () => {
+  const view = { id: 'K0', name: 'rack 3', hostType: 'host-a', createdAt: testNow, expiresAt: testNow + 10 * 86_400_000 };
+
+  test('makes a key for one host type, alone on stdout', async () => {
+    await using server = await openTestServer({
+      'POST /api/v1/keys': () => Response.json({ ...view, secret: 'croftkey_s' }, { status: 201 }),
+    });
+    const ran = await runWith(['key', 'create', '--host-type', 'host-a', '--expires', '800d', '--server', server.url]);
+    assert.equal(ran.stdout, 'croftkey_s\n');
+    assert.deepEqual(server.asked, ['POST /api/v1/keys {"hostType":"host-a","name":"host-a","expiresInMs":69120000000}']);
+  });
+
+  test('lists and revokes keys', async () => {
+    await using server = await openTestServer({
+      'GET /api/v1/keys': () => Response.json({ keys: [view, { ...view, id: 'K1', revokedAt: testNow }] }),
+      'DELETE /api/v1/keys/K0': () => Response.json({ ...view, revokedAt: testNow }),
+    });
+    const { stdout } = await runWith(['key', 'list', '--server', server.url]);
+    assert.match(stdout, /^K0 {2}host-a {2}rack 3 {2}until .*\nK1 .* revoked/);
+    assert.equal((await runWith(['key', 'revoke', 'K0', '--server', server.url])).stdout, 'K0 revoked\n');
+  });
+});
+
+test('croft machines drains a machine, gives it back and declares it lost', async () => {
+  const drain = '/api/v1/machines/rack-a/drain';
+  await using server = await openTestServer({
+    [`POST ${drain}`]: () => Response.json({ id: 'rack-a', drained: { by: 'you', why: 'disk', at: testNow } }),
+    [`DELETE ${drain}`]: () => Response.json({ id: 'rack-a' }),
+    'POST /api/v1/machines/rack-a/lose': () => Response.json({ id: 'rack-a' }),
+  });
+  const said = async (...args: string[]): Promise<string> => (await runWith(['machines', ...args, '--server', server.url])).stdout;
+  assert.equal(await said('drain', 'rack-a', '--why', 'disk'), 'rack-a takes no more work\n');
+  assert.equal(await said('undrain', 'rack-a'), 'rack-a takes work again\n');
+  assert.equal(await said('lose', 'rack-a'), 'rack-a is declared lost\n');
+  assert.deepEqual(server.asked, [
+    `POST ${drain} {"why":"disk"}`,
+    `DELETE ${drain}`,
+    'POST /api/v1/machines/rack-a/lose {"why":"no reason given"}',
+  ]);
+});
+
 describe('croft token', () => {
   const view = { id: 'T0', name: 'ci', role: 'viewer', repos: [], createdAt: testNow, expiresAt: testNow + 3_600_000 };
 

@@ -19,6 +19,8 @@ import { addRetry } from './commands/retry.ts';
 import { addRetrybuilds } from './commands/retrybuilds.ts';
 import { addRun } from './commands/run.ts';
 import { addShow } from './commands/show.ts';
+import { addKey } from './commands/key.ts';
+import { addMachines } from './commands/machines.ts';
 import { addToken } from './commands/token.ts';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
 import { PipeClosed, type Output } from './terminal.ts';
@@ -97,6 +99,8 @@ function createProgram(cli: Cli, run: Run): Command {
     addRecords,
     addAudit,
     addToken,
+    addKey,
+    addMachines,
     addConfig,
     addInit,
     addRun,

@@ -16,8 +16,21 @@ export interface Observed extends ObservedStatus {
   readonly state: 'up' | 'starting' | 'silent' | 'down';
   /** Not declared any more: it may end what it does, takes nothing new, and then goes. */
   readonly draining?: boolean | undefined;
+  /** Why it takes no new work although it answers, one sentence; what runs on it goes on. */
+  readonly held?: string | undefined;
+  /** For one that dials in. */
+  readonly line?: Line | undefined;
   /** What was seen, one sentence; for anything but `up`. */
   readonly evidence?: string | undefined;
+}
+
+/** How a machine that dials in is connected. */
+export interface Line {
+  /** What it calls itself. */
+  readonly host: string;
+  readonly from: string;
+  /** Epoch ms. */
+  readonly since: number;
 }
 
 export interface Reconciling extends Waits {
@@ -34,6 +47,8 @@ export interface Pool extends AsyncDisposable {
    * machines.
    */
   reconcile(waits: Reconciling): Promise<readonly Observed[]>;
+  /** Told when a machine has changed. Who has it need not be asked often, and gives the same object as long as nothing has. */
+  watch?(onChange: () => void): void;
   /** @throws CroftError `not-found` for a machine that is not this pool's. */
   connect(id: MachineId): Buildlet;
   /** Destroys a machine that is not trusted any more; the next `reconcile` makes another in its place. */

@@ -5,7 +5,6 @@
 import * as z from 'zod';
 import type { ErrorCode } from '@croft/runtime/errors';
 import {
-  auditListSchema,
   buildDetailSchema,
   buildListSchema,
   buildSummarySchema,
@@ -13,15 +12,12 @@ import {
   configurationSchema,
   farmSchema,
   gridSchema,
-  newTokenSchema,
-  tokenListSchema,
-  tokenRequestSchema,
-  tokenViewSchema,
   whoSchema,
   type RoleName,
 } from './api.ts';
 import { artifactListSchema } from './artifacts.ts';
 import { buildRecordsSchema } from './build-records.ts';
+import { adminOperations } from './admin-operations.ts';
 
 export interface Operation {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -155,41 +151,7 @@ export const operations = {
     answer: 'text/event-stream',
     errors: [],
   },
-  'token.list': {
-    method: 'GET',
-    path: '/api/v1/tokens',
-    does: 'All tokens, without their secrets.',
-    role: 'admin',
-    answer: tokenListSchema,
-    errors: [],
-  },
-  'token.create': {
-    method: 'POST',
-    path: '/api/v1/tokens',
-    does: 'Makes a token. Its secret is in this answer and nowhere else.',
-    role: 'admin',
-    body: tokenRequestSchema,
-    status: 201,
-    answer: newTokenSchema,
-    errors: [],
-  },
-  'token.revoke': {
-    method: 'DELETE',
-    path: '/api/v1/tokens/{token}',
-    does: 'Ends a token now; ending it again is no change.',
-    role: 'admin',
-    answer: tokenViewSchema,
-    errors: ['not-found'],
-  },
-  'audit.list': {
-    method: 'GET',
-    path: '/api/v1/audit',
-    does: 'Who asked for what change, newest first; `next` of one answer is `before` of the following request.',
-    role: 'admin',
-    query: z.object({ limit: z.coerce.number().int().min(1).max(500).default(100), before: z.coerce.number().int().optional() }),
-    answer: auditListSchema,
-    errors: [],
-  },
+  ...adminOperations,
   'openapi.get': {
     method: 'GET',
     path: '/api/v1/openapi.json',

@@ -6,5 +6,7 @@ export const pathParameters = {
   artifact: { pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'name of an artifact' },
   path: { pattern: String.raw`^[^/\0][^\0]{0,999}$`, description: 'path of a file below the root of the tree' },
   token: { pattern: '^[A-Za-z0-9]{1,64}$', description: 'id of a token, not its secret' },
+  key: { pattern: '^[A-Za-z0-9]{1,64}$', description: 'id of a key, not its secret' },
+  machine: { pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'id of a machine' },
   sha1: { pattern: '^[0-9a-f]{40}$', description: 'lower-case SHA-1 of a log' },
 } as const;

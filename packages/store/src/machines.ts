@@ -21,6 +21,8 @@ export interface Machine {
   readonly goneAt: number | undefined;
   /** What was seen when it went away. */
   readonly evidence: string | undefined;
+  /** Who took it out of work, opaque to the store. */
+  readonly drained: unknown;
 }
 
 export interface NewMachine {
@@ -58,6 +60,19 @@ export async function listMachines(sql: Sql, { gone = 0 }: { readonly gone?: num
   return [...here, ...left].map(toMachine);
 }
 
+/** Machines that were taken out of work, with what was noted then; those that are gone, too. */
+export async function drainedMachines(sql: Sql): Promise<{ id: MachineId; drained: unknown }[]> {
+  const rows = await sql.all<{ id: MachineId; drained: string }>('SELECT id, drained FROM machines WHERE drained IS NOT NULL ORDER BY id');
+  return rows.map(({ id, drained }) => ({ id, drained: JSON.parse(drained) as unknown }));
+}
+
+/** Takes the machine out of work, or gives it back with `undefined`. @throws CroftError `not-found` */
+export async function drainMachine(sql: Sql, id: MachineId, drained: unknown): Promise<void> {
+  const text = drained === undefined ? null : JSON.stringify(drained);
+  if ((await sql.run('UPDATE machines SET drained = ? WHERE id = ?', [text, id])) === 0)
+    throw new CroftError('not-found', `there is no machine ${id}`);
+}
+
 /** How to reach the machine: what `upsertMachine` was given, secrets and all. @throws CroftError `not-found` when unknown or gone */
 export async function connectMachine(sql: Sql, id: MachineId): Promise<unknown> {
   const row = await sql.get<{ address: string }>(`SELECT address FROM machines WHERE id = ? AND state <> 'gone'`, [id]);
@@ -88,7 +103,7 @@ export async function nextEpoch(sql: Sql, id: MachineId): Promise<number> {
   return row.epoch;
 }
 
-const columns = 'id, pool, host_type, labels, epoch, boot, state, created_at, seen_at, gone_at, evidence';
+const columns = 'id, pool, host_type, labels, epoch, boot, state, created_at, seen_at, gone_at, evidence, drained';
 
 interface MachineRow {
   readonly id: MachineId;
@@ -102,6 +117,7 @@ interface MachineRow {
   readonly seen_at: number;
   readonly gone_at: number | null;
   readonly evidence: string | null;
+  readonly drained: string | null;
 }
 
 function toMachine(row: MachineRow): Machine {
@@ -117,5 +133,6 @@ function toMachine(row: MachineRow): Machine {
     seenAt: row.seen_at,
     goneAt: row.gone_at ?? undefined,
     evidence: row.evidence ?? undefined,
+    drained: row.drained === null ? undefined : (JSON.parse(row.drained) as unknown),
   };
 }

@@ -12,6 +12,7 @@ import { artifacts } from './migrations/0003-artifacts.ts';
 import { retention } from './migrations/0004-retention.ts';
 import { caches } from './migrations/0005-caches.ts';
 import { beside } from './migrations/0006-beside.ts';
+import { dedicated } from './migrations/0007-dedicated.ts';
 
 export interface ColumnTypes {
   /** Text that compares byte by byte. */
@@ -27,7 +28,7 @@ export interface Migration {
 }
 
 /** In order, without gaps. A migration that was released is never changed. */
-export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches, beside];
+export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches, beside, dedicated];
 
 export interface MigrateOptions {
   readonly clock: Clock;

@@ -12,11 +12,13 @@ import { createPeerUid, type PeerUid } from '@croft/web/peer-uid';
 import { newSessionCookie } from '@croft/web/sessions';
 import { createAudit, type Audit } from './audit.ts';
 import { ensureTokenFile } from './token-file.ts';
+import { createMachineKeys, type MachineKeys } from './machine-keys.ts';
 import { createTokens, type Tokens } from './tokens.ts';
 
 export interface Auth {
   readonly identify: Identify;
   readonly tokens: Tokens;
+  readonly machineKeys: MachineKeys;
   readonly audit: Audit;
   /** A session for whoever shows a token. @throws CroftError `unauthenticated`, `exhausted` */
   signIn(secret: string, connection: Connection, secure: boolean): Promise<{ token: KnownToken; cookie: string }>;
@@ -50,6 +52,7 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
   return {
     identify: createIdentify({ tokens, peerUid, ownUid: process.getuid?.(), anonymous, attempts, sessionKey, clock }),
     tokens,
+    machineKeys: createMachineKeys({ database, clock, random }),
     audit: createAudit({ database, clock, log }),
     async signIn(secret, connection, secure) {
       const uid = await localUid({ peerUid }, connection);

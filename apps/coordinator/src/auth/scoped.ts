@@ -81,11 +81,19 @@ function scopedTo(repos: readonly string[], all: Capabilities): Omit<Capabilitie
         yield change;
       }
     },
+    machines: noMachineCare,
     browse: scopedBrowse(all.browse, allowed),
     dashboard: scopedDashboard(all.dashboard, allowed),
     farmer: ownFarmer(all.farmer, allowed),
     ready: all.ready,
   };
+}
+
+/** Machines serve all repositories. */
+const noMachineCare: Capabilities['machines'] = { drain: refuseCare, undrain: refuseCare, lose: refuseCare };
+
+async function refuseCare(): Promise<never> {
+  throw new CroftError('forbidden', 'machines are for operators of the whole farm');
 }
 
 function ownFarm(farm: Farm, allowed: (repo: string) => boolean): Farm {

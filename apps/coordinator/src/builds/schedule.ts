@@ -105,8 +105,9 @@ function viewMachines(
 }
 
 /** Why a machine that answers is given to nobody. */
-export function whyClosed({ id, draining, lowDisk }: WatchedMachine['observed']): string | undefined {
+export function whyClosed({ id, draining, held, lowDisk }: WatchedMachine['observed']): string | undefined {
   if (draining === true) return `${id} leaves the farm`;
+  if (held !== undefined) return `${id} ${held}`;
   return lowDisk === true ? `${id} has too little free disk space` : undefined;
 }
 

@@ -44,6 +44,10 @@ export interface Machines {
   connect(id: MachineId): Buildlet;
   /** Look at the machines now instead of at the next ping. */
   look(): void;
+  /** Keeps new work from a machine, saying why; `undefined` gives it work again. */
+  hold(id: MachineId, why: string | undefined): void;
+  /** Declares it lost now, as if it had been silent for too long. @throws CroftError `not-found` for a machine of no pool */
+  lose(id: MachineId, evidence: string, waits: Waits): Promise<void>;
   /** One look at all of them. A pool that cannot be looked at is reported and does not keep the others. */
   check(waits: Waits): Promise<void>;
   run(waits: { signal: AbortSignal }): Promise<void>;
@@ -51,6 +55,9 @@ export interface Machines {
 
 interface Known {
   readonly pool: Pool;
+  /** As the pool tells it. */
+  readonly told: Observed;
+  /** With what this farm adds. */
   readonly observed: Observed;
   readonly seenAt: number;
   /** Monotonic ms at which this process first asked for it. */
@@ -66,7 +73,7 @@ interface Known {
 
 /** `pools`: those that there are at the moment. */
 export function watchMachines(pools: () => readonly Pool[], events: MachineEvents, { clock, log }: { clock: Clock; log: Log }): Machines {
-  const watch: Watch = { events, clock, log, known: new Map() };
+  const watch: Watch = { events, clock, log, known: new Map(), held: new Map() };
   const { known } = watch;
   const told = new WeakSet<Pool>();
   const troubles = new Map<Pool, Trouble>();
@@ -89,15 +96,17 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
       }
     };
     const present = pools();
+    for (const pool of present) watchOnce(pool);
     await Promise.all(present.map(look));
     for (const [id, { pool }] of known) if (!present.includes(pool)) known.delete(id);
     for (const pool of troubles.keys()) if (!present.includes(pool)) troubles.delete(pool);
     waits.signal?.throwIfAborted();
   };
+  const watchOnce = createWatchOnce(() => bell.ring());
   const pause = (): number => {
     if (failed) return SECOND;
-    const all = [...known.values()];
-    return all.length > 0 && all.every(({ observed }) => observed.state === 'up' && observed.draining !== true) ? liveness.pingMs : soonMs;
+    if (known.size === 0 && !pools().some(({ watch: tells }) => tells)) return soonMs;
+    return known.values().every(isSettled) ? liveness.pingMs : soonMs;
   };
   return {
     list: () => [...known.values()].map(({ observed, pool, seenAt }) => ({ observed, pool: pool.name, seenAt })),
@@ -105,6 +114,12 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
     surveyed: () => pools().every((pool) => told.has(pool)),
     connect: (id) => connect(pools(), id),
     look: () => bell.ring(),
+    hold: (id, why) => hold(watch, id, why),
+    async lose(id, evidence, waits) {
+      const entry = known.get(id);
+      if (!entry) throw new CroftError('not-found', `machine ${id} belongs to no pool`);
+      await lose(watch, id, { entry, evidence }, waits);
+    },
     check,
     async run({ signal }) {
       while (!signal.aborted) {
@@ -118,29 +133,68 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
 /** Until the next look while something is starting or down, so that work begins the moment a machine is there, ms. */
 const soonMs = 100;
 
+/** Nothing is to be seen by asking again soon: all is well, or its pool tells by itself. */
+function isSettled({ pool, observed }: Known): boolean {
+  return pool.watch !== undefined || (observed.state === 'up' && observed.draining !== true);
+}
+
 interface Watch {
   readonly events: MachineEvents;
   readonly clock: Clock;
   readonly log: Log;
   readonly known: Map<MachineId, Known>;
+  /** Machines that this farm gives no work to, and why. */
+  readonly held: Map<MachineId, string>;
 }
 
 async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> {
   const { known, events } = watch;
   const observed = await pool.reconcile({ ...waits, isLeased: (id) => events.isLeased(id) });
-  for (const one of observed) await note(watch, pool, one);
+  const ids = new Set(observed.map(({ id }) => id));
+  for (const piece of chunks(observed, notedAtOnce)) await Promise.all(piece.map((one) => note(watch, pool, one)));
   for (const [id, entry] of known) {
-    if (entry.pool === pool && !observed.some((one) => one.id === id)) known.delete(id);
+    if (entry.pool === pool && !ids.has(id)) known.delete(id);
   }
   for (const [id, entry] of known) if (entry.pool === pool) await giveUp(watch, id, entry, waits);
 }
 
+/** Writes that wait together cost little more than one. */
+const notedAtOnce = 500;
+
+function* chunks<T>(all: readonly T[], size: number): Generator<readonly T[]> {
+  for (let from = 0; from < all.length; from += size) yield all.slice(from, from + size);
+}
+
+function createWatchOnce(onChange: () => void): (pool: Pool) => void {
+  const watched = new WeakSet<Pool>();
+  return (pool) => {
+    if (watched.has(pool)) return;
+    watched.add(pool);
+    pool.watch?.(onChange);
+  };
+}
+
+function hold(watch: Watch, id: MachineId, why: string | undefined): void {
+  if (why === undefined) watch.held.delete(id);
+  else watch.held.set(id, why);
+  const entry = watch.known.get(id);
+  if (entry) watch.known.set(id, { ...entry, observed: withHold(watch, entry.told) });
+  watch.events.onChange();
+}
+
+function withHold({ held }: Pick<Watch, 'held'>, told: Observed): Observed {
+  const why = held.get(told.id);
+  return why === undefined ? told : { ...told, held: why };
+}
+
 /** It is known only once that is stored: a machine without a row cannot be leased. */
-async function note({ known, clock, events }: Watch, pool: Pool, observed: Observed): Promise<void> {
-  const before = known.get(observed.id);
+async function note(watch: Watch, pool: Pool, told: Observed): Promise<void> {
+  const { known, clock, events } = watch;
+  const before = known.get(told.id);
+  const observed = before?.told === told ? before.observed : withHold(watch, told);
   const up = observed.state === 'up';
   const { state, boot, hostType, labels, draining } = observed;
-  const reported = JSON.stringify([state, boot, hostType, labels, draining]);
+  const reported = before?.told === told ? before.reported : JSON.stringify([state, boot, hostType, labels, draining]);
   const lookedAt = clock.monotonic();
   const isNew = reported !== before?.reported;
   const isDue = isNew || (up && lookedAt - before.reportedAt >= MINUTE);
@@ -148,6 +202,7 @@ async function note({ known, clock, events }: Watch, pool: Pool, observed: Obser
   const seenAt = up ? clock.now() : (before?.seenAt ?? (await events.lastSeenAt(observed.id)) ?? clock.now());
   known.set(observed.id, {
     pool,
+    told,
     observed,
     seenAt,
     askingSince: before?.askingSince ?? lookedAt,
@@ -163,7 +218,8 @@ async function note({ known, clock, events }: Watch, pool: Pool, observed: Obser
 function withdraw({ known, clock, events }: Watch, pool: Pool, evidence: string): void {
   for (const [id, entry] of known) {
     if (entry.pool !== pool) continue;
-    known.set(id, { ...entry, observed: { ...entry.observed, state: 'silent', evidence }, lookedAt: clock.monotonic() });
+    const observed: Observed = { ...entry.observed, state: 'silent', evidence };
+    known.set(id, { ...entry, told: observed, observed, lookedAt: clock.monotonic() });
   }
   events.onChange();
 }
@@ -176,16 +232,24 @@ function heardOut(sinceLastLookMs: number): number {
 /** From one look to the next: the ping, and as much again for an answer that does not come, ms. */
 const longestLookMs = 2 * liveness.pingMs;
 
-async function giveUp({ known, clock, log, events }: Watch, id: MachineId, entry: Known, waits: Waits): Promise<void> {
-  const { observed, silentMs, askingSince, pool } = entry;
-  const now = clock.monotonic();
+async function giveUp(watch: Watch, id: MachineId, entry: Known, waits: Waits): Promise<void> {
+  const { observed, silentMs, askingSince } = entry;
+  const now = watch.clock.monotonic();
   if (observed.state === 'up' || !isLost({ lastAt: now - silentMs, askingSince }, now)) return;
-  const evidence = observed.evidence ?? 'it did not answer';
+  await lose(watch, id, { entry, evidence: observed.evidence ?? 'it did not answer' }, waits);
+}
+
+async function lose({ known, clock, log, events }: Watch, id: MachineId, { entry, evidence }: Losing, waits: Waits): Promise<void> {
   log.warn('machine lost', { machine: id, evidence });
   await events.onLost(id, evidence);
-  await pool.replace(id, evidence, waits);
+  await entry.pool.replace(id, evidence, waits);
   known.set(id, { ...entry, silentMs: 0, lookedAt: clock.monotonic() });
   events.onChange();
+}
+
+interface Losing {
+  readonly entry: Known;
+  readonly evidence: string;
 }
 
 function connect(pools: readonly Pool[], id: MachineId): Buildlet {

@@ -157,9 +157,27 @@ export function fakeFarm(): FakeFarm {
     notify: async () => ({ queued: [] }),
     wake: (repo, branches) => void asked.push(`wake ${repo} ${branches.join(' ')}`.trim()),
     changes: (waits) => follow(listeners, waits),
+    machines: fakeCare(asked),
     browse: fakeBrowse(),
     ...fakeOriginals(),
     ready: async () => ({ ready: true, reasons: [] }),
+  };
+}
+
+function fakeCare(asked: string[]): Capabilities['machines'] {
+  return {
+    async drain(id, by, why) {
+      asked.push(`drain ${id} ${by}: ${why}`);
+      return { id, drained: { by, why, at: testNow } };
+    },
+    async undrain(id) {
+      asked.push(`undrain ${id}`);
+      return { id };
+    },
+    async lose(id, { by, why }) {
+      asked.push(`lose ${id} ${by}: ${why}`);
+      return { id };
+    },
   };
 }
 

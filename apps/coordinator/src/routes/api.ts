@@ -3,16 +3,18 @@ import { openApiDocument } from '@croft/protocol/openapi';
 import { CroftError } from '@croft/runtime/errors';
 import type { Audit } from '../auth/audit.ts';
 import { recordsOf } from '../originals/build-records.ts';
+import type { MachineKeys } from '../auth/machine-keys.ts';
 import type { Tokens } from '../auth/tokens.ts';
 import type { Handlers } from './perform.ts';
 
 export interface ApiDeps {
   readonly tokens: Pick<Tokens, 'create' | 'list' | 'revoke'>;
+  readonly machineKeys: Pick<MachineKeys, 'create' | 'list' | 'revoke'>;
   readonly audit: Pick<Audit, 'list'>;
   readonly version: string;
 }
 
-export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
+export function apiHandlers({ tokens, machineKeys, audit, version }: ApiDeps): Handlers {
   return {
     'grid.get': ({ query, capabilities }) => capabilities.grid(query),
     'builds.list': ({ query, capabilities }) => capabilities.builds(query),
@@ -39,6 +41,13 @@ export function apiHandlers({ tokens, audit, version }: ApiDeps): Handlers {
     'token.list': async () => ({ tokens: await tokens.list() }),
     'token.create': ({ body }) => tokens.create(body),
     'token.revoke': ({ params }) => tokens.revoke(params.token),
+    'machine.drain': ({ params, body, who, capabilities }) => capabilities.machines.drain(params.machine, who.name, body.why),
+    'machine.undrain': ({ params, capabilities }) => capabilities.machines.undrain(params.machine),
+    'machine.lose': ({ params, body, who, capabilities, signal }) =>
+      capabilities.machines.lose(params.machine, { by: who.name, why: body.why }, { signal }),
+    'key.list': async () => ({ keys: await machineKeys.list() }),
+    'key.create': ({ body }) => machineKeys.create(body),
+    'key.revoke': ({ params }) => machineKeys.revoke(params.key),
     'audit.list': ({ query }) => audit.list(query),
     'openapi.get': async () => openApiDocument(version),
     'health.ready': async ({ who, capabilities }) => {

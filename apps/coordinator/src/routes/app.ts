@@ -65,7 +65,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.get('/healthz', (c) => c.text('ok\n'));
   app.use((c, next) => enter(c, next, deps));
 
-  const handlers = apiHandlers({ tokens: auth.tokens, audit: auth.audit, version });
+  const handlers = apiHandlers({ ...auth, version });
   const operator = createOperator(handlers, auth.audit);
   mountSignIn(app, deps);
   mountOperations(app, handlers, operator);

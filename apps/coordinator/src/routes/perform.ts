@@ -3,7 +3,7 @@
  * both admitted here, so neither can do what the other may not.
  */
 import type { Hono } from 'hono';
-import type { BuildId } from '@croft/domain/names';
+import type { BuildId, MachineId } from '@croft/domain/names';
 import { operations, type AnswerOf, type BodyOf, type JsonOperationName, type Operation, type QueryOf } from '@croft/protocol/operations';
 import { pathParameters } from '@croft/protocol/path-parameters';
 import { CroftError, errorText } from '@croft/runtime/errors';
@@ -14,7 +14,13 @@ import type { Capabilities } from '../capabilities.ts';
 import type { AppContext, AppEnv } from './context.ts';
 
 export interface Call<Name extends JsonOperationName> {
-  readonly params: { readonly build: BuildId; readonly repo: string; readonly token: string };
+  readonly params: {
+    readonly build: BuildId;
+    readonly repo: string;
+    readonly token: string;
+    readonly key: string;
+    readonly machine: MachineId;
+  };
   readonly query: QueryOf<Name>;
   readonly body: BodyOf<Name>;
   readonly who: Identity;

@@ -78,10 +78,10 @@ function tokenRow({ id, name, role, repos, expiresAt, lastUsedAt, revokedAt }: T
 }
 
 /** @throws CroftError `invalid` */
-export function parseTime(text: string): number {
+export function parseTime(text: string, { maxDays = 366 } = {}): number {
   const [, count, unit] = /^(\d{1,4})([hd])$/.exec(text) ?? [];
   const ms = Number(count) * (unit === 'h' ? HOUR : DAY);
-  if (count === undefined || ms <= 0 || ms > 366 * DAY)
-    throw new CroftError('invalid', `--expires ${JSON.stringify(text)} is not a time like 12h or 90d, up to 366d`);
+  if (count === undefined || ms <= 0 || ms > maxDays * DAY)
+    throw new CroftError('invalid', `--expires ${JSON.stringify(text)} is not a time like 12h or 90d, up to ${maxDays}d`);
   return ms;
 }

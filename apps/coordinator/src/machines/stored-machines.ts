@@ -1,0 +1,39 @@
+/** The machine watch over the store: what it tells of machines is noted there. */
+import type { MachineId } from '@croft/domain/names';
+import type { Pool } from '@croft/fleet/pool';
+import type { Clock } from '@croft/runtime/clock';
+import type { Log } from '@croft/runtime/log';
+import type { Database } from '@croft/store/database';
+import { heldLeases } from '@croft/store/leases';
+import { getMachine, markMachine, upsertMachine } from '@croft/store/machines';
+import { watchMachines, type Machines } from './watch-machines.ts';
+
+export interface MachineParts {
+  readonly db: Database;
+  /** Those that there are at the moment. */
+  readonly pools: () => readonly Pool[];
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface MachineHandlers {
+  wake(): void;
+  onLost(machine: MachineId, evidence: string): Promise<void>;
+}
+
+export function createMachines({ db, pools, clock, log }: MachineParts, { wake, onLost }: MachineHandlers): Machines {
+  return watchMachines(
+    pools,
+    {
+      onUp: (pool, { id, hostType, labels, boot }) =>
+        db.write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
+      onAway: ({ id, state, evidence = state }) => db.write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
+      lastSeenAt: (id) => db.read(async (sql) => (await getMachine(sql, id))?.seenAt),
+      onLost,
+      // A write, so that it comes after whatever is giving the machine out at this moment.
+      isLeased: (id) => db.write(async (sql) => (await heldLeases(sql)).some(({ machine }) => machine === id)),
+      onChange: wake,
+    },
+    { clock, log },
+  );
+}
