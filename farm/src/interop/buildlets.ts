@@ -86,6 +86,19 @@ export async function startBuildlet(maker: Maker, options: BuildletOptions): Pro
   };
 }
 
+export interface Reverse {
+  /** `host:port`. */
+  readonly coordinator: string;
+  readonly hostType: string;
+  readonly hostname: string;
+}
+
+/** What makes a buildlet dial out with the public development key, as Go's does to a coordinator whose name is not its own. */
+export function reverseFlags(maker: Maker, { coordinator, hostType, hostname }: Reverse): string[] {
+  const given = ['-reverse-type', hostType, '-coordinator', coordinator, '-hostname', hostname, '-health-addr', '127.0.0.1:0'];
+  return maker === 'Go' ? given : [...given, '-insecure-dev'];
+}
+
 interface Place {
   readonly workDir: string;
   readonly address: string;

@@ -76,7 +76,7 @@ export function openGoClients(program: string): GoClients {
 }
 
 /** @param client the driver's name of it */
-function goClient(driver: GoDriver, client: string): PeerClient {
+export function goClient(driver: GoDriver, client: string): PeerClient {
   const call = <T>(op: string, fields = {}, calling = {}): Promise<T> => driver.call<T>(op, { client, ...fields }, calling);
   return {
     status: async () => (await call<{ version: number }>('status')).version,

@@ -81,7 +81,7 @@ function goEnvironment(env: GoProgramsOptions['env']): Record<string, string | u
 
 /** Other sources, another go or another driver are built anew. */
 async function cacheName(goVersion: string, { CROFT_GO_BUILD_SOURCES: sources }: GoProgramsOptions['env']): Promise<string> {
-  const hash = createHash('sha256').update(`${goVersion} ${sources} ${commitOf2022} ${pinned.version}\n`);
+  const hash = createHash('sha256').update(`${goVersion} ${sources || 'module'} ${commitOf2022} ${pinned.version}\n`);
   const files = (await readdir(ourRoot, { recursive: true })).filter((name) => name.endsWith('.go')).toSorted();
   for (const file of files) hash.update(`${file}\n`).update(await readFile(join(ourRoot, file)));
   return `${sources ? 'sources' : 'module'}-${hash.digest('hex').slice(0, 16)}`;
