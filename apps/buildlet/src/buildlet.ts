@@ -1,8 +1,5 @@
 /** The wiring of a buildlet: what is opened in which order, and what happens to the commands when it ends. */
-import { once } from 'node:events';
 import { mkdir, realpath } from 'node:fs/promises';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
 import { errorText } from '@croft/runtime/errors';
@@ -15,16 +12,16 @@ import { openLauncher } from './commands/launcher.ts';
 import type { Config } from './config.ts';
 import { fileRoutes } from './files/routes.ts';
 import { openTrash } from './files/trash.ts';
-import { listen } from './http/listener.ts';
+import { openListening, within } from './http/served.ts';
 import { createRouter } from './http/router.ts';
 import { debugRoutes } from './machine/debug-routes.ts';
 import { watchEnding } from './machine/ending.ts';
 import { portRoutes } from './machine/ports.ts';
-import { machineRoutes } from './machine/routes.ts';
+import { machineRoutes, roundedStatus, status } from './machine/routes.ts';
+import { openReverse } from './reverse/reverse.ts';
 import { openRecords } from './runs/records.ts';
 import { findRunRoute } from './runs/routes.ts';
 import { openRuns } from './runs/runs.ts';
-import { shownAddress } from './settings/addresses.ts';
 import { createDisk } from './state/disk.ts';
 import { openFence } from './state/fence.ts';
 import { watchGround } from './state/ground.ts';
@@ -32,9 +29,6 @@ import { lockStateDir } from './state/lock.ts';
 import { openSourceNote } from './state/source.ts';
 import { spreadTrees } from './state/spread.ts';
 import { createTrees } from './tree/trees.ts';
-
-/** When it is stopped: uploads and the like may come to their end. */
-const requestsEndWithinMs = 5_000;
 
 export interface Deps {
   readonly clock: Clock;
@@ -46,7 +40,7 @@ export interface Deps {
 
 export interface RunningBuildlet extends Main {
   readonly finished: Promise<void>;
-  /** `unix:/path` or `host:port`. */
+  /** `unix:/path`, `host:port`, or of the coordinator in reverse mode. */
   readonly address: string;
 }
 
@@ -71,24 +65,30 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const ending = watchEnding({ config, runs, ground, tasks, clock, log });
 
   const boot = random.hex(8);
+  const machine = { workDir, boot, fence, runs, disk, halt: ending.halt };
   const routes = {
-    ...machineRoutes({ workDir, boot, fence, runs, disk, halt: ending.halt }),
+    ...machineRoutes(machine),
     ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
     ...portRoutes(random),
     ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
   };
   const router = createRouter({
-    password: config.password?.reveal(),
+    password: config.reverse ? undefined : config.password?.reveal(),
+    dialled: config.reverse !== undefined,
     find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, source, clock })),
     onRequest: ending.checkGround,
     onContact: ending.heard,
     onWork: ending.checkWork,
     log,
   });
-  const server = await listen(config.listen, { insecure: config.insecureListen, tls: config.tls }, router);
-  stack.defer(() => closeWithin(server, requestsEndWithinMs, clock));
+  const told = { boot, heard: ending.heard, isEnding: () => ending.isEnding, status: async () => roundedStatus(await status(machine)) };
+  const served = stack.use(
+    config.reverse
+      ? await openReverse(config.reverse, config, router, { clock, random, log, ...told })
+      : await openListening(config, router, clock),
+  );
   stack.defer(() => within(runs.endAll(ending.why), ending.withinMs, clock));
-  const address = listeningAddress(config.listen, server.address());
+  const { address, ended } = served;
   log.info(messages.ready, {
     address,
     pid: process.pid,
@@ -99,30 +99,12 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     start: launcher.way,
   });
   const owned = stack.move();
-  return { finished: ending.finished, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-/** Waits for requests under way and cuts those that take longer. */
-async function closeWithin(server: Server, limitMs: number, clock: Clock): Promise<void> {
-  const closed = once(server, 'close').then(() => undefined);
-  server.close();
-  await within(closed, limitMs, clock);
-  server.closeAllConnections();
-}
-
-async function within(work: Promise<void>, limitMs: number, clock: Clock): Promise<void> {
-  const deadline = new AbortController();
-  await Promise.race([work, clock.sleep(limitMs, { signal: deadline.signal }).catch(() => {})]);
-  deadline.abort();
+  const finished = ended ? Promise.race([ending.finished, ended]) : ending.finished;
+  return { finished, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function openWorkDir(dir: string): Promise<string> {
   await mkdir(dir, { recursive: true });
   await spreadTrees(dir);
   return realpath(dir);
-}
-
-/** The port is known only now when any free one was asked for. */
-function listeningAddress(asked: Config['listen'], bound: string | AddressInfo | null): string {
-  return asked.kind === 'tcp' && bound && typeof bound === 'object' ? shownAddress({ ...asked, port: bound.port }) : shownAddress(asked);
 }

@@ -6,6 +6,7 @@ import { parseConfig, secretSchema } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
 import * as z from 'zod';
 import { parsedAs, parseListen, type ListenAddress } from './settings/addresses.ts';
+import { reverseSettings, type ReverseSettings } from './settings/coordinator.ts';
 import { isTrue, parseFlags } from './settings/flags.ts';
 import { readMetadata, type Cloud, type Metadata } from './settings/metadata.ts';
 
@@ -22,10 +23,7 @@ const cloudSchema = z.enum(['auto', 'gce', 'ec2', 'none']).default('auto');
 const configSchema = z
   .strictObject({
     /** The directory that requests work in; made when missing. */
-    workdir: z
-      .string()
-      .min(1)
-      .default(join(homedir(), '.croft', 'buildlet', 'work')),
+    workdir: z.string().min(1).optional(),
     /** Where runs, spools and the epoch are kept; beside the work directory by default. One buildlet for each. */
     'state-dir': z.string().min(1).optional(),
     /** `unix:/path` or `host:port`; `AUTO` is 127.0.0.1:5936, on a machine of a cloud port 443 of every address, or 80 without TLS. */
@@ -34,6 +32,25 @@ const configSchema = z
     'insecure-listen': flag.default(false),
     /** Where password, certificate and key are asked for when the environment has none: told by the firmware, or one of these. */
     cloud: cloudSchema,
+    /** A kind of machine, as the coordinator knows it: nothing is listened to, the coordinator is dialled. */
+    'reverse-type': z.string().default(''),
+    /** `host:port` of the coordinator; port 443 when it says none. */
+    coordinator: z.string().default('localhost:8119'),
+    /** What the coordinator calls this machine; $HOSTNAME, else the system's name. */
+    hostname: z.string().optional(),
+    /** PEM: whose certificates the coordinator may show, instead of those that the system trusts. */
+    'coordinator-ca': z.string().min(1).optional(),
+    /** This machine's key for its host type, a file that nobody else can read; else $GO_BUILD_KEY_PATH, else ~/.gobuildkey-TYPE. */
+    'key-file': z.string().min(1).optional(),
+    /** Take whoever answers on loopback for the coordinator, and show it the key that everybody knows. */
+    'insecure-dev': flag.default(false),
+    /** Dial a coordinator again that was lost; without it the buildlet ends, as Go's does. */
+    reconnect: flag.default(true),
+    /** In reverse mode, where `/healthz` is served; no host is loopback. */
+    'health-addr': z
+      .string()
+      .transform(parsedAs((text) => parseListen(text, '127.0.0.1'), 'is neither unix:/path nor host:port'))
+      .optional(),
     /** `/halt` switches the machine off. */
     halt: flag.default(false),
     /** `/halt` starts the machine anew. */
@@ -64,10 +81,20 @@ const configSchema = z
     foundCloud: z.enum(['gce', 'ec2', 'none']),
   })
   .transform(({ workdir, ...rest }) => ({
-    workDir: resolve(workdir),
-    stateDir: resolve(rest['state-dir'] ?? `${resolve(workdir)}.state`),
+    workDir: workDirOf(workdir, rest['reverse-type']),
+    stateDir: resolve(rest['state-dir'] ?? `${workDirOf(workdir, rest['reverse-type'])}.state`),
     listen: rest.listen === auto ? autoAddress(rest.foundCloud, rest.tlsCert !== undefined) : rest.listen,
     insecureListen: rest['insecure-listen'],
+    reverseFlags: {
+      hostType: rest['reverse-type'],
+      coordinator: rest.coordinator,
+      hostName: rest.hostname,
+      caFile: rest['coordinator-ca'],
+      keyFile: rest['key-file'],
+      insecureDev: rest['insecure-dev'],
+      reconnect: rest.reconnect,
+    },
+    healthAddress: rest['health-addr'],
     power: { halt: rest.halt, reboot: rest.reboot, builderEnv: rest.builderEnv },
     sshPort: rest['ssh-port'],
     orphanedAfterMs: rest['orphaned-after'],
@@ -79,7 +106,10 @@ const configSchema = z
     password: rest.password,
     tls: rest.tlsCert && rest.tlsKey ? { cert: rest.tlsCert, key: rest.tlsKey } : undefined,
   }));
-export type Config = z.output<typeof configSchema>;
+export interface Config extends Omit<z.output<typeof configSchema>, 'reverseFlags'> {
+  /** Undefined in listen mode. */
+  readonly reverse: ReverseSettings | undefined;
+}
 
 /**
  * Takes password and key out of `env`, so that no program we start inherits them.
@@ -87,19 +117,23 @@ export type Config = z.output<typeof configSchema>;
  */
 export async function readConfig(args: readonly string[], env: NodeJS.ProcessEnv, { clock }: { clock: Clock }): Promise<Config> {
   const flags = parseFlags(args);
-  const cloud = parseConfig(cloudSchema, flags['cloud'], 'buildlet settings: --cloud');
-  const metadata = await readMetadata(env, isTrue(flags['version']) ? 'none' : cloud, clock);
-  const config = parseConfig(
-    configSchema,
-    { ...flags, ...ofMetadata(metadata, flags), builderEnv: env['GO_BUILDER_ENV'] },
-    'buildlet settings',
-  );
-  if (!config.password && !config.insecureListen && !config.version) {
+  const asked = parseConfig(cloudSchema, flags['cloud'], 'buildlet settings: --cloud');
+  const needsNone = isTrue(flags['version']) || Boolean(flags['reverse-type']);
+  const metadata = await readMetadata(env, needsNone ? 'none' : asked, clock);
+  const given = { ...flags, ...ofMetadata(metadata, flags), builderEnv: env['GO_BUILDER_ENV'] };
+  const { reverseFlags, ...config } = parseConfig(configSchema, given, 'buildlet settings');
+  const reverse = reverseFlags.hostType === '' || config.version ? undefined : reverseSettings(reverseFlags, env);
+  if (!config.password && !config.insecureListen && !config.version && !reverse) {
     throw new CroftError('invalid', 'buildlet settings: there is no password', {
       hint: 'Set META_password, or META_password=@FILE to read it from a file.',
     });
   }
-  return config;
+  return { ...config, reverse };
+}
+
+/** Each kind of machine has its own, so that one machine may serve as several. */
+function workDirOf(given: string | undefined, hostType: string): string {
+  return resolve(given ?? join(homedir(), '.croft', 'buildlet', hostType === '' ? 'work' : `work-${hostType}`));
 }
 
 /** @throws CroftError `invalid` for half of a pair, and for what may be no flag because every process could read it */

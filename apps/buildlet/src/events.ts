@@ -14,6 +14,14 @@ export const messages = {
   groundGone: 'directory taken away',
   /** `path` in the trash directory; it is tried again at the next start. */
   trashKept: 'trash could not be deleted',
+  /** Reverse mode: the coordinator took the line. `coordinator`, `peer`: `croft` or `go`. */
+  lineOpened: 'line to the coordinator opened',
+  /** It is dialled again unless `--reconnect=false`. `why`. */
+  lineLost: 'line to the coordinator lost',
+  /** It could not be dialled, or was refused with an HTTP `status`; it is tried again. `error`, `status`. */
+  lineFailed: 'line to the coordinator failed',
+  /** Nothing can listen at `-health-addr`. `address`, `error`. */
+  healthClosed: 'health checks not served',
   /** A bug: `task`, `error`. */
   taskFailed: 'background task failed',
   /** A bug or a failing disk: `method`, `path`, `error`. */

@@ -3,9 +3,10 @@
  * that it rebinds to us: requests of pages are refused, and a TCP listener answers only to its own addresses.
  */
 import type { IncomingMessage } from 'node:http';
-import { isIP, isIPv4 } from 'node:net';
+import { isIP } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { sameSecret } from '@croft/runtime/digest';
+import { isLoopback } from '../settings/addresses.ts';
 
 /** What is wrong with the request's origin; undefined when nothing is. */
 export function foreignOrigin(request: IncomingMessage): string | undefined {
@@ -26,11 +27,6 @@ export function hasPassword(request: IncomingMessage, password: string): boolean
   const encoded = /^Basic +([A-Za-z0-9+/=]+) *$/i.exec(request.headers.authorization ?? '')?.[1];
   const pair = Buffer.from(encoded ?? '', 'base64').toString('utf8');
   return sameSecret(pair.slice(pair.indexOf(':') + 1), password) && pair.includes(':');
-}
-
-export function isLoopback(address: string): boolean {
-  const plain = address.replace(/^::ffff:/, '');
-  return address === '::1' || plain === 'localhost' || (isIPv4(plain) && plain.startsWith('127.'));
 }
 
 /**

@@ -10,8 +10,7 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { Secret } from '@croft/runtime/config';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
-import { shownAddress, type ListenAddress } from '../settings/addresses.ts';
-import { isLoopback } from './guard.ts';
+import { isLoopback, shownAddress, type ListenAddress } from '../settings/addresses.ts';
 
 export interface ListenOptions {
   /** An open address is served without TLS. */
@@ -22,7 +21,7 @@ export interface ListenOptions {
   readonly headMs?: number;
 }
 
-const maxHeaderBytes = 16 * 1024;
+export const maxHeaderBytes = 16 * 1024;
 const maxConnections = 1024;
 const handshakeMs = 30_000;
 const defaultHeadMs = 60_000;

@@ -32,8 +32,10 @@ export interface Route {
 }
 
 export interface RouterOptions {
-  /** Undefined serves everybody: only with `--insecure-listen`. */
+  /** Undefined serves everybody: only with `--insecure-listen`, or over connections to our own coordinator. */
   readonly password: string | undefined;
+  /** Every connection is one that we dialled: no web page can be at its other end, and its `Host` is whatever we are called there. */
+  readonly dialled: boolean;
   readonly find: (path: string) => Route | undefined;
   /** Called for each request, whoever sends it; refuses it by throwing. */
   readonly onRequest: () => void;
@@ -72,9 +74,9 @@ async function serve(request: IncomingMessage, response: ServerResponse, signal:
 async function answerCall(
   call: Call,
   route: Route | undefined,
-  { password, onRequest, onContact, onWork }: RouterOptions,
+  { password, dialled, onRequest, onContact, onWork }: RouterOptions,
 ): Promise<Answer> {
-  const foreign = foreignOrigin(call.request);
+  const foreign = dialled ? undefined : foreignOrigin(call.request);
   if (foreign) return textError(403, foreign);
   onRequest();
   if (!route) return textError(404, '404 page not found');

@@ -18,6 +18,8 @@ export interface Ending {
   readonly withinMs: number;
   /** Resolves when every run has ended, but within the second in which Go's programs wait for an answer. Repeating it changes nothing. */
   halt(): Promise<void>;
+  /** It was halted. */
+  readonly isEnding: boolean;
   /** To be called before work is taken. @throws CroftError `unavailable` once it was halted */
   checkWork(): void;
   /** A coordinator was heard. */
@@ -75,6 +77,9 @@ export function watchEnding({ config, runs, ground, tasks, clock, log }: EndingP
       const answered = new AbortController();
       await Promise.race([halted, clock.sleep(answerHaltWithinMs, { signal: answered.signal }).catch(() => {})]);
       answered.abort();
+    },
+    get isEnding() {
+      return halted !== undefined;
     },
     checkWork() {
       if (halted) throw new CroftError('unavailable', 'the machine is being halted', { hint: 'Use another one.' });

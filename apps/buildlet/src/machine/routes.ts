@@ -9,6 +9,8 @@ import type { Disk } from '../state/disk.ts';
 import type { Fence } from '../state/fence.ts';
 import { buildletVersion, goPlatform } from './platform.ts';
 
+const freeStepBytes = 64 * 1024 * 1024;
+
 export interface MachineDeps {
   readonly workDir: string;
   /** Random, new at each start. */
@@ -34,11 +36,17 @@ function getRoute(answer: () => Promise<Answer>): Route {
   return { style: 'text', handle: async ({ method }) => (method === 'GET' ? answer() : textError(400, 'requires GET method')) };
 }
 
-async function status({ boot, fence, runs, disk }: MachineDeps): Promise<BuildletStatus> {
+/** Also told over the line to a coordinator. */
+export async function status({ boot, fence, runs, disk }: MachineDeps): Promise<BuildletStatus> {
   const { freeBytes, low } = await disk.check();
   const has = { freeBytes, lowDisk: low, cpus: availableParallelism(), memoryBytes: totalmem() };
   const croft = { boot, epoch: fence.highest, runs: runs.list().length, ...has, pid: process.pid };
   return { Version: buildletVersion, Croft: croft };
+}
+
+/** What of it is told over a line: in steps that are worth a message. */
+export function roundedStatus({ Croft }: BuildletStatus): BuildletStatus['Croft'] {
+  return Croft && { ...Croft, freeBytes: Croft.freeBytes - (Croft.freeBytes % freeStepBytes) };
 }
 
 async function halt({ method, request }: Call, { fence, halt: end }: MachineDeps): Promise<Answer> {

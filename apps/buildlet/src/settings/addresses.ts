@@ -1,4 +1,5 @@
 /** Addresses as flags give them. */
+import { isIPv4 } from 'node:net';
 import type * as z from 'zod';
 
 export type ListenAddress =
@@ -13,8 +14,8 @@ export function parseListen(text: string, anyHost: string): ListenAddress | unde
 }
 
 /** `host:port` or `[v6]:port`; undefined for anything else. */
-function parseHostPort(text: string): { readonly host: string; readonly port: number } | undefined {
-  const [, host = '', port = ''] = /^([^:[\]]*|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(text) ?? [];
+export function parseHostPort(text: string): { readonly host: string; readonly port: number } | undefined {
+  const [, host = '', port = ''] = /^([^:[\]/\s]*|\[[0-9a-fA-F:.]+\]):(\d{1,5})$/.exec(text) ?? [];
   if (port === '' || Number(port) > 65_535) return undefined;
   return { host: host.replace(/^\[(.*)\]$/, '$1'), port: Number(port) };
 }
@@ -22,6 +23,11 @@ function parseHostPort(text: string): { readonly host: string; readonly port: nu
 export function shownAddress(address: ListenAddress): string {
   if (address.kind === 'unix') return `unix:${address.path}`;
   return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+export function isLoopback(address: string): boolean {
+  const plain = address.replace(/^::ffff:/, '');
+  return address === '::1' || plain === 'localhost' || (isIPv4(plain) && plain.startsWith('127.'));
 }
 
 /** A step of a schema: what `parse` does not take is told as `message`. */

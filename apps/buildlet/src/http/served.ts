@@ -1,0 +1,46 @@
+/** A buildlet as others reach it, whether it listens or has dialled them; and how that comes to its end. */
+import { once } from 'node:events';
+import type { RequestListener, Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { SECOND, type Clock } from '@croft/runtime/clock';
+import type { Config } from '../config.ts';
+import { shownAddress } from '../settings/addresses.ts';
+import { listen } from './listener.ts';
+
+/** Disposing it takes nothing new, waits for what is under way, and cuts what takes longer. */
+export interface Served extends AsyncDisposable {
+  /** `unix:/path`, `host:port`, or the coordinator that was dialled. */
+  readonly address: string;
+  /** Resolves when it can be reached no more and will not be again; rejects when it never could. */
+  readonly ended?: Promise<void>;
+}
+
+/** When it is stopped: uploads and the like may come to their end. */
+export const requestsEndWithinMs = 5 * SECOND;
+
+export async function openListening(config: Config, onRequest: RequestListener, clock: Clock): Promise<Served> {
+  const server = await listen(config.listen, { insecure: config.insecureListen, tls: config.tls }, onRequest);
+  return {
+    address: boundAddress(config.listen, server.address()),
+    [Symbol.asyncDispose]: () => closeWithin(server, requestsEndWithinMs, clock),
+  };
+}
+
+/** Waits for work to end, but no longer than that. */
+export async function within(work: Promise<unknown>, limitMs: number, clock: Clock): Promise<void> {
+  const deadline = new AbortController();
+  await Promise.race([work, clock.sleep(limitMs, { signal: deadline.signal }).catch(() => {})]);
+  deadline.abort();
+}
+
+async function closeWithin(server: Server, limitMs: number, clock: Clock): Promise<void> {
+  const closed = once(server, 'close');
+  server.close();
+  await within(closed, limitMs, clock);
+  server.closeAllConnections();
+}
+
+/** The port is known only now when any free one was asked for. */
+function boundAddress(asked: Config['listen'], bound: string | AddressInfo | null): string {
+  return asked.kind === 'tcp' && bound && typeof bound === 'object' ? shownAddress({ ...asked, port: bound.port }) : shownAddress(asked);
+}

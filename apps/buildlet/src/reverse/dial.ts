@@ -1,0 +1,85 @@
+/** A fresh TLS connection to the coordinator, for the control line and for each one that it asks for. buildlet.md 1.15. */
+import { once } from 'node:events';
+import { connect, isIP, type Socket } from 'node:net';
+import * as tls from 'node:tls';
+import { anySignal, SECOND, type Clock } from '@croft/runtime/clock';
+import { CroftError, errorText } from '@croft/runtime/errors';
+import type { ReverseSettings } from '../settings/coordinator.ts';
+import { askProxy, proxyFor, type Place } from './proxy.ts';
+
+const connectMs = 10 * SECOND;
+const handshakeMs = 30 * SECOND;
+const keepAliveMs = 15 * SECOND;
+
+export type Trust = Pick<ReverseSettings, 'coordinator' | 'ca' | 'insecureDev' | 'proxies'>;
+
+/** @throws CroftError `unavailable`, with what failed; nothing stays open */
+export async function dialCoordinator(trust: Trust, clock: Clock, { signal }: { signal: AbortSignal }): Promise<tls.TLSSocket> {
+  const { host, port } = trust.coordinator;
+  try {
+    return await handshake(await reach(trust, clock, signal), trust, anySignal(signal, clock.deadline(handshakeMs)));
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new CroftError('unavailable', `dial the coordinator at ${host}:${port}: ${errorText(error)}`, { cause: error });
+  }
+}
+
+/** Directly, and where that fails through the proxy of the environment. */
+async function reach({ coordinator, proxies }: Trust, clock: Clock, signal: AbortSignal): Promise<Socket> {
+  try {
+    return await connectTo(coordinator, anySignal(signal, clock.deadline(connectMs)));
+  } catch (error) {
+    signal.throwIfAborted();
+    const proxy = proxyFor(coordinator, proxies);
+    if (!proxy) throw error;
+    const limit = anySignal(signal, clock.deadline(connectMs));
+    const socket = await connectTo(proxy, limit);
+    try {
+      await askProxy(socket, proxy, coordinator, { signal: limit });
+      return socket;
+    } catch (refused) {
+      socket.destroy();
+      throw refused;
+    }
+  }
+}
+
+async function connectTo({ host, port }: Place, signal: AbortSignal): Promise<Socket> {
+  const socket = connect({ host, port, keepAlive: true, keepAliveInitialDelay: keepAliveMs, noDelay: true });
+  try {
+    await once(socket, 'connect', { signal });
+    return socket;
+  } catch (error) {
+    socket.on('error', () => {}).destroy();
+    throw signal.aborted ? new CroftError('timeout', `connect to ${host}:${port}: no answer`, { cause: signal.reason }) : error;
+  }
+}
+
+async function handshake(socket: Socket, { coordinator, ca, insecureDev }: Trust, signal: AbortSignal): Promise<tls.TLSSocket> {
+  const { host } = coordinator;
+  const secured = tls.connect({
+    socket,
+    host,
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ca: ca ?? systemRoots(),
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: !insecureDev,
+  });
+  try {
+    await once(secured, 'secureConnect', { signal });
+    return secured;
+  } catch (error) {
+    secured.on('error', () => {}).destroy();
+    socket.destroy();
+    throw signal.aborted ? new CroftError('timeout', 'the TLS handshake took too long', { cause: signal.reason }) : error;
+  }
+}
+
+let roots: string[] | undefined;
+
+/** Whom Node trusts and, where it can tell, whom the system does. */
+function systemRoots(): string[] {
+  const all = (type: 'default' | 'system'): string[] => tls.getCACertificates?.(type) ?? [...tls.rootCertificates];
+  roots ??= [...new Set([...all('default'), ...all('system')])];
+  return roots;
+}
