@@ -2,8 +2,8 @@
  * Finds the Chromium that browser tests drive, and installs Debian's where that is allowed. Its absence is no failure (those
  * tests are skipped by name) unless CROFT_REQUIRE_BROWSER=1 says so. Plain JavaScript: part of the bootstrap.
  */
-import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { aptInstall, aptPrefix } from './bootstrap-apt.mjs';
 
 const known = [
   '/usr/bin/chromium',
@@ -16,8 +16,8 @@ const known = [
 /** @throws Error when no browser is there at the end and one is required */
 export async function ensureBrowser({ withLock, say, fail }) {
   if (findBrowser()) return;
-  const prefix = process.env.CROFT_CHROMIUM || !existsSync('/usr/bin/apt-get') ? undefined : rootPrefix();
-  if (prefix) await withLock(() => findBrowser() ?? aptInstall(prefix, say));
+  const prefix = process.env.CROFT_CHROMIUM ? undefined : aptPrefix();
+  if (prefix) await withLock(() => findBrowser() ?? install(prefix, say));
   if (findBrowser()) return;
   if (process.env.CROFT_REQUIRE_BROWSER === '1') throw fail(`no Chromium for the browser tests, and CROFT_REQUIRE_BROWSER=1. ${advice()}`);
   say(`no Chromium: browser tests will be skipped. ${advice()}`);
@@ -28,20 +28,9 @@ function findBrowser() {
   return (chosen ? [chosen] : known).find((path) => existsSync(path));
 }
 
-/** The words before a command that needs root; undefined when there is no way without a password. */
-function rootPrefix() {
-  if (process.getuid?.() === 0) return [];
-  return spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status === 0 ? ['sudo', '-n'] : undefined;
-}
-
-function aptInstall(prefix, say) {
+function install(prefix, say) {
   say('installing chromium with apt-get for the browser tests (once, about 400 MB)');
-  const apt = (...args) => {
-    const words = [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-o', 'DPkg::Lock::Timeout=300', ...args];
-    return spawnSync(words[0], words.slice(1), { stdio: ['ignore', 2, 2] }).status === 0;
-  };
-  const install = () => apt('install', '-y', '--no-install-recommends', 'chromium');
-  if (!install() && apt('update')) install();
+  aptInstall(prefix, 'chromium');
 }
 
 function advice() {

@@ -9,6 +9,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureBrowser } from './bootstrap-browser.mjs';
+import { ensureDocker } from './bootstrap-docker.mjs';
 import { acquireLock } from './bootstrap-lock.mjs';
 
 const pinnedMajor = 26;
@@ -28,7 +29,9 @@ async function bootstrap(browser) {
   try {
     const wanted = stampOfLock();
     if (!isInStep(wanted)) await withLock((lock) => isInStep(wanted) || install(wanted, lock));
-    if (browser) await ensureBrowser({ withLock, say, fail: (text) => new SetUpError(text) });
+    const ways = { withLock, say, fail: (text) => new SetUpError(text) };
+    if (browser) await ensureBrowser(ways);
+    if (process.env.CROFT_REQUIRE_DOCKER === '1') await ensureDocker(ways);
     return 0;
   } catch (error) {
     say(error instanceof SetUpError ? error.message : `the set-up failed: ${error.stack}`);

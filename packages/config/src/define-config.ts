@@ -236,8 +236,6 @@ export interface DockerPoolInput extends AnyPoolInput {
   network?: string | undefined;
   /** Paths of this machine, read-only unless `writable`. */
   mounts?: readonly { source: string; target: string; writable?: boolean | undefined }[] | undefined;
-  /** For everything that runs there. The coordinator's own environment never gets there. */
-  env?: Readonly<Record<string, string>> | undefined;
   /** `UID:GID`; the default is who runs the coordinator. */
   user?: string | undefined;
   cpus?: number | undefined;

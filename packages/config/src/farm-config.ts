@@ -97,8 +97,6 @@ export interface DockerPool extends AnyPool {
   /** `none`, or the name of one that the daemon has. */
   readonly network: string;
   readonly mounts: readonly { readonly source: string; readonly target: string; readonly writable: boolean }[];
-  /** Of everything that runs there; nothing else but what the image sets. */
-  readonly env: Readonly<Record<string, string>>;
   /** `UID:GID`; undefined: that of the coordinator. */
   readonly user?: string | undefined;
   readonly cpus?: number | undefined;

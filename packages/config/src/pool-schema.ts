@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { liveness } from '@croft/domain/lease';
 import { durationSchema, sizeSchema } from './quantities.ts';
-import { env, label, text } from './schema-parts.ts';
+import { label, text } from './schema-parts.ts';
 
 /** What processes on this machine are. */
 export const ownHostType = `host-${process.platform}-${process.arch}`;
@@ -42,7 +42,6 @@ const dockerSchema = z.strictObject({
   socketPath: absolutePath.default('/var/run/docker.sock'),
   network: text.regex(/^(?!host$|container:)[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, 'is no network of containers').default('none'),
   mounts: z.array(mountSchema).max(50).default([]),
-  env: env.default({}),
   user: z
     .string()
     .regex(/^[0-9]{1,9}:[0-9]{1,9}$/, 'is not UID:GID, both as numbers')

@@ -12,12 +12,13 @@ import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { ensurePassword, readMark } from './machine-files.ts';
-import { planFleet, type FleetAction } from './plan-fleet.ts';
 import { observeStatus } from './observe.ts';
 import type { Observed, Pool, Reconciling } from './pool.ts';
 import { isRunning, killProcess } from './processes.ts';
+import { createReconcile, type Maker } from './reconcile.ts';
 import { removeEmpty, socketDirectory } from './socket-directory.ts';
 import { startBuildlet } from './start-buildlet.ts';
+import { createTurns } from './turns.ts';
 
 /** What may change while there are machines. */
 export interface Declared {
@@ -72,10 +73,10 @@ class LocalMachines implements LocalPool {
   #options: LocalPoolOptions;
   readonly #deps: PoolDeps;
   readonly #sockets: string;
-  /** Machines that nobody declares and that whoever gives out machines knows of: they go when they are not leased. */
-  #leaving: ReadonlySet<MachineId> = new Set();
   readonly #slots = new Map<MachineId, Slot>();
-  #turn: Promise<unknown> = Promise.resolve();
+  /** One at a time, so that a machine is never started twice. */
+  readonly #turns = createTurns();
+  readonly #reconcile = createReconcile();
 
   constructor(options: LocalPoolOptions, deps: PoolDeps, sockets: string) {
     this.name = options.name;
@@ -96,25 +97,8 @@ class LocalMachines implements LocalPool {
     return Array.from({ length: this.#options.size }, (_, i) => parseMachineId(`${this.name}-${i + 1}`));
   }
 
-  reconcile({ isLeased = async () => false, ...waits }: Reconciling): Promise<readonly Observed[]> {
-    return this.#inTurn(async () => {
-      const declared = this.#declared;
-      const known = await this.#known(declared);
-      const seen = await allOf(known.map((id) => this.#contain(id, () => this.#observe(id, waits), waits)));
-      const after = new Map(seen.map((machine) => [machine.id, machine]));
-      const act = async ({ kind, id }: FleetAction): Promise<void> => {
-        const failed = await this.#contain(id, () => (kind === 'start' ? this.#start(id) : this.#remove(id, waits)), waits);
-        if (failed) after.set(id, failed);
-      };
-      const undeclared = known.filter((id) => !declared.includes(id));
-      const leased = await Promise.all(undeclared.map(async (id) => !this.#leaving.has(id) || (await isLeased(id))));
-      const draining = new Set(undeclared.filter((_, index) => leased[index]));
-      this.#leaving = draining;
-      await allOf(planFleet([...declared, ...draining], seen).map(act));
-      return [...after.values()]
-        .filter(({ id }) => declared.includes(id) || draining.has(id))
-        .map((machine) => (draining.has(machine.id) ? { ...machine, draining: true } : machine));
-    });
+  reconcile(waits: Reconciling): Promise<readonly Observed[]> {
+    return this.#turns.take(() => this.#reconcile(this.#maker, waits));
   }
 
   connect(id: MachineId): Buildlet {
@@ -124,7 +108,7 @@ class LocalMachines implements LocalPool {
   }
 
   replace(id: MachineId, why: string, waits: Waits): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.take(async () => {
       this.#deps.log.warn('machine replaced', { machine: id, why });
       await this.#kill(id);
       await this.#observe(id, waits);
@@ -132,41 +116,34 @@ class LocalMachines implements LocalPool {
   }
 
   endAll(waits: Waits): Promise<void> {
-    return this.#inTurn(async () => {
-      await Promise.all((await this.#known(this.#declared)).map((id) => this.#end(id, waits)));
+    return this.#turns.take(async () => {
+      await Promise.all([...new Set([...this.#declared, ...(await this.#present())])].map((id) => this.#end(id, waits)));
       await removeEmpty(this.#sockets);
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#turn.catch(() => undefined);
+    await this.#turns.idle();
     await Promise.all([...this.#slots.values()].map((slot) => slot.buildlet[Symbol.asyncDispose]()));
     this.#slots.clear();
   }
 
-  /** One at a time, so that a machine is never started twice. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work, work);
-    this.#turn = mine.catch(() => undefined);
-    return mine;
+  get #maker(): Maker {
+    const { hostType, labels } = this.#options;
+    return {
+      declared: this.#declared,
+      present: () => this.#present(),
+      observe: (id, waits) => this.#observe(id, waits),
+      start: (id) => this.#start(id),
+      remove: (id, waits) => this.#remove(id, waits),
+      broken: (id, error) => ({ id, hostType, labels, state: 'down', evidence: errorText(error) }),
+    };
   }
 
-  async #known(declared: readonly MachineId[]): Promise<MachineId[]> {
+  async #present(): Promise<MachineId[]> {
     const names = await readdir(this.#options.dir, { withFileTypes: true });
     const numbered = new RegExp(`^${this.name}-[0-9]+$`);
-    const present = names.filter((entry) => entry.isDirectory() && numbered.test(entry.name));
-    return [...new Set([...declared, ...present.map((entry) => parseMachineId(entry.name))])];
-  }
-
-  /** A machine that cannot be looked at, started or removed (a full disk, a broken directory) keeps none of the others. */
-  async #contain<T>(id: MachineId, act: () => Promise<T>, { signal }: Waits): Promise<T | Observed> {
-    try {
-      return await act();
-    } catch (error) {
-      signal?.throwIfAborted();
-      const { hostType, labels } = this.#options;
-      return { id, hostType, labels, state: 'down', evidence: errorText(error) };
-    }
+    return names.filter((entry) => entry.isDirectory() && numbered.test(entry.name)).map((entry) => parseMachineId(entry.name));
   }
 
   async #observe(id: MachineId, { signal }: Waits): Promise<Observed> {
@@ -281,10 +258,4 @@ class LocalMachines implements LocalPool {
   #socket(id: MachineId): string {
     return join(this.#sockets, `${id}.sock`);
   }
-}
-
-/** When one of them fails the others are waited for, too: nothing of a turn goes on after it. */
-async function allOf<T>(work: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(work);
-  return Promise.all(work);
 }

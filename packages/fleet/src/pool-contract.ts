@@ -109,7 +109,7 @@ async function allUp(pool: Pool): Promise<readonly Observed[]> {
   for (;;) {
     const machines = await pool.reconcile({ signal: deadline });
     if (machines.length > 0 && machines.every(({ state }) => state === 'up')) return machines;
-    await systemClock.sleep(50, { signal: deadline });
+    await systemClock.sleep(50, { signal: deadline }).catch(() => assert.fail(`not all are up: ${JSON.stringify(machines)}`));
   }
 }
 

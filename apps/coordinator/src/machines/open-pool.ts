@@ -1,8 +1,9 @@
 /** Opens pools of each kind over the data directory. */
 import { join } from 'node:path';
+import { prepareContainerNode, type ContainerNode } from '@croft/fleet/container-node';
+import { openDockerPool } from '@croft/fleet/docker-pool';
 import { openLocalPool } from '@croft/fleet/local-pool';
 import type { Clock } from '@croft/runtime/clock';
-import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { Distribution } from '../distribution/distribution.ts';
@@ -18,13 +19,18 @@ export interface OpenerDeps {
 }
 
 export function createOpeners(dataDir: string, { distribution, env, ...deps }: OpenerDeps): Openers {
+  const node = (): Promise<ContainerNode> => prepareContainerNode(join(dataDir, 'programs'));
   return {
     local(pool) {
       const command = async () => [process.execPath, '--disable-warning=ExperimentalWarning', (await distribution()).program] as const;
       return openLocalPool({ ...pool, dir: join(dataDir, 'machines'), command, env }, deps);
     },
-    async docker({ name }) {
-      throw new CroftError('invalid', `the pool ${name} cannot be opened: Docker is not spoken to yet`);
+    docker(pool) {
+      const files = async (): Promise<string[]> => {
+        const { dir, program, manifest } = await distribution();
+        return [program, ...manifest.files.map(({ name }) => join(dir, name)).filter((path) => path !== program)];
+      };
+      return openDockerPool({ ...pool, dir: join(dataDir, 'containers'), node, program: files }, deps);
     },
   };
 }
