@@ -34,7 +34,7 @@ func call(ctx context.Context, client buildlet.Client, req request) (answer, err
 		dir, err := client.WorkDir(ctx)
 		return answer{"dir": dir}, err
 	case "put":
-		return nil, client.Put(ctx, bytes.NewReader(req.Data), req.Path, os.FileMode(req.Mode))
+		return nil, client.Put(ctx, bytes.NewReader(req.Data), req.Path, fileMode(req.Mode))
 	case "putTar":
 		return nil, client.PutTar(ctx, bytes.NewReader(req.Data), req.Dir)
 	case "putTarFromURL":
@@ -53,6 +53,15 @@ func call(ctx context.Context, client buildlet.Client, req request) (answer, err
 		return nil, client.Close()
 	}
 	return nil, fmt.Errorf("no such call: %q", req.Op)
+}
+
+// fileMode makes Go's mode of one that stat(2) tells.
+func fileMode(mode uint32) os.FileMode {
+	is := os.FileMode(mode & 0777)
+	if mode&04000 != 0 {
+		is |= os.ModeSetuid
+	}
+	return is
 }
 
 func getTar(ctx context.Context, client buildlet.Client, dir string) (answer, error) {

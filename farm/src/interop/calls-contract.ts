@@ -67,29 +67,25 @@ function machineCalls(check: Check): void {
 }
 
 function fileCalls(check: Check): void {
-  check('put writes a file whose mode is Go’s: setuid is its bit 23, and octal 4000 means nothing', async ({ client, buildlet, dir }) => {
-    const mode = async (name: string): Promise<string> =>
-      (((await stat(join(buildlet.workDir, dir, name))).mode & 0o7777) >>> 0).toString(8);
-    for (const [name, asked, expected] of [
-      ['plain', 420, '644'],
-      ['program', 493, '755'],
-      ['octal', 2541, '755'],
-      ['setuid', 8_389_101, '4755'],
+  check('put writes a file with its mode, also over one that was there, and makes directories', async ({ client, buildlet, dir }) => {
+    const file = (name: string): string => join(buildlet.workDir, dir, 'new', name);
+    const mode = async (name: string): Promise<number> => (await stat(file(name))).mode & 0o7777;
+    for (const [name, asked] of [
+      ['plain', 0o644],
+      ['program', 0o755],
+      ['setuid', 0o4755],
     ] as const) {
       await client.put(`${dir}/new/${name}`, name, asked);
-      assert.equal(await mode(`new/${name}`), expected, name);
+      assert.equal(await mode(name), asked, name);
     }
-    await client.put(`${dir}/new/plain`, 'again', 493);
-    assert.equal(await mode('new/plain'), '755', 'of a file that was there');
-    assert.equal(await readFile(join(buildlet.workDir, dir, 'new/plain'), 'utf8'), 'again');
+    await client.put(`${dir}/new/plain`, 'again', 0o755);
+    assert.equal(await mode('plain'), 0o755);
+    assert.equal(await readFile(file('plain'), 'utf8'), 'again');
   });
 
-  check('put refuses a mode that is no file’s, and a path that leaves the work directory', async ({ client, dir }) => {
-    await assert.rejects(client.put(`${dir}/x`, '', 2 ** 31), /400 Bad Request; body: bad mode\n/);
-    await assert.rejects(
-      client.put('../x', '', 420),
-      /400 Bad Request; body: (bad path|invalid 'path' parameter: path "..\/x" refers to a parent directory)\n/,
-    );
+  check('put refuses a path that leaves the work directory', async ({ client }) => {
+    const reason = /^400 (bad path|invalid 'path' parameter: path "..\/x" refers to a parent directory)$/;
+    await assert.rejects(client.put('../x', '', 0o644), says(reason));
   });
 
   check(
@@ -107,7 +103,7 @@ function fileCalls(check: Check): void {
 
   check('removeAll checks every path before it removes any', async ({ client, buildlet, dir }) => {
     await writeFile(join(buildlet.workDir, dir, 'stays'), '');
-    await assert.rejects(client.removeAll(`${dir}/stays`, '../never'), /400 Bad Request/);
+    await assert.rejects(client.removeAll(`${dir}/stays`, '../never'), says(/^400 /));
     assert.deepEqual(await readdir(join(buildlet.workDir, dir)), ['stays']);
   });
 }
@@ -142,13 +138,10 @@ function archiveCalls(check: Check): void {
   check('what is no archive is refused with the reason', async ({ client, dir }) => {
     await assert.rejects(
       client.putTar(dir, Buffer.from('no gzip at all')),
-      /400 Bad Request; body: requires gzip-compressed body: gzip: invalid header\n/,
+      says(/^400 requires gzip-compressed body: gzip: invalid header$/),
     );
-    await assert.rejects(client.putTar(dir, Buffer.alloc(0)), /400 Bad Request; body: requires gzip-compressed body: EOF\n/);
-    await assert.rejects(
-      client.putTar(dir, gzipSync(Buffer.from('not a tar').toString().repeat(200))),
-      /400 Bad Request; body: tar error: /,
-    );
+    await assert.rejects(client.putTar(dir, Buffer.alloc(0)), says(/^400 requires gzip-compressed body: EOF$/));
+    await assert.rejects(client.putTar(dir, gzipSync(Buffer.from('not a tar').toString().repeat(200))), says(/^400 tar error: /));
     await client.putTar(dir, gzipSync(Buffer.alloc(0)));
   });
 
@@ -156,7 +149,7 @@ function archiveCalls(check: Check): void {
     await using source = await mkdtempDisposable(join(tmpdir(), 'croft-interop-'));
     await writeFile(join(source.path, 'escaped'), 'x');
     const archive = await pack(source.path, ['-cz', '--transform=s,^,../,', '--absolute-names'], ['escaped']);
-    await assert.rejects(client.putTar(`${dir}/below`, archive), /400 Bad Request; body: tar file contained invalid name "..\/escaped"/);
+    await assert.rejects(client.putTar(`${dir}/below`, archive), says(/^400 tar file contained invalid name "..\/escaped"/));
     assert.ok(!(await readdir(join(buildlet.workDir, dir))).includes('escaped'));
   });
 
@@ -165,10 +158,8 @@ function archiveCalls(check: Check): void {
     await using files = await serveFile(await pack(source.path));
     await client.putTarFromUrl(dir, `${files.url}/tree.tar.gz`);
     assert.deepEqual(await describeTree(join(buildlet.workDir, dir)), await describeTree(source.path));
-    await assert.rejects(client.putTarFromUrl(dir, `${files.url}/none`), (error: Error) => {
-      assert.match(error.message, /500 Internal Server Error; body: writetgz: fetching provided URL "http:.*\/none": 404 Not Found\n/);
-      return true;
-    });
+    const reason = /^500 writetgz: fetching provided URL "http:.*\/none": 404 Not Found$/;
+    await assert.rejects(client.putTarFromUrl(dir, `${files.url}/none`), says(reason));
   });
 }
 
@@ -211,7 +202,7 @@ function listCalls(check: Check): void {
   });
 
   check('list of what is not there says so', async ({ client, dir }) => {
-    await assert.rejects(client.list(`${dir}/none`), /500 Internal Server Error: Walk error: lstat .*\/none: no such file or directory\n/);
+    await assert.rejects(client.list(`${dir}/none`), says(/^500 Walk error: lstat .*\/none: no such file or directory$/));
   });
 }
 
@@ -289,13 +280,13 @@ function execCalls(check: Check): void {
     const ended = await client.exec('no-such-program', { systemLevel: true });
     if ((await client.status()) < nativePaths)
       assert.equal(ended.remoteError, 'exec: "no-such-program": executable file not found in $PATH');
-    else assert.match(ended.execError ?? '', /422 Unprocessable Entity: invalid 'cmd' parameter: .*command "no-such-program" not found/);
+    else assert.match(ended.execError ?? '', /^422 invalid 'cmd' parameter: .*command "no-such-program" not found/);
   });
 
   check('exec without a command is refused', async ({ client }) => {
     const ended = await client.exec('');
     assert.equal(ended.started, false);
-    assert.match(ended.execError ?? '', /400 Bad Request: .*requires 'cmd' parameter\n/);
+    assert.match(ended.execError ?? '', /^400 .*requires 'cmd' parameter$/);
   });
 
   check('exec gives output while the command runs', async ({ client, buildlet, dir }) => {
@@ -337,6 +328,11 @@ function execCalls(check: Check): void {
       process.kill(Number(child), 'SIGKILL');
     }
   });
+}
+
+/** A refusal with this status and text. */
+function says(text: RegExp): { message: RegExp } {
+  return { message: text };
 }
 
 async function sampleTree(): Promise<{ path: string } & AsyncDisposable> {

@@ -75,6 +75,20 @@ const machine: readonly Recorded[] = [
 
 const files: readonly Recorded[] = [
   { name: 'write, as Go’s client sends it', ask: 'PUT /write?mode=420&path=go%2FVERSION', body: 'devel', status: 200, answer: 'OK' },
+  {
+    name: 'write of an octal mode takes the nine bits and no setuid',
+    ask: 'PUT /write?mode=2541&path=modes/octal',
+    body: '',
+    status: 200,
+    answer: 'OK',
+  },
+  { name: 'write of Go’s setuid bit', ask: 'PUT /write?mode=8389101&path=modes/setuid', body: '', status: 200, answer: 'OK' },
+  {
+    name: 'the modes that were written',
+    ask: 'GET /ls?dir=modes',
+    status: 200,
+    answer: /^-rwxr-xr-x\toctal\t0\t\S+\nurwxr-xr-x\tsetuid\t0\t\S+\n$/,
+  },
   { name: 'write of a directory’s mode', ask: 'PUT /write?mode=2147483648&path=x', status: 400, answer: 'bad mode\n', shows: plainError },
   { name: 'write of a mode below zero', ask: 'PUT /write?mode=-1&path=x', status: 400, answer: 'bad mode\n', shows: plainError },
   { name: 'write without a mode', ask: 'PUT /write?path=x', status: 400, answer: 'bad mode\n', shows: plainError },
