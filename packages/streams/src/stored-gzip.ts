@@ -10,8 +10,10 @@ const maxBlockBytes = 0xffff;
 export async function* storedGzip(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
   let checksum = 0;
   let length = 0;
-  yield header;
+  let head: Buffer[] = [header];
   for await (const piece of pieces) {
+    yield* head; // not before there is something behind it
+    head = [];
     checksum = crc32(piece, checksum);
     length = (length + piece.length) >>> 0;
     for (let at = 0; at < piece.length; at += maxBlockBytes) {
@@ -20,6 +22,7 @@ export async function* storedGzip(pieces: AsyncIterable<Buffer>): AsyncGenerator
       yield block;
     }
   }
+  yield* head;
   const trailer = Buffer.alloc(8);
   trailer.writeUInt32LE(checksum, 0);
   trailer.writeUInt32LE(length, 4);

@@ -17,7 +17,20 @@ export interface TarHeader {
   /** Seconds since 1970, perhaps with a fraction. */
   readonly mtime: number;
   readonly target: string;
+  readonly owner?: TarOwner | undefined;
+  /** Of a device. */
+  readonly device?: { readonly major: number; readonly minor: number } | undefined;
 }
+
+/** Names are byte strings, empty when not known. */
+export interface TarOwner {
+  readonly uid: number;
+  readonly gid: number;
+  readonly uname: string;
+  readonly gname: string;
+}
+
+const nobody: TarOwner = { uid: 0, gid: 0, uname: '', gname: '' };
 
 /** @throws CroftError `invalid` `tar error: archive/tar: invalid tar header` */
 export function parseHeader(block: Buffer): TarHeader {
@@ -36,26 +49,32 @@ export function parseHeader(block: Buffer): TarHeader {
 }
 
 /** @throws CroftError `invalid` when a field does not fit; use PAX records for what does not fit. */
-export function formatHeader({ name, type, mode, size, mtime, target }: TarHeader): Buffer {
+export function formatHeader({ name, type, mode, size, mtime, target, owner = nobody, device }: TarHeader): Buffer {
   const split = splitName(name);
   if (!split) throw new CroftError('invalid', `${quoteName(name)} does not fit a tar header`);
   const block = Buffer.alloc(blockSize);
   block.write(split.name, 0, 100, 'latin1');
   block.write(octal(mode, 7), 100, 'latin1');
-  block.write(octal(0, 7), 108, 'latin1');
-  block.write(octal(0, 7), 116, 'latin1');
+  block.write(octal(owner.uid, 7), 108, 'latin1');
+  block.write(octal(owner.gid, 7), 116, 'latin1');
   block.write(octal(size, 11), 124, 'latin1');
   block.write(octal(mtime, 11), 136, 'latin1');
   block.write(type, 156, 'latin1');
   block.write(target, 157, 100, 'latin1');
   block.write('ustar\x0000', 257, 'latin1');
+  block.write(owner.uname, 265, 32, 'latin1');
+  block.write(owner.gname, 297, 32, 'latin1');
+  if (device) block.write(`${octal(device.major, 7)}\0${octal(device.minor, 7)}`, 329, 'latin1');
   block.write(split.prefix, 345, 155, 'latin1');
   block.write(`${octal(checksums(block)[0], 6)}\0 `, 148, 'latin1');
   return block;
 }
 
-/** The largest number an octal field of a header holds. */
+/** The largest numbers the octal fields of a header hold: size and time, and the number of an owner. */
 export const maxOctal = 8 ** 11 - 1;
+export const maxOwner = 8 ** 7 - 1;
+/** The longest name of an owner. */
+export const maxOwnerName = 32;
 
 /** How a name is divided between the header's fields; undefined when it does not fit. */
 export function splitName(name: string): { prefix: string; name: string } | undefined {

@@ -55,7 +55,8 @@ function expected(entries: TarEntry[]): Record<string, Node> {
     for (let depth = 1; depth < parts.length; depth += 1) nodes[parts.slice(0, depth).join('/')] ??= 'directory';
     if (entry.kind === 'directory') nodes[name] = 'directory';
     else if (entry.kind === 'link') nodes[name] = { target: entry.target.toString('latin1') };
-    else nodes[name] = { mode: entry.mode & ~process.umask(), mtime: entry.mtime, content: (entry.content as Buffer).toString('base64') };
+    else if (entry.kind === 'file')
+      nodes[name] = { mode: entry.mode & ~process.umask(), mtime: entry.mtime, content: (entry.content as Buffer).toString('base64') };
   }
   return nodes;
 }

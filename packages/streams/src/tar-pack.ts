@@ -4,87 +4,114 @@
  */
 import { CroftError } from '@croft/runtime/errors';
 import { isUtf8 } from 'node:buffer';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
+import { parallelGzip } from './parallel-gzip.ts';
 import { storedGzip } from './stored-gzip.ts';
 import { quoteName } from './quote-name.ts';
-import { blockSize, formatHeader, formatPax, maxOctal, splitName, type TarHeader } from './tar-header.ts';
+import {
+  blockSize,
+  formatHeader,
+  formatPax,
+  maxOctal,
+  maxOwner,
+  maxOwnerName,
+  splitName,
+  type TarHeader,
+  type TarOwner,
+} from './tar-header.ts';
+
+export type { TarOwner } from './tar-header.ts';
+
+interface Attributes {
+  readonly path: Buffer;
+  /** Permission bits. */
+  readonly mode: number;
+  /** Seconds since 1970. */
+  readonly mtime: number;
+  /** Root without a name when absent. */
+  readonly owner?: TarOwner;
+}
+
+type FileEntry = TarEntry & { readonly kind: 'file' };
 
 export type TarEntry =
-  | {
+  | (Attributes & {
       readonly kind: 'file';
-      readonly path: Buffer;
-      /** Permission bits. */
-      readonly mode: number;
       readonly size: number;
-      /** Seconds since 1970. */
-      readonly mtime: number;
       /** Exactly `size` bytes. */
       readonly content: Buffer | AsyncIterable<Uint8Array>;
-    }
-  | { readonly kind: 'link'; readonly path: Buffer; readonly target: Buffer }
-  | { readonly kind: 'directory'; readonly path: Buffer };
+    })
+  | (Pick<Attributes, 'path'> & Partial<Attributes> & { readonly kind: 'link'; readonly target: Buffer })
+  | (Pick<Attributes, 'path'> & Partial<Attributes> & { readonly kind: 'directory' })
+  | (Attributes & { readonly kind: 'fifo' })
+  | (Attributes & { readonly kind: 'block-device' | 'character-device'; readonly device: { major: number; minor: number } });
 
-/** Small pieces are gathered up to this size before they go into gzip: mostly one stored block. */
+/** Small pieces are gathered up to this size before they go into a stored gzip: mostly one block. */
 const batchBytes = 56 * 1024;
-const chunkSize = 128 * 1024;
+const padding = Buffer.alloc(blockSize);
 
 /**
+ * What an entry holds may be overwritten once the next is asked for.
  * @param level 0 (stored) to 9; 1 is the default and nearly as small as 6 for source text
  * @throws what `entries` throws, and CroftError `invalid` when a content is not as long as its entry says
  */
-export async function* packTarGz(
+export function packTarGz(
   entries: AsyncIterable<TarEntry>,
   { level = 1 }: { level?: number | undefined } = {},
 ): AsyncGenerator<Buffer, void> {
-  if (level === 0) return yield* storedGzip(tarBytes(entries));
-  const gzip = createGzip({ level, chunkSize });
-  const fed = pipeline(tarBytes(entries), gzip);
-  // The reader of `gzip` meets the same failure.
-  fed.catch(() => undefined);
-  try {
-    yield* gzip;
-    await fed;
-  } finally {
-    gzip.destroy();
-  }
+  return level === 0 ? storedGzip(gathered(tarPieces(entries))) : parallelGzip(tarPieces(entries), { level });
 }
 
-async function* tarBytes(entries: AsyncIterable<TarEntry>): AsyncGenerator<Buffer, void> {
+/** In pieces of its own, a stored block or more each. */
+async function* gathered(pieces: AsyncIterable<readonly Uint8Array[]>): AsyncGenerator<Buffer, void> {
   let batch: Uint8Array[] = [];
   let length = 0;
-  const add = (piece: Uint8Array): void => {
-    batch.push(piece);
+  for await (const piece of flat(pieces)) {
     length += piece.length;
-  };
-  const take = (): Buffer => {
-    const whole = Buffer.concat(batch, length);
-    batch = [];
-    length = 0;
-    return whole;
-  };
-  for await (const entry of entries) {
-    add(header(entry));
-    if (entry.kind === 'file') {
-      let left = entry.size;
-      for await (const piece of Buffer.isBuffer(entry.content) ? [entry.content] : entry.content) {
-        left -= piece.length;
-        if (left < 0) break;
-        add(piece);
-        if (length >= batchBytes) yield take();
-      }
-      if (left !== 0) throw wrongLength(entry, left);
-      add(padding.subarray(0, -entry.size & (blockSize - 1)));
+    if (length < batchBytes) batch.push(Buffer.from(piece)); // a copy
+    else {
+      yield Buffer.concat([...batch, piece], length);
+      batch = [];
+      length = 0;
     }
-    if (length >= batchBytes) yield take();
   }
-  add(Buffer.alloc(2 * blockSize));
-  yield take();
+  yield Buffer.concat(batch, length);
 }
 
-const padding = Buffer.alloc(blockSize);
+async function* flat(pieces: AsyncIterable<readonly Uint8Array[]>): AsyncGenerator<Uint8Array, void> {
+  for await (const together of pieces) yield* together;
+}
 
-function wrongLength({ path, size }: TarEntry & { kind: 'file' }, left: number): CroftError {
+async function* tarPieces(entries: AsyncIterable<TarEntry>): AsyncGenerator<readonly Uint8Array[], void> {
+  for await (const entry of entries) {
+    if (entry.kind !== 'file') {
+      yield [header(entry)];
+    } else if (Buffer.isBuffer(entry.content)) {
+      if (entry.content.length !== entry.size) throw wrongLength(entry, entry.size - entry.content.length);
+      yield [header(entry), entry.content, paddingOf(entry)];
+    } else {
+      yield [header(entry)];
+      yield* contentOf(entry, entry.content);
+      yield [paddingOf(entry)];
+    }
+  }
+  yield [Buffer.alloc(2 * blockSize)];
+}
+
+async function* contentOf(entry: FileEntry, content: AsyncIterable<Uint8Array>): AsyncGenerator<readonly Uint8Array[], void> {
+  let left = entry.size;
+  for await (const piece of content) {
+    left -= piece.length;
+    if (left < 0) break;
+    yield [piece];
+  }
+  if (left !== 0) throw wrongLength(entry, left);
+}
+
+function paddingOf({ size }: FileEntry): Buffer {
+  return padding.subarray(0, -size & (blockSize - 1));
+}
+
+function wrongLength({ path, size }: FileEntry, left: number): CroftError {
   const amount = left < 0 ? 'more' : `only ${size - left}`;
   return new CroftError('invalid', `packing ${quoteName(path.toString('latin1'))}: its size is ${size} bytes, but there were ${amount}`);
 }
@@ -104,24 +131,36 @@ function header(entry: TarEntry): Buffer {
 
 function headerOf(entry: TarEntry): TarHeader {
   const name = entry.path.toString('latin1');
+  const { mode, mtime = 0, owner } = entry;
+  const plain = { name, mode: (mode ?? 0o777) & 0o7777, size: 0, mtime, target: '', owner };
   switch (entry.kind) {
     case 'file':
-      return { name, type: '0', mode: entry.mode & 0o7777, size: entry.size, mtime: entry.mtime, target: '' };
+      return { ...plain, type: '0', size: entry.size };
     case 'link':
-      return { name, type: '2', mode: 0o777, size: 0, mtime: 0, target: entry.target.toString('latin1') };
+      return { ...plain, type: '2', target: entry.target.toString('latin1') };
+    case 'character-device':
+      return { ...plain, type: '3', device: entry.device };
+    case 'block-device':
+      return { ...plain, type: '4', device: entry.device };
     case 'directory':
-      return { name: name.endsWith('/') ? name : `${name}/`, type: '5', mode: 0o755, size: 0, mtime: 0, target: '' };
+      return { ...plain, type: '5', name: name.endsWith('/') ? name : `${name}/`, mode: (mode ?? 0o755) & 0o7777 };
+    case 'fifo':
+      return { ...plain, type: '6' };
     default:
       return entry satisfies never;
   }
 }
 
-function recordsFor({ name, target, size, mtime }: TarHeader): Map<string, string> {
+function recordsFor({ name, target, size, mtime, owner }: TarHeader): Map<string, string> {
   const records = new Map<string, string>();
   if (!isAscii(name) || !splitName(name)) records.set('path', name);
   if (!isAscii(target) || target.length > 100) records.set('linkpath', target);
   if (size > maxOctal) records.set('size', String(size));
   if (!Number.isInteger(mtime) || mtime < 0 || mtime > maxOctal) records.set('mtime', String(mtime));
+  for (const key of ['uid', 'gid'] as const) if (owner && owner[key] > maxOwner) records.set(key, String(owner[key]));
+  for (const key of ['uname', 'gname'] as const) {
+    if (owner && (owner[key].length > maxOwnerName || !isAscii(owner[key]))) records.set(key, owner[key]);
+  }
   const binary = [...records.values()].some((value) => !isUtf8(Buffer.from(value, 'latin1')));
   return binary ? new Map([['hdrcharset', 'BINARY'], ...records]) : records;
 }
@@ -134,6 +173,16 @@ function withoutRecords(header: TarHeader, records: ReadonlyMap<string, string>)
     target: header.target.slice(0, 100),
     size: records.has('size') ? 0 : header.size,
     mtime: records.has('mtime') ? 0 : header.mtime,
+    owner: header.owner && withoutOwner(header.owner, records),
+  };
+}
+
+function withoutOwner({ uid, gid, uname, gname }: TarOwner, records: ReadonlyMap<string, string>): TarOwner {
+  return {
+    uid: records.has('uid') ? 0 : uid,
+    gid: records.has('gid') ? 0 : gid,
+    uname: records.has('uname') ? '' : uname,
+    gname: records.has('gname') ? '' : gname,
   };
 }
 

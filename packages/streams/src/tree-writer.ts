@@ -5,6 +5,7 @@
  */
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import fs from 'node:fs';
+import { goModeText } from './go-mode.ts';
 import { quoteName } from './quote-name.ts';
 import type { TarHeader } from './tar-header.ts';
 import { cleanName, leadOf, parentOf } from './tar-names.ts';
@@ -129,7 +130,7 @@ export class TreeWriter implements TarSink {
         this.#linkOrWait(path, header);
         return;
       default:
-        throw new CroftError('invalid', `tar file entry ${plainName(header.name)} contained unsupported file type ${goMode(header)}`);
+        throw new CroftError('invalid', `tar file entry ${plainName(header.name)} contained unsupported file type ${modeText(header)}`);
     }
   }
 
@@ -205,9 +206,10 @@ function plainName(name: string): string {
   return /^[!-~]+$/.test(name) ? name : quoteName(name);
 }
 
-/** A file mode as Go prints it: `prw-r--r--`. */
-function goMode({ type, mode }: TarHeader): string {
-  const letter = { '3': 'Dc', '4': 'D', '6': 'p' }[type] ?? '?';
-  const bits = Array.from('rwxrwxrwx', (bit, at) => (mode & (0o400 >> at) ? bit : '-'));
-  return letter + bits.join('');
+/** `prw-r--r--` */
+function modeText({ type, mode }: TarHeader): string {
+  return goModeText((specialTypes[type] ?? 0) | (mode & 0o7777));
 }
+
+/** The types of POSIX that are told apart where an archive has what is not unpacked. */
+const specialTypes: Readonly<Record<string, number>> = { '3': 0o020000, '4': 0o060000, '6': 0o010000 };

@@ -1,6 +1,6 @@
 /** Paths that a request may name: below the work directory, and not out of it through a link. buildlet.md 1.3 (`nativeRel`, WE). */
 import { lstat, realpath } from 'node:fs/promises';
-import { dirname, join, normalize, sep } from 'node:path';
+import { basename, dirname, join, normalize, sep } from 'node:path';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 
 /** The path with `a/../b` and doubled slashes resolved. @throws CroftError `invalid` when it is not below */
@@ -14,6 +14,25 @@ export function checkRelative(path: string): string {
   return clean;
 }
 
+/** What `checkRelative` says of a request's parameter. @throws CroftError `invalid` that names the parameter, as Go's buildlets do */
+export function checkParameter(parameter: string, path: string): string {
+  return naming(parameter, () => checkRelative(path));
+}
+
+/**
+ * Where a parameter leads: a directory, also behind links, or where one can be made.
+ * @throws CroftError `invalid` that names the parameter
+ */
+export async function directoryBelow(workDir: string, parameter: string, path: string): Promise<string> {
+  return insideOf(workDir, path).catch((error: unknown) => naming(parameter, () => thrown(error)));
+}
+
+/** Where a parameter leads, but for its last name: a link there is meant itself. @throws CroftError `invalid` that names the parameter */
+export async function entryBelow(workDir: string, parameter: string, path: string): Promise<string> {
+  const clean = checkParameter(parameter, path);
+  return clean === '.' ? realpath(workDir) : join(await directoryBelow(workDir, parameter, dirname(clean)), basename(clean));
+}
+
 /**
  * The absolute path with every link resolved; what does not exist yet is added as named.
  * @throws CroftError `invalid` when the path, or a link in it, leaves `root`
@@ -22,7 +41,7 @@ export async function insideOf(root: string, path: string): Promise<string> {
   const clean = checkRelative(path);
   const realRoot = await realpath(root);
   const real = await realpathOfExisting(join(realRoot, clean));
-  if (real !== realRoot && !real.startsWith(realRoot + sep)) throw leaves(path);
+  if (real !== realRoot && !real.startsWith(realRoot + sep)) throw leadsOut(path);
   return real;
 }
 
@@ -30,7 +49,7 @@ async function realpathOfExisting(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
-    if (systemCode(error) === 'ELOOP' || (await isLink(path))) throw leaves(path); // a link to what is not there may lead anywhere later
+    if (systemCode(error) === 'ELOOP' || (await isLink(path))) throw leadsOut(path); // a link to what is not there may lead anywhere later
     if (!['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) throw error;
     return join(await realpathOfExisting(dirname(path)), path.slice(dirname(path).length));
   }
@@ -43,6 +62,19 @@ function isLink(path: string): Promise<boolean> {
   );
 }
 
-function leaves(path: string): CroftError {
+export function leadsOut(path: string): CroftError {
   return new CroftError('invalid', `path ${JSON.stringify(path)} leaves the work directory through a link`);
+}
+
+function naming<T>(parameter: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (!(error instanceof CroftError)) throw error;
+    throw new CroftError('invalid', `invalid '${parameter}' parameter: ${error.message}`, { cause: error });
+  }
+}
+
+function thrown(error: unknown): never {
+  throw error;
 }

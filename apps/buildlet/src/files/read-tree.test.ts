@@ -1,8 +1,10 @@
 /** `/tgz`: what a machine's work directory holds, whole or by patterns. buildlet.md 1.6. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readFile, readdir, readlink, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { createServer } from 'node:net';
+import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -23,6 +25,13 @@ async function put(path: string, content: string | Buffer): Promise<void> {
   await writeFile(work(path), content);
 }
 
+/** What no compression makes smaller. */
+function noise(length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let at = 0, state = 1; at < length; at += 1) bytes[at] = (state = (Math.imul(state, 1103515245) + 12345) >>> 0) >>> 24;
+  return bytes;
+}
+
 async function namesIn(dir: string, match: string[] = []): Promise<string[]> {
   return Array.fromAsync(readTarGz(machine.client.getTarGz(dir, match, 1, { gzipLevel: 0 }), limits), ({ header }) => header.name);
 }
@@ -34,7 +43,7 @@ test('a directory comes back as it is: modes, times, links, empty directories, a
   await put('all/b-', '');
   await mkdir(work('all/empty'));
   await symlink('../a.txt', work('all/b/link'));
-  await complete(machine.client, 'modes', shell('chmod 750 all/a.txt && touch -d @1000000000 all/a.txt && mkfifo all/fifo'));
+  await complete(machine.client, 'modes', shell('chmod 750 all/a.txt && touch -d @1000000000 all/a.txt'));
   assert.deepEqual(await namesIn('all'), ['a.txt', 'b/', 'b/large', 'b/link', 'b-', 'empty/']);
   for (const gzipLevel of [0, 1]) {
     const to = await mkdtemp(join(tmpdir(), 'croft-tgz-'));
@@ -49,6 +58,51 @@ test('a directory comes back as it is: modes, times, links, empty directories, a
       await rm(to, { recursive: true });
     }
   }
+});
+
+test('what only a system has comes with its type, everything with owner and rounded time; patterns leave the former out', async () => {
+  await put('odd/file', 'x');
+  const asRoot = process.getuid?.() === 0;
+  const made = ['mkfifo -m 640 odd/fifo', 'mkdir -m 1777 odd/d', 'ln -s x odd/link'];
+  if (asRoot) made.push('mknod -m 600 odd/block b 259 70000', 'mknod -m 666 odd/char c 1 3', 'chown 3000000:1 odd/file');
+  made.push('chmod 4755 odd/file', 'touch -h -d @1500000000.6 odd/*');
+  await complete(machine.client, 'odd', shell(made.join(' && ')));
+  const packed = Buffer.concat(await Array.fromAsync(machine.client.getTarGz('odd', [], 1, { gzipLevel: 6 })));
+  const listed = spawnSync('tar', ['-tvzf', '-', '--full-time', '--utc'], { input: packed }).stdout.toString();
+  const me = asRoot ? 'root/root' : `${userInfo().username}/.*`;
+  const lines = [
+    ...(asRoot ? ['brw------- root/root 259,70000 2017-07-14 02:40:01 block', 'crw-rw-rw- root/root 1,3 2017-07-14 02:40:01 char'] : []),
+    `drwxrwxrwt ${me} 0 2017-07-14 02:40:01 d/`,
+    `prw-r----- ${me} 0 2017-07-14 02:40:01 fifo`,
+    `-rwsr-xr-x ${asRoot ? '3000000/daemon' : me} 1 2017-07-14 02:40:01 file`,
+    `lrwxrwxrwx ${me} 0 2017-07-14 02:40:01 link -> x`,
+  ];
+  assert.match(listed.replaceAll(/ +/g, ' '), new RegExp(`^${lines.join('\n')}\n$`));
+  assert.deepEqual(await namesIn('odd', ['**']), ['d/', 'file', 'link']);
+});
+
+test('a socket aborts an archive of everything: with a status before the first byte, and by a cut behind it', async () => {
+  await put('sock/a', 'a');
+  const server = createServer().listen(work('sock/z'));
+  await once(server, 'listening');
+  try {
+    const answer = await ask(machine.process, { path: '/tgz?dir=sock' });
+    assert.deepEqual([answer.status, answer.body], [500, `Walk error: archive/tar: sockets not supported: ${work('sock/z')}\n`]);
+    assert.deepEqual(await namesIn('sock', ['**']), ['a']);
+    await put('sock/large', noise(9_000_000));
+    await assert.rejects(ask(machine.process, { path: '/tgz?dir=sock' }), { code: 'ECONNRESET' });
+  } finally {
+    server.close();
+  }
+});
+
+test('a base that is no directory is one entry without a name', async () => {
+  await put('alone/file', 'content');
+  const entries = Array.fromAsync(
+    readTarGz(machine.client.getTarGz('alone/file', [], 1, { gzipLevel: 1 }), limits),
+    async ({ header, content }) => [header.name, header.type, Buffer.concat(await Array.fromAsync(content)).toString()],
+  );
+  assert.deepEqual(await entries, [['', '0', 'content']]);
 });
 
 test('what a step has closed is left out where patterns select, and the rest comes', async () => {
@@ -116,7 +170,8 @@ test('nothing outside of the work directory is read through a link', async () =>
       ['secret', '2', 0],
       ['way-out', '2', 0],
     ]);
-    await assert.rejects(namesIn('sly/way-out'), withCode('invalid'));
+    assert.deepEqual(await namesIn('sly/way-out'), ['']);
+    await assert.rejects(namesIn('sly/way-out/secret'), withCode('invalid'));
   } finally {
     await rm(outside, { recursive: true });
   }

@@ -1,6 +1,6 @@
 /**
- * What lies below a directory, as entries of an archive: in order of the names' bytes, no link followed. Neither the number of files nor
- * their size is held in memory. buildlet.md 1.6; sockets, fifos and devices are left out.
+ * What lies below a directory, as entries of an archive. Neither the number of files nor their size is held in memory. buildlet.md 1.6;
+ * where patterns select, sockets, fifos and devices are left out.
  */
 import fs from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -8,6 +8,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { mayHold, selects } from '@croft/domain/pattern';
 import { CroftError } from '@croft/runtime/errors';
 import type { TarEntry } from '@croft/streams/tar-pack';
+import { readAccounts, type Accounts } from './accounts.ts';
+import { readFlags } from './read-flags.ts';
+import { entriesInTurn, walkTree, type Walked } from './walk.ts';
 
 export interface TreeOptions {
   /** Patterns over paths below the root; none: everything. */
@@ -15,36 +18,32 @@ export interface TreeOptions {
   readonly signal: AbortSignal;
 }
 
-interface Found {
-  /** Below the root. */
-  readonly path: Buffer;
-  readonly entry: fs.Dirent<Buffer>;
-}
-
-/** `O_NONBLOCK`: what became a fifo meanwhile does not hold us up. */
-const readFlags = fs.constants.O_RDONLY | (fs.constants.O_NOFOLLOW ?? 0) | (fs.constants.O_NONBLOCK ?? 0);
 /** For small files the hops through the event loop cost more than the disk. */
 const atOnceBytes = 64 * 1024;
 const pieceBytes = 256 * 1024;
-const slash = Buffer.from('/');
+const nsPerSecond = 1_000_000_000n;
 
-/** By patterns, what may not be read is left out: no step could read it either. @throws what the system says of any other */
+/**
+ * A root that is no directory is one entry with an empty name. By patterns, what may not be read is left out: no step could read it either.
+ * @throws what the system says of any other; CroftError `invalid` at a socket, which no archive can hold
+ */
 export async function* treeEntries(root: string, { match, signal }: TreeOptions): AsyncGenerator<TarEntry> {
-  const at = (path: Buffer): Buffer => Buffer.concat([Buffer.from(`${root}/`), path]);
-  const isOpen = (path: Buffer, bits: number): boolean => match.length === 0 || mayRead(at(path), bits);
-  const pending = childrenOf(at(Buffer.alloc(0)), undefined);
-  for (let next = pending.pop(); next; next = pending.pop()) {
+  const all = match.length === 0;
+  const enters = ({ path, at }: Walked): boolean => all || (mayHold(match, path.toString()) && mayRead(at, 0o500));
+  const accounts = readAccounts();
+  const scratch = Buffer.allocUnsafeSlow(pieceBytes);
+  let count = 0;
+  for (const found of walkTree(Buffer.from(root), { enters })) {
+    if ((count += 1) % entriesInTurn === 0) await nextTurn();
     signal.throwIfAborted();
-    const { path, entry } = next;
-    const name = path.toString();
-    const wanted = selects(match, name);
-    if (entry.isDirectory()) {
-      if (wanted) yield { kind: 'directory', path };
-      if (mayHold(match, name) && isOpen(path, 0o500)) pending.push(...childrenOf(at(path), path));
-      await nextTurn();
-    } else if (wanted && entry.isSymbolicLink()) yield { kind: 'link', path, target: fs.readlinkSync(at(path), 'buffer') };
-    else if (wanted && entry.isFile() && isOpen(path, 0o400)) yield await fileEntry(path, at(path), signal);
+    if (!all && !(selects(match, found.path.toString()) && isPlain(found))) continue;
+    yield entryOf(found, { accounts, scratch, signal });
   }
+}
+
+/** What an archive of selected files holds. */
+function isPlain({ at, stats }: Walked): boolean {
+  return stats.isDirectory() || stats.isSymbolicLink() || (stats.isFile() && mayRead(at, 0o400));
 }
 
 /** Whether its owner, and this process, may; the bits are those of the owner. */
@@ -57,35 +56,48 @@ function mayRead(at: Buffer, bits: number): boolean {
   }
 }
 
-/** Last name first. */
-function childrenOf(directory: Buffer, parent: Buffer | undefined): Found[] {
-  const entries = fs.readdirSync(directory, { withFileTypes: true, encoding: 'buffer' });
-  return entries
-    .toSorted((a, b) => Buffer.compare(b.name, a.name))
-    .map((entry) => ({ entry, path: parent ? Buffer.concat([parent, slash, entry.name]) : entry.name }));
+interface Reading {
+  readonly accounts: Accounts;
+  /** For contents: good until the next is read. */
+  readonly scratch: Buffer;
+  readonly signal: AbortSignal;
 }
 
-async function fileEntry(path: Buffer, at: Buffer, signal: AbortSignal): Promise<TarEntry> {
-  const { size, mode, mtimeMs } = fs.lstatSync(at);
-  const head = { kind: 'file', path, mode: mode & 0o7777, mtime: Math.max(0, Math.round(mtimeMs / 1_000)) } as const;
-  if (size > atOnceBytes) return { ...head, size, content: pieces(at, size, signal) };
+function entryOf({ path, at, stats }: Walked, reading: Reading): TarEntry {
+  const owner = reading.accounts.ownerOf(Number(stats.uid), Number(stats.gid));
+  const mtime = Number((stats.mtimeNs + (stats.mtimeNs < 0n ? -nsPerSecond : nsPerSecond) / 2n) / nsPerSecond);
+  const head = { path, mode: Number(stats.mode) & 0o7777, mtime, owner };
+  if (stats.isDirectory()) return { kind: 'directory', ...head };
+  if (stats.isSymbolicLink()) return { kind: 'link', ...head, target: fs.readlinkSync(at, 'buffer') };
+  if (stats.isFile()) return { kind: 'file', ...head, ...contentOf(at, Number(stats.size), reading) };
+  if (stats.isFIFO()) return { kind: 'fifo', ...head };
+  if (stats.isSocket()) throw new CroftError('invalid', `archive/tar: sockets not supported: ${at.toString()}`);
+  return { kind: stats.isBlockDevice() ? 'block-device' : 'character-device', ...head, device: deviceOf(stats.rdev) };
+}
+
+/** As Linux divides the number of a device. */
+function deviceOf(rdev: bigint): { major: number; minor: number } {
+  return { major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)), minor: Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)) };
+}
+
+function contentOf(at: Buffer, size: number, reading: Reading): { size: number; content: Buffer | AsyncGenerator<Buffer> } {
+  if (size > atOnceBytes) return { size, content: pieces(at, size, reading) };
   const fd = fs.openSync(at, readFlags);
   try {
-    const content = Buffer.alloc(size);
-    return { ...head, size, content: content.subarray(0, fs.readSync(fd, content, 0, size, 0)) };
+    return { size, content: reading.scratch.subarray(0, fs.readSync(fd, reading.scratch, 0, size, null)) };
   } finally {
     fs.closeSync(fd);
   }
 }
 
 /** As many bytes as were announced: what is added meanwhile does not belong to it. */
-async function* pieces(at: Buffer, size: number, signal: AbortSignal): AsyncGenerator<Buffer> {
+async function* pieces(at: Buffer, size: number, { scratch, signal }: Reading): AsyncGenerator<Buffer> {
   await using file = await open(at, readFlags);
   for (let from = 0; from < size;) {
     signal.throwIfAborted();
-    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(pieceBytes, size - from)), 0, null, from);
+    const { bytesRead } = await file.read(scratch, 0, Math.min(scratch.length, size - from), null);
     if (bytesRead === 0) throw new CroftError('conflict', 'a file became shorter while it was read');
     from += bytesRead;
-    yield buffer.subarray(0, bytesRead);
+    yield scratch.subarray(0, bytesRead);
   }
 }

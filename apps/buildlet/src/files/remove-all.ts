@@ -1,8 +1,7 @@
 /** `POST /removeall`: everything at once or nothing is checked, then each path in order. buildlet.md 1.9. */
 import { readdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { CroftError, errorText } from '@croft/runtime/errors';
-import { checkRelative, insideOf } from './paths.ts';
+import { join } from 'node:path';
+import { checkParameter, entryBelow } from './paths.ts';
 import type { Trash } from './trash.ts';
 
 export interface RemoveOptions {
@@ -25,12 +24,6 @@ export async function removeAll(paths: readonly string[], { workDir, trash, sign
 }
 
 async function targetsOf(workDir: string, path: string): Promise<string[]> {
-  try {
-    const clean = checkRelative(path);
-    if (clean === '.') return (await readdir(workDir)).map((name) => join(workDir, name));
-    return [join(await insideOf(workDir, dirname(clean)), basename(clean))];
-  } catch (error) {
-    if (error instanceof CroftError) throw new CroftError('invalid', `invalid 'path' parameter: ${errorText(error)}`, { cause: error });
-    throw error;
-  }
+  if (checkParameter('path', path) === '.') return (await readdir(workDir)).map((name) => join(workDir, name));
+  return [await entryBelow(workDir, 'path', path)];
 }
