@@ -1,6 +1,6 @@
 /** Failures of the system in the words that Go's programs, and tools that read their errors, know. */
 import { errorText } from '@croft/runtime/errors';
-import { getSystemErrorMessage } from 'node:util';
+import { getSystemErrorMap } from 'node:util';
 
 /** Where Node's words are not those of POSIX. */
 const words: Readonly<Record<string, string>> = {
@@ -28,7 +28,7 @@ interface SystemError extends Error {
 export function osText(error: unknown, path?: string): string {
   if (!isSystemError(error)) return errorText(error);
   const at = path ?? error.path;
-  const what = words[error.code] ?? getSystemErrorMessage(error.errno) ?? error.code;
+  const what = words[error.code] ?? getSystemErrorMap().get(error.errno)?.[1] ?? error.code;
   return `${calls[error.syscall] ?? error.syscall}${at === undefined ? '' : ` ${at}`}: ${what}`;
 }
 
