@@ -16,38 +16,61 @@ const chunkSize = 128 * 1024;
 const memLevel = 7;
 
 const header = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
+const empty = Buffer.alloc(0);
 /** An empty block that says it is the last. */
 const end = Buffer.from([3, 0]);
 
 /**
- * A piece is copied before the next ones are asked for. Nothing comes out before the first block is full or the pieces have ended.
+ * A piece is copied before the next ones are asked for. Nothing comes out before the first block is full or the pieces have ended; from then
+ * on what is ready comes, though the source may stall. A reader that stops early has the source closed behind it.
  * @throws what `pieces` throws
  */
 export async function* parallelGzip(
   pieces: AsyncIterable<readonly Uint8Array[]>,
   { level }: { level: number },
 ): AsyncGenerator<Buffer, void> {
-  const underWay: Promise<Buffer[]>[] = [];
   const width = Math.min(availableParallelism() + 1, maxUnderWay);
+  const blocks = blocksOf(pieces, width);
+  const underWay: Promise<Buffer[]>[] = [];
   let checksum = 0;
   let length = 0;
-  let head: Buffer[] = [header];
+  let headSent = false;
+  let next: Promise<IteratorResult<Block, void>> | undefined;
   try {
-    for await (const { dictionary, block } of blocksOf(pieces, width)) {
-      checksum = crc32(block, checksum);
-      length = (length + block.length) >>> 0;
-      underWay.push(deflated(block, dictionary, level));
-      if (underWay.length < width) continue;
-      yield* head;
-      head = [];
-      yield* (await underWay.shift()) ?? [];
+    for (let ended = false; !ended || underWay.length > 0;) {
+      if (!ended && !next && underWay.length < width) next = blocks.next();
+      const oldest = underWay[0];
+      if (oldest && (!next || (await isFirst(oldest, next)))) {
+        const compressed = await oldest;
+        if (!headSent) yield header;
+        headSent = true;
+        yield* compressed;
+        void underWay.shift();
+        continue;
+      }
+      const block = (await next)?.value;
+      next = undefined;
+      ended = !block;
+      if (!block) continue;
+      checksum = crc32(block.block, checksum);
+      length = (length + block.block.length) >>> 0;
+      underWay.push(deflated(block, level));
     }
-    yield* head;
-    for (let block = underWay.shift(); block; block = underWay.shift()) yield* await block;
-    yield Buffer.concat([end, trailer(checksum, length)]);
+    yield Buffer.concat([headSent ? empty : header, end, trailer(checksum, length)]);
   } finally {
+    void blocks.return().catch(() => undefined); // a source that hangs is not waited for
     await Promise.allSettled(underWay); // they read from buffers that go with us
   }
+}
+
+/** A failure is left to whoever awaits the promise itself. */
+async function isFirst(one: Promise<unknown>, other: Promise<unknown>): Promise<boolean> {
+  const settled = (promise: Promise<unknown>, first: boolean): Promise<boolean> =>
+    promise.then(
+      () => first,
+      () => first,
+    );
+  return Promise.race([settled(one, true), settled(other, false)]);
 }
 
 interface Block {
@@ -83,7 +106,7 @@ async function* blocksOf(pieces: AsyncIterable<readonly Uint8Array[]>, turns: nu
   if (at > start) yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at) };
 }
 
-function deflated(block: Buffer, dictionary: Buffer, level: number): Promise<Buffer[]> {
+function deflated({ block, dictionary }: Block, level: number): Promise<Buffer[]> {
   const known = dictionary.length > 0 ? { dictionary } : {};
   const deflate = createDeflateRaw({ level, memLevel, chunkSize, finishFlush: constants.Z_SYNC_FLUSH, ...known });
   deflate.end(block);
