@@ -14,7 +14,7 @@ import { goPrograms } from './go-programs.ts';
 import { head, openRawCoordinator, type RawCoordinator, type RawLine } from './raw-lines.ts';
 
 const programs = await goPrograms({ env: process.env, progress: (text) => process.stderr.write(`${text}\n`) });
-const makers: readonly Maker[] = ['Go'];
+const makers: readonly Maker[] = ['Go', 'Croft'];
 const hostType = 'host-linux-test';
 /** Of the public development key; the vector stands in buildlet.md 1.15. */
 const developmentKey = createHmac('md5', 'gophers rule').update(hostType).digest('hex');
@@ -65,7 +65,7 @@ for (const maker of makers) {
       assert.ok(Number(version) >= 25);
       const expected = [
         'Host: ',
-        ...(maker === 'Go' ? ['User-Agent: Go-http-client/1.1'] : []),
+        'User-Agent: Go-http-client/1.1',
         'X-Go-Builder-Hostname: myhost',
         `X-Go-Builder-Key: ${developmentKey}`,
         `X-Go-Builder-Version: ${version}`,
