@@ -1,5 +1,6 @@
 /** The wiring of a buildlet: what is opened in which order, and what happens to the commands when it ends. */
 import { mkdir, realpath } from 'node:fs/promises';
+import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
 import { errorText } from '@croft/runtime/errors';
@@ -12,13 +13,15 @@ import { openLauncher } from './commands/launcher.ts';
 import type { Config } from './config.ts';
 import { fileRoutes } from './files/routes.ts';
 import { openTrash } from './files/trash.ts';
-import { openListening, within } from './http/served.ts';
+import { openListening, within, type Served } from './http/served.ts';
 import { createRouter } from './http/router.ts';
 import { debugRoutes } from './machine/debug-routes.ts';
+import { watchDraining } from './machine/draining.ts';
 import { watchEnding } from './machine/ending.ts';
 import { portRoutes } from './machine/ports.ts';
 import { machineRoutes, roundedStatus, status } from './machine/routes.ts';
-import { openReverse } from './reverse/reverse.ts';
+import type { Supervisor } from './machine/supervisor.ts';
+import { openReverse, type ReverseDeps } from './reverse/reverse.ts';
 import { openRecords } from './runs/records.ts';
 import { findRunRoute } from './runs/routes.ts';
 import { openRuns } from './runs/runs.ts';
@@ -36,6 +39,8 @@ export interface Deps {
   readonly log: Log;
   /** The buildlet's own environment, of which commands get the allowed part. */
   readonly environment: NodeJS.ProcessEnv;
+  /** Who started it and looks after it. */
+  readonly supervisor?: Supervisor | undefined;
 }
 
 export interface RunningBuildlet extends Main {
@@ -44,7 +49,7 @@ export interface RunningBuildlet extends Main {
   readonly address: string;
 }
 
-export async function createBuildlet(config: Config, { clock, random, log, environment }: Deps): Promise<RunningBuildlet> {
+export async function createBuildlet(config: Config, { clock, random, log, environment, supervisor }: Deps): Promise<RunningBuildlet> {
   await using stack = new AsyncDisposableStack();
   const { stateDir } = config;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
@@ -63,9 +68,10 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const source = openSourceNote(stateDir, workDir);
   const ground = stack.use(watchGround([stateDir, ...launcher.dirs, records.runsDir, records.collectedFile, workDir, trash.dir]));
   const ending = watchEnding({ config, runs, ground, tasks, clock, log });
+  const draining = watchDraining({ drain: supervisor?.drain, quietMs: config.drainAfterMs, runs, ending, tasks, clock, log });
 
   const boot = random.hex(8);
-  const machine = { workDir, boot, fence, runs, disk, halt: ending.halt };
+  const machine = { workDir, boot, fence, runs, disk, isUpdating: () => draining.asked, halt: ending.halt };
   const routes = {
     ...machineRoutes(machine),
     ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
@@ -78,29 +84,28 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, source, clock })),
     onRequest: ending.checkGround,
     onContact: ending.heard,
-    onWork: ending.checkWork,
+    onWork(until) {
+      ending.checkWork();
+      draining.worksUntil(until);
+    },
     log,
   });
-  const told = { boot, heard: ending.heard, isEnding: () => ending.isEnding, status: async () => roundedStatus(await status(machine)) };
-  const served = stack.use(
-    config.reverse
-      ? await openReverse(config.reverse, config, router, { clock, random, log, ...told })
-      : await openListening(config, router, clock),
-  );
+  const ready = (): void => supervisor?.ready();
+  const lineStatus = async (): Promise<unknown> => roundedStatus(await status(machine));
+  const line = { boot, heard: ending.heard, opened: ready, isEnding: () => ending.isEnding, status: lineStatus };
+  const served = stack.use(await openServed(config, router, { clock, random, log, ...line }));
   stack.defer(() => within(runs.endAll(ending.why), ending.withinMs, clock));
   const { address, ended } = served;
-  log.info(messages.ready, {
-    address,
-    pid: process.pid,
-    workDir,
-    stateDir,
-    runs: runs.list().length,
-    tree: trees.way,
-    start: launcher.way,
-  });
+  const told = { workDir, stateDir, runs: runs.list().length, tree: trees.way, start: launcher.way };
+  log.info(messages.ready, { address, pid: process.pid, ...told });
+  if (!config.reverse) ready();
   const owned = stack.move();
   const finished = ended ? Promise.race([ending.finished, ended]) : ending.finished;
   return { finished, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+function openServed(config: Config, router: RequestListener, deps: ReverseDeps): Promise<Served> {
+  return config.reverse ? openReverse(config.reverse, config, router, deps) : openListening(config, router, deps.clock);
 }
 
 async function openWorkDir(dir: string): Promise<string> {

@@ -1,7 +1,7 @@
 /** Every setting of the buildlet: Go's flags where they exist (buildlet.md 1.13), one dash or two, and our own. */
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { MINUTE, type Clock } from '@croft/runtime/clock';
+import { MINUTE, SECOND, type Clock } from '@croft/runtime/clock';
 import { parseConfig, secretSchema } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
 import * as z from 'zod';
@@ -59,6 +59,8 @@ const configSchema = z
     'ssh-port': number(1).max(65_535).default(22),
     /** Without a sign of life for this long it ends its commands and itself, ms. */
     'orphaned-after': number(1).default(30 * MINUTE),
+    /** Asked to end for an update, it waits until nobody has asked for anything for this long, ms. */
+    'drain-after': number(1).default(10 * SECOND),
     /** Unacknowledged output of a run above which its command waits, bytes. */
     'spool-limit': number(1).default(1024 * MiB),
     /** Free disk space below which nothing new is taken, bytes. */
@@ -98,6 +100,7 @@ const configSchema = z
     power: { halt: rest.halt, reboot: rest.reboot, builderEnv: rest.builderEnv },
     sshPort: rest['ssh-port'],
     orphanedAfterMs: rest['orphaned-after'],
+    drainAfterMs: rest['drain-after'],
     spoolLimitBytes: rest['spool-limit'],
     lowWaterBytes: rest['low-water'],
     start: rest.start,

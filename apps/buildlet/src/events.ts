@@ -8,6 +8,8 @@ export const messages = {
   runLost: 'run lost',
   /** `run`, `pids`: they are stuck in the kernel; the machine should be given up. */
   wouldNotDie: 'processes of a run would not die',
+  /** It ends for an update once nothing would be lost by that. `runs` that are alive or uncollected. */
+  draining: 'draining',
   /** No coordinator was heard for `afterMs`, ms; it ends. */
   orphaned: 'orphaned',
   /** `path` was removed or replaced under it, by a command perhaps; it ends. */

@@ -6,6 +6,7 @@ import { runMain } from '@croft/runtime/run-main';
 import { createBuildlet } from './buildlet.ts';
 import { readConfig } from './config.ts';
 import { buildletVersion, goPlatform } from './machine/platform.ts';
+import { findSupervisor } from './machine/supervisor.ts';
 
 await runMain(async () => {
   const config = await readConfig(process.argv.slice(2), process.env, { clock: systemClock });
@@ -14,5 +15,11 @@ await runMain(async () => {
     return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
   }
   const log = createLog({ ...config.log, service: 'buildlet' });
-  return createBuildlet(config, { clock: systemClock, random: systemRandom, log, environment: process.env });
+  return createBuildlet(config, {
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    environment: process.env,
+    supervisor: findSupervisor(process),
+  });
 });

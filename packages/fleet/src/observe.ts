@@ -11,10 +11,12 @@ export interface ObservedStatus {
   readonly lowDisk?: boolean | undefined;
   readonly cpus?: number | undefined;
   readonly memoryBytes?: number | undefined;
+  /** Ends for an update when its build has ended, and takes nothing new until it is back. */
+  readonly updating?: boolean | undefined;
 }
 
 export function observeStatus({ Version: version, Croft }: BuildletStatus): ObservedStatus {
   if (!Croft) return { version };
-  const { boot, freeBytes, lowDisk, cpus, memoryBytes } = Croft;
-  return { version, boot, freeBytes, lowDisk, cpus, memoryBytes };
+  const { boot, freeBytes, lowDisk, cpus, memoryBytes, updating } = Croft;
+  return { version, boot, freeBytes, lowDisk, cpus, memoryBytes, updating };
 }

@@ -67,6 +67,8 @@ export const buildletStatusSchema = z.object({
       cpus: z.number().int().optional(),
       memoryBytes: z.number().optional(),
       pid: z.number().int(),
+      /** It ends for an update as soon as nothing would be lost by that, and wants no new build. */
+      updating: z.boolean().optional(),
     })
     .optional(),
 });

@@ -16,7 +16,7 @@ export interface Main extends AsyncDisposable {
 /** Ctrl-C, a service manager's stop, and a terminal that was closed. */
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Runs `start` until one of these signals or its own end. Exit codes: 0 done, 1 failed, 2 bad use or settings. */
+/** Runs `start` until one of these signals or its own end. Exit codes: 0 done, 1 failed, 2 bad use or settings, 3 what it needs is held by another process. */
 export async function runMain(start: () => Promise<Main>): Promise<void> {
   const asked = Promise.withResolvers<NodeJS.Signals>();
   let firstAt: number | undefined;
@@ -35,8 +35,13 @@ export async function runMain(start: () => Promise<Main>): Promise<void> {
     process.stderr.write(`croft: ${errorText(error)}\n`);
     if (error instanceof CroftError && error.hint) process.stderr.write(`${error.hint}\n`);
     else if (!(error instanceof CroftError) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-    process.exitCode = error instanceof CroftError && error.code === 'invalid' ? 2 : 1;
+    process.exitCode = exitCodeOf(error);
   } finally {
     for (const name of signals) process.removeListener(name, onSignal);
   }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (!(error instanceof CroftError)) return 1;
+  return { invalid: 2, conflict: 3 }[error.code as string] ?? 1;
 }

@@ -41,8 +41,8 @@ export interface RouterOptions {
   readonly onRequest: () => void;
   /** Called for each authenticated request. */
   readonly onContact: () => void;
-  /** Called for each authenticated request that may start work; refuses it by throwing. */
-  readonly onWork: () => void;
+  /** Called for each authenticated request that may start work; refuses it by throwing. What it starts lasts until the signal aborts. */
+  readonly onWork: (until: AbortSignal) => void;
   readonly log: Log;
 }
 
@@ -83,7 +83,7 @@ async function answerCall(
   if (!route.open) {
     if (password !== undefined && !hasPassword(call.request, password)) return textError(403, 'invalid password');
     onContact();
-    if (call.method !== 'GET' && !route.whileEnding) onWork();
+    if (call.method !== 'GET' && !route.whileEnding) onWork(call.signal);
   }
   return route.handle(call);
 }

@@ -18,9 +18,11 @@ export interface Ending {
   readonly withinMs: number;
   /** Resolves when every run has ended, but within the second in which Go's programs wait for an answer. Repeating it changes nothing. */
   halt(): Promise<void>;
-  /** It was halted. */
+  /** It was halted, or ends for an update. */
   readonly isEnding: boolean;
-  /** To be called before work is taken. @throws CroftError `unavailable` once it was halted */
+  /** Nothing would be lost by its end: it takes no work any more and ends. */
+  update(): void;
+  /** To be called before work is taken. @throws CroftError `unavailable` once it was halted or ends for an update */
   checkWork(): void;
   /** A coordinator was heard. */
   heard(): void;
@@ -56,6 +58,7 @@ export function watchEnding({ config, runs, ground, tasks, clock, log }: EndingP
     finished.resolve();
   });
   let halted: Promise<void> | undefined;
+  let updating = false;
   const halt = async (): Promise<void> => {
     tasks.start('halt', async ({ signal }) => {
       await clock.sleep(haltAfterMs, { signal });
@@ -79,9 +82,15 @@ export function watchEnding({ config, runs, ground, tasks, clock, log }: EndingP
       answered.abort();
     },
     get isEnding() {
-      return halted !== undefined;
+      return halted !== undefined || updating;
+    },
+    update() {
+      updating = true;
+      why = 'its buildlet ended for an update';
+      finished.resolve();
     },
     checkWork() {
+      if (updating) throw new CroftError('unavailable', 'the machine is being updated', { hint: 'Ask again in a moment.' });
       if (halted) throw new CroftError('unavailable', 'the machine is being halted', { hint: 'Use another one.' });
     },
     heard: liveness.heard,

@@ -18,6 +18,8 @@ export interface MachineDeps {
   readonly fence: Fence;
   readonly runs: Runs;
   readonly disk: Disk;
+  /** Ends as soon as nothing is lost by it. */
+  readonly isUpdating: () => boolean;
   /** Ends every run, and the program soon after. */
   readonly halt: () => Promise<void>;
 }
@@ -37,10 +39,17 @@ function getRoute(answer: () => Promise<Answer>): Route {
 }
 
 /** Also told over the line to a coordinator. */
-export async function status({ boot, fence, runs, disk }: MachineDeps): Promise<BuildletStatus> {
+export async function status({ boot, fence, runs, disk, isUpdating }: MachineDeps): Promise<BuildletStatus> {
   const { freeBytes, low } = await disk.check();
   const has = { freeBytes, lowDisk: low, cpus: availableParallelism(), memoryBytes: totalmem() };
-  const croft = { boot, epoch: fence.highest, runs: runs.list().length, ...has, pid: process.pid };
+  const croft = {
+    boot,
+    epoch: fence.highest,
+    runs: runs.list().length,
+    ...has,
+    pid: process.pid,
+    ...(isUpdating() ? { updating: true } : {}),
+  };
   return { Version: buildletVersion, Croft: croft };
 }
 

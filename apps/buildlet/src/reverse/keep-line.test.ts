@@ -61,6 +61,7 @@ function openStage(
     dial,
     serve: () => {},
     heard: () => void (stage.heard += 1),
+    opened: () => {},
     status: async () => ({}),
     isEnding,
   };

@@ -27,6 +27,8 @@ export interface LineDeps {
   /** A connection that the coordinator asked for, on which it speaks HTTP. */
   serve(socket: Duplex): void;
   heard(): void;
+  /** The coordinator has taken a line. */
+  opened(): void;
   /** What `/status` tells under `Croft`, or near enough. */
   status(): Promise<unknown>;
   /** Once it is about to end no other line is dialled. */
@@ -76,6 +78,7 @@ async function holdLine(settings: ReverseSettings, deps: LineDeps, { signal }: {
     dial: async (path, waits) => (await switchedTo(path, agent, deps, waits.signal)).socket,
     status: () => status,
   });
+  deps.opened();
   log.info(messages.lineOpened, { coordinator: settings.coordinator, peer });
   await using tasks = createTaskGroup((name, error) => log.error(messages.taskFailed, { task: name, error: errorText(error) }));
   tasks.start('take the line for a sign of life', async (waits) => {

@@ -16,10 +16,11 @@ const olderNode = `${sourcesDir}${buildlet}/older-node/`;
 const prelude = "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);";
 
 /** Sources of the programs, from the root of the repository. */
-const entryPoints = { buildlet: `${buildlet}/main.ts` } as const;
+const entryPoints = { buildlet: `${buildlet}/main.ts`, supervise: `${buildlet}/supervise/main.ts` } as const;
+export type ProgramName = keyof typeof entryPoints;
 
 /** Written to `outfile`. @throws esbuild's own error, which names file and line */
-export async function bundleProgram(name: keyof typeof entryPoints, outfile: string): Promise<void> {
+export async function bundleProgram(name: ProgramName, outfile: string): Promise<void> {
   await bundleSources({
     absWorkingDir: sourcesDir, // names in comments are relative to it
     entryPoints: [entryPoints[name]],

@@ -19,8 +19,6 @@ export interface Distribution {
   readonly program: string;
 }
 
-const buildletFile = 'buildlet.mjs';
-
 /** Its files lie in `dir`, once they are written; after a failure the next call tries again. */
 export function createDistribution(dir: string): () => Promise<Distribution> {
   let made: Promise<Distribution> | undefined;
@@ -34,7 +32,9 @@ export function createDistribution(dir: string): () => Promise<Distribution> {
 async function makeDistribution(dir: string): Promise<Distribution> {
   await mkdir(dir, { recursive: true });
   const [commit, packageText] = await Promise.all([commitOf(sourcesDir), readFile(join(sourcesDir, 'package.json'), 'utf8')]);
-  const files = [await makeFile(dir, buildletFile, (path) => bundleProgram('buildlet', path))];
+  const files = await Promise.all(
+    (['buildlet', 'supervise'] as const).map((name) => makeFile(dir, `${name}.mjs`, (path) => bundleProgram(name, path))),
+  );
   const sums = files.map(({ sha256, name }) => `${sha256}  ${name}\n`).join('');
   const { version } = JSON.parse(packageText) as { version: string };
   const manifest: Manifest = {
@@ -47,7 +47,7 @@ async function makeDistribution(dir: string): Promise<Distribution> {
   };
   await writeFile(join(dir, 'SHA256SUMS'), sums);
   await writeFile(join(dir, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  return { manifest, dir, program: join(dir, buildletFile) };
+  return { manifest, dir, program: join(dir, 'buildlet.mjs') };
 }
 
 /** Whole under its name or not at all; a machine that is up has read the one before. */

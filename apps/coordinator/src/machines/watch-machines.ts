@@ -193,8 +193,8 @@ async function note(watch: Watch, pool: Pool, told: Observed): Promise<void> {
   const before = known.get(told.id);
   const observed = before?.told === told ? before.observed : withHold(watch, told);
   const up = observed.state === 'up';
-  const { state, boot, hostType, labels, draining } = observed;
-  const reported = before?.told === told ? before.reported : JSON.stringify([state, boot, hostType, labels, draining]);
+  const { state, boot, hostType, labels, draining, updating } = observed;
+  const reported = before?.told === told ? before.reported : JSON.stringify([state, boot, hostType, labels, draining, updating]);
   const lookedAt = clock.monotonic();
   const isNew = reported !== before?.reported;
   const isDue = isNew || (up && lookedAt - before.reportedAt >= MINUTE);

@@ -1,0 +1,33 @@
+/** Starts the supervisor of a machine's buildlet, bundled as `supervise.mjs`, and runs it until a signal; then its buildlet has ended. */
+import { mkdir } from 'node:fs/promises';
+import { systemClock as clock } from '@croft/runtime/clock';
+import { createLog } from '@croft/runtime/log';
+import { systemRandom as random } from '@croft/runtime/random';
+import { runMain } from '@croft/runtime/run-main';
+import { lockStateDir } from '../state/lock.ts';
+import { createOffers } from './offers.ts';
+import { readSettings } from './settings.ts';
+import { supervise } from './supervise.ts';
+import { openVersionFiles } from './version-files.ts';
+
+await runMain(async () => {
+  const { from, ca, dir, args, version, logLevel, pace } = readSettings(process.argv.slice(2));
+  if (version) {
+    process.stdout.write('supervisor of manifests of format 1\n');
+    return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
+  }
+  await mkdir(dir, { recursive: true });
+  const lock = await lockStateDir(dir);
+  const log = createLog({ level: logLevel, service: 'supervisor' });
+  const stopped = new AbortController();
+  const deps = { files: openVersionFiles(dir), offers: createOffers({ from, ca, clock }), clock, random, log };
+  const finished = supervise({ args, ...pace }, deps, stopped);
+  return {
+    finished,
+    async [Symbol.asyncDispose]() {
+      stopped.abort();
+      await finished;
+      await lock[Symbol.asyncDispose]();
+    },
+  };
+});
