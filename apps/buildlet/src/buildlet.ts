@@ -25,6 +25,8 @@ import { openReverse, type ReverseDeps } from './reverse/reverse.ts';
 import { openRecords } from './runs/records.ts';
 import { findRunRoute } from './runs/routes.ts';
 import { openRuns } from './runs/runs.ts';
+import { sshRoutes } from './ssh/routes.ts';
+import { createSshd } from './ssh/sshd.ts';
 import { createDisk } from './state/disk.ts';
 import { openFence } from './state/fence.ts';
 import { watchGround } from './state/ground.ts';
@@ -76,6 +78,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     ...machineRoutes(machine),
     ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
     ...portRoutes(random),
+    ...sshRoutes({ sshd: createSshd({ port: config.sshPort, clock, log, tasks }), clock }),
     ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
   };
   const router = createRouter({

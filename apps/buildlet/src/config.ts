@@ -55,8 +55,8 @@ const configSchema = z
     halt: flag.default(false),
     /** `/halt` starts the machine anew. */
     reboot: flag.default(false),
-    /** The port of the machine's SSH server on loopback. */
-    'ssh-port': number(1).max(65_535).default(22),
+    /** The port of the machine's SSH server on loopback: 22, or 2200 where the buildlet starts it. */
+    'ssh-port': number(1).max(65_535).optional(),
     /** Without a sign of life for this long it ends its commands and itself, ms. */
     'orphaned-after': number(1).default(30 * MINUTE),
     /** Asked to end for an update, it waits until nobody has asked for anything for this long, ms. */

@@ -24,6 +24,8 @@ export const messages = {
   lineFailed: 'line to the coordinator failed',
   /** Nothing can listen at `-health-addr`. `address`, `error`. */
   healthClosed: 'health checks not served',
+  /** One that was started here; it is started again. `program`, `exit`. */
+  sshServerEnded: 'SSH server ended',
   /** A bug: `task`, `error`. */
   taskFailed: 'background task failed',
   /** A bug or a failing disk: `method`, `path`, `error`. */

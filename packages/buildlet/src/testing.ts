@@ -27,6 +27,8 @@ export interface TestBuildletOptions {
   readonly listen?: string | undefined;
   /** Certificate and key (PEM) that it shows on TCP. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** Further flags. */
+  readonly flags?: readonly string[] | undefined;
 }
 
 export interface TestBuildlet extends AsyncDisposable {
@@ -90,6 +92,7 @@ function launch(dir: string, password: string, options: TestBuildletOptions): Ch
     ...flag('orphaned-after', options.orphanedAfterMs),
     ...flag('spool-limit', options.spoolLimitBytes),
     ...flag('low-water', options.lowWaterBytes ?? 0),
+    ...(options.flags ?? []),
   ];
   const { tls } = options;
   const secured = tls && { META_tls_cert: tls.cert, META_tls_key: tls.key };

@@ -1,8 +1,11 @@
 /** What a handler answers, and how failures look: text on Go's endpoints, JSON on ours. buildlet.md 1.1. */
 import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { ErrorBody } from '@croft/protocol/runs';
 import { httpStatus } from '@croft/protocol/status-codes';
 import { CroftError, errorText } from '@croft/runtime/errors';
+import { behindGate } from './gate.ts';
 
 export type Answer =
   | { readonly kind: 'whole'; readonly status: number; readonly type: string; readonly body: string }
@@ -14,6 +17,12 @@ export type Answer =
       readonly length?: number;
       /** Called when the head is sent. If it throws, the body is cut. The next piece is asked for when one was written. */
       readonly pieces: () => AsyncIterable<Buffer>;
+    }
+  | {
+      /** The connection is `peer`'s from here on: everything goes both ways until either end closes. */
+      readonly kind: 'takeover';
+      readonly head: string;
+      readonly peer: Duplex;
     };
 
 const plain = 'text/plain; charset=utf-8';
@@ -49,6 +58,7 @@ export function failureAnswer(error: unknown, style: 'text' | 'json'): Answer {
 
 /** Sends it; a stream waits for the reader. Resolves when everything was handed to the system or the connection is gone. */
 export async function sendAnswer(answer: Answer, response: ServerResponse, { signal }: { signal: AbortSignal }): Promise<void> {
+  if (answer.kind === 'takeover') return join(response, answer);
   response.setHeader('X-Content-Type-Options', 'nosniff');
   if (answer.kind === 'whole') {
     const { status, type, body } = answer;
@@ -80,4 +90,20 @@ function written(response: ServerResponse, piece: Buffer, signal: AbortSignal): 
       else resolve();
     });
   });
+}
+
+/** Resolves when both ends are closed. What one end sent last still reaches the other. */
+async function join({ req }: ServerResponse, { head, peer }: Extract<Answer, { kind: 'takeover' }>): Promise<void> {
+  try {
+    const socket = behindGate(req.socket)?.takeOver();
+    if (!socket) throw new CroftError('internal', 'this connection cannot be taken over');
+    const ends = [socket, peer] as const;
+    for (const end of ends) end.on('error', () => {});
+    socket.write(head);
+    await Promise.race([pipeline(socket, peer), pipeline(peer, socket)]).catch(() => {});
+    for (const end of ends) end.destroy();
+  } catch (error) {
+    peer.on('error', () => {}).destroy();
+    throw error;
+  }
 }

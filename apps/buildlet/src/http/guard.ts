@@ -3,17 +3,19 @@
  * that it rebinds to us: requests of pages are refused, and a TCP listener answers only to its own addresses.
  */
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
+import { isIP, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { sameSecret } from '@croft/runtime/digest';
 import { isLoopback } from '../settings/addresses.ts';
+import { behindGate } from './gate.ts';
 
 /** What is wrong with the request's origin; undefined when nothing is. */
 export function foreignOrigin(request: IncomingMessage): string | undefined {
   const { host, origin } = request.headers;
   const site = request.headers['sec-fetch-site'];
-  const { localAddress } = request.socket;
-  const secured = request.socket instanceof TLSSocket; // a name that is rebound to us fails at our certificate
+  const socket: object = behindGate(request.socket)?.socket ?? request.socket;
+  const { localAddress } = socket as Partial<Socket>;
+  const secured = socket instanceof TLSSocket; // a name that is rebound to us fails at our certificate
   if (localAddress !== undefined && !secured && !isOwnHost(host ?? '', localAddress)) {
     return 'this buildlet is not known under that host name';
   }

@@ -10,6 +10,7 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { Secret } from '@croft/runtime/config';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
+import { gateServer } from './gate.ts';
 import { isLoopback, shownAddress, type ListenAddress } from '../settings/addresses.ts';
 
 export interface ListenOptions {
@@ -56,6 +57,7 @@ function createFor({ tls, headMs = defaultHeadMs }: ListenOptions, onRequest: Re
   const options = { ...limits, ...sockets };
   const server = tls ? createTlsServer({ ...options, ...secured(tls) }, onRequest) : createServer(options, onRequest);
   Object.assign(server, { requestTimeout: 0, headersTimeout: headMs, keepAliveTimeout: 0, timeout: 0, maxConnections });
+  gateServer(server, tls ? 'secureConnection' : 'connection', { maxHeadBytes: maxHeaderBytes, headMs });
   return server;
 }
 

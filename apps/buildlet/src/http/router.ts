@@ -7,6 +7,7 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { messages } from '../events.ts';
 import { failureAnswer, sendAnswer, textError, type Answer } from './answer.ts';
+import { behindGate } from './gate.ts';
 import { foreignOrigin, hasPassword } from './guard.ts';
 
 /** What is read of a refused request before its connection is closed: long enough for its sender to see the answer. */
@@ -68,6 +69,7 @@ async function serve(request: IncomingMessage, response: ServerResponse, signal:
     answer = failureAnswer(error, request.headers[epochHeader] === undefined ? (route?.style ?? 'text') : 'json');
   }
   if (!request.complete) discardRest(request);
+  if (behindGate(request.socket)) response.setHeader('Connection', 'close'); // it lets one head through
   await sendAnswer(answer, response, { signal });
 }
 

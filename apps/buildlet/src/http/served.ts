@@ -1,7 +1,7 @@
 /** A buildlet as others reach it, whether it listens or has dialled them; and how that comes to its end. */
 import { once } from 'node:events';
-import type { RequestListener, Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { RequestListener } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 import { SECOND, type Clock } from '@croft/runtime/clock';
 import type { Config } from '../config.ts';
 import { shownAddress } from '../settings/addresses.ts';
@@ -20,9 +20,19 @@ export const requestsEndWithinMs = 5 * SECOND;
 
 export async function openListening(config: Config, onRequest: RequestListener, clock: Clock): Promise<Served> {
   const server = await listen(config.listen, { insecure: config.insecureListen, tls: config.tls }, onRequest);
+  const sockets = new Set<Socket>(); // those that were taken over, too, which the server knows no more
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   return {
     address: boundAddress(config.listen, server.address()),
-    [Symbol.asyncDispose]: () => closeWithin(server, requestsEndWithinMs, clock),
+    async [Symbol.asyncDispose]() {
+      const closed = once(server, 'close');
+      server.close();
+      await within(closed, requestsEndWithinMs, clock);
+      for (const socket of sockets) socket.destroy();
+    },
   };
 }
 
@@ -31,13 +41,6 @@ export async function within(work: Promise<unknown>, limitMs: number, clock: Clo
   const deadline = new AbortController();
   await Promise.race([work, clock.sleep(limitMs, { signal: deadline.signal }).catch(() => {})]);
   deadline.abort();
-}
-
-async function closeWithin(server: Server, limitMs: number, clock: Clock): Promise<void> {
-  const closed = once(server, 'close');
-  server.close();
-  await within(closed, limitMs, clock);
-  server.closeAllConnections();
 }
 
 /** The port is known only now when any free one was asked for. */

@@ -5,6 +5,7 @@ import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { before, describe, test } from 'node:test';
 import { systemClock } from '@croft/runtime/clock';
 import { silentLog } from '@croft/runtime/log';
@@ -189,6 +190,22 @@ describe('in reverse mode', { skip: lacksOpenssl() }, () => {
     assert.ok(head.includes(`\r\nX-Go-Builder-Key: ${publicKey}\r\n`));
     assert.ok(head.includes('\r\nX-Go-Builder-Hostname: of-the-environment\r\n'));
     await client[Symbol.asyncDispose]();
+  });
+
+  test('a shell’s bytes go both ways over a connection of its own, early ones too', async () => {
+    const server = createServer((socket) => socket.on('data', (bytes: Buffer) => socket.end(`banner, then ${bytes.toString()}`))).listen(
+      0,
+      'localhost',
+    );
+    await once(server, 'listening');
+    await using coordinator = await startCoordinator({ pair });
+    await using _worker = await startWorker(coordinator.port, pair, [`--ssh-port=${(server.address() as AddressInfo).port}`]);
+    const { dialer, client } = await coordinator.nextLine();
+    const socket = await dialer.dial({});
+    socket.write('POST /connect-ssh HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\nearly');
+    assert.match(await text(socket), /^HTTP\/1\.1 101 [^]*\r\n\r\nbanner, then early$/);
+    await client[Symbol.asyncDispose]();
+    server.close();
   });
 
   test('without --reconnect it ends with its line, as Go’s does', async () => {

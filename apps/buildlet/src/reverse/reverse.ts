@@ -6,6 +6,7 @@ import { CroftError, errorText } from '@croft/runtime/errors';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import type { Config } from '../config.ts';
 import { messages } from '../events.ts';
+import { admit } from '../http/gate.ts';
 import { maxHeaderBytes } from '../http/listener.ts';
 import { requestsEndWithinMs, within, type Served } from '../http/served.ts';
 import { shownAddress } from '../settings/addresses.ts';
@@ -60,37 +61,42 @@ interface Connections extends AsyncDisposable {
 function createConnections(onRequest: RequestListener, { clock }: Pick<ReverseDeps, 'clock'>): Connections {
   const server = createServer({ maxHeaderSize: maxHeaderBytes }, onRequest);
   Object.assign(server, { requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: 0, timeout: 0 });
-  /** With the requests under way on each. */
-  const open = new Map<Duplex, number>();
-  let drained = Promise.withResolvers<void>();
+  const sockets = new Set<Duplex>();
+  /** What the server sees of them, with the requests under way on each. */
+  const busy = new Map<Duplex, number>();
+  const drained = Promise.withResolvers<void>();
   let ending = false;
   const settle = (): void => {
-    for (const [socket, busy] of open) if (ending && busy === 0) socket.destroy();
-    if (open.size === 0) drained.resolve();
+    if (!ending) return;
+    for (const [admitted, requests] of busy) if (requests === 0) admitted.destroy();
+    if (sockets.size === 0) drained.resolve();
   };
+  const count = (admitted: Duplex, step: number): void => {
+    if (busy.has(admitted)) busy.set(admitted, (busy.get(admitted) ?? 0) + step);
+    settle();
+  };
+  server.on('connection', (admitted: Duplex) => {
+    busy.set(admitted, 0);
+    admitted.once('close', () => busy.delete(admitted));
+  });
   server.on('request', ({ socket }, response) => {
-    open.set(socket, (open.get(socket) ?? 0) + 1);
-    response.once('close', () => {
-      if (open.has(socket)) open.set(socket, (open.get(socket) ?? 1) - 1);
-      settle();
-    });
+    count(socket, 1);
+    response.once('close', () => count(socket, -1));
   });
   return {
     serve(socket) {
-      open.set(socket, 0);
+      sockets.add(socket);
       socket.once('close', () => {
-        open.delete(socket);
+        sockets.delete(socket);
         settle();
       });
-      server.emit('connection', socket);
-      socket.resume();
+      admit(socket, (admitted) => server.emit('connection', admitted), { maxHeadBytes: maxHeaderBytes });
     },
     async [Symbol.asyncDispose]() {
       ending = true;
-      drained = Promise.withResolvers();
       settle();
       await within(drained.promise, requestsEndWithinMs, clock);
-      for (const socket of open.keys()) socket.destroy(new CroftError('stopped', 'the buildlet ends'));
+      for (const socket of sockets) socket.destroy(new CroftError('stopped', 'the buildlet ends'));
     },
   };
 }
