@@ -18,22 +18,14 @@ export interface ConnectionPool extends Disposable {
 export function connectionPool(address: BuildletAddress, clock: Clock): ConnectionPool {
   const life = new AbortController();
   const agent = new Agent({ keepAlive: true, maxSockets: Infinity, maxFreeSockets: maxIdle });
-  const keepSocketAlive = agent.keepSocketAlive.bind(agent);
-  const reuseSocket = agent.reuseSocket.bind(agent);
-  // What Node says is to be replaced where it is not enough.
   agent.createConnection = (_, made) => {
     // Goes on when its request is given up: whichever comes next takes the connection.
     const signal = anySignal(life.signal, clock.deadline(connectMs));
     connectTo(address, { signal }).then(
-      (stream) => made?.(null, stream),
+      (stream) => made?.(null, likeSocket(stream)),
       (error: Error) => made?.(error, undefined as never),
     );
     return undefined;
-  };
-  agent.keepSocketAlive = (stream: Duplex) => (stream instanceof Socket ? keepSocketAlive(stream) : !stream.destroyed);
-  agent.reuseSocket = (stream: Duplex, request) => {
-    if (stream instanceof Socket) reuseSocket(stream, request);
-    else request.reusedSocket = true;
   };
   return {
     agent,
@@ -42,4 +34,11 @@ export function connectionPool(address: BuildletAddress, clock: Clock): Connecti
       agent.destroy();
     },
   };
+}
+
+/** What Node asks of a connection that it keeps and a stream that is no socket does not have; nothing of it matters there. */
+function likeSocket(stream: Duplex): Duplex {
+  if (stream instanceof Socket) return stream;
+  const nothing = (): Duplex => stream;
+  return Object.assign(stream, { setKeepAlive: nothing, setNoDelay: nothing, setTimeout: nothing, ref: nothing, unref: nothing });
 }

@@ -9,6 +9,7 @@ import { systemClock } from '@croft/runtime/clock';
 import { systemRandom } from '@croft/runtime/random';
 import { createBuildlet } from './client.ts';
 import type { BuildletAddress } from './address.ts';
+import type { KeyPair } from './key-pair.ts';
 
 /** The sources on this Node, unless a test of the bundle names another program (`[NODE, FILE]` as JSON). */
 const command = readCommand(process.env['CROFT_TEST_BUILDLET']);
@@ -25,6 +26,8 @@ export interface TestBuildletOptions {
   readonly dir?: string | undefined;
   /** `host:port` instead of a Unix socket. */
   readonly listen?: string | undefined;
+  /** TLS with this key, which clients pin. */
+  readonly keyPair?: KeyPair | undefined;
   /** Certificate and key (PEM) that it shows on TCP. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   /** Further flags. */
