@@ -229,7 +229,11 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
       return config().outputLimitBytes;
     },
   };
-  const drivers = createDrivers({ farm, clock, random, log, onEnd: wake, onTrouble: ({ build }) => onMove(build) });
+  const onEnd = ({ lease }: Work): void => {
+    machines.release(lease.machine);
+    wake();
+  };
+  const drivers = createDrivers({ farm, clock, random, log, onEnd, onTrouble: ({ build }) => onMove(build) });
   const adoption = createAdoption({ db, records, logs, drivers, machines, clock, log });
   const onFound = (repo: string, queued: readonly string[]): void => {
     changes.tell({ kind: 'commits', repo });

@@ -14,6 +14,7 @@ export interface Names {
   readonly secrets: readonly string[];
   /** Host types that pools have machines of. */
   readonly served: readonly string[];
+  readonly poolKinds: readonly string[];
 }
 
 export function checkReferences(lists: Lists, names: Names): Issue[] {
@@ -40,7 +41,7 @@ export function checkReferences(lists: Lists, names: Names): Issue[] {
       ...secretsOf(value.secrets, path),
       ...value.services.flatMap((service, index) => secretsOf(service.secrets, [...path, 'services', index])),
       ...(value.steps === 'detect' ? [] : value.steps.flatMap((step, index) => secretsOf(step.secrets, [...path, 'steps', index]))),
-      ...isolated(value, path),
+      ...isolated(value, path, names.poolKinds),
       ...clashing(value, path),
     ]),
     ...lists.pools.flatMap(({ value, path }) => hostType(value.hostType, [...path, 'hostType'])),
@@ -63,10 +64,11 @@ function thereAre(names: readonly string[]): string {
 }
 
 /** What no pool can do is refused and not forgotten. */
-function isolated({ isolation, trust }: Lists['builders'][number]['value'], path: Path): Issue[] {
-  if (isolation === 'none' && trust === 'trusted') return [];
+function isolated({ isolation, trust }: Lists['builders'][number]['value'], path: Path, kinds: Names['poolKinds']): Issue[] {
+  if (isolation === 'vm') return [{ path: [...path, 'isolation'], message: 'no kind of pool has machines of its own for each build yet' }];
+  if ((isolation === 'none' && trust === 'trusted') || kinds.includes('docker')) return [];
   const field = isolation === 'none' ? 'trust' : 'isolation';
-  return [{ path: [...path, field], message: 'no pool can isolate what it runs: local machines run everything as you' }];
+  return [{ path: [...path, field], message: 'no pool can isolate what it runs; one of the kind docker can' }];
 }
 
 /** Of two things under one name the second would be nowhere. */

@@ -2,15 +2,20 @@
 import type { Builder, Needs } from '@croft/domain/job';
 import type { HostType, Pool } from './farm-config.ts';
 import type { BuilderPart } from './parse-config.ts';
+import { isolatedLabel } from './schema-parts.ts';
 
-/** A host type's name is a label of its machines; so a builder gets one of them by needing it. */
+/**
+ * A host type's name is a label of its machines; so a builder gets one of them by needing it. What must be kept apart needs the label
+ * that only pools have which can do that; whoever is not trusted must be.
+ */
 export function compileBuilder({ value, variant }: BuilderPart, hostTypes: readonly HostType[]): Builder {
   const { repo, repos, hostType, needs, ...rest } = value;
   const host = hostTypes.find(({ name }) => name === hostType);
   const containers = value.services.some(({ image }) => image !== undefined) ? ['containers'] : [];
+  const isolated = value.isolation === 'container' || value.trust === 'untrusted' ? [isolatedLabel] : [];
   const { cpus, memoryBytes } = needs;
   const wanted: Needs = {
-    labels: [...new Set([...(hostType === undefined ? [] : [hostType]), ...needs.labels, ...containers])],
+    labels: [...new Set([...(hostType === undefined ? [] : [hostType]), ...needs.labels, ...containers, ...isolated])],
     ...(cpus === undefined ? {} : { cpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
   };
@@ -26,5 +31,6 @@ export function compileBuilder({ value, variant }: BuilderPart, hostTypes: reado
 
 export function compilePool(pool: Pool, hostTypes: readonly HostType[]): Pool {
   const host = hostTypes.find(({ name }) => name === pool.hostType);
-  return { ...pool, labels: [...new Set([...pool.labels, ...(host?.labels ?? []), pool.hostType])] };
+  const isolated = pool.kind === 'docker' ? [isolatedLabel] : [];
+  return { ...pool, labels: [...new Set([...pool.labels, ...(host?.labels ?? []), pool.hostType, ...isolated])] };
 }

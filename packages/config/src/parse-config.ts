@@ -105,6 +105,7 @@ function namesIn(raw: Readonly<Record<string, unknown>>, { builders }: Lists): N
     hostTypes: texts('hostTypes', 'name'),
     secrets: texts('secrets', 'name'),
     builders: [...texts('builders', 'name'), ...builders.map(({ value }) => value.name)],
+    poolKinds: texts('pools', 'kind'),
     served: texts('pools', 'hostType', ({ kind }) => (kind === 'docker' ? ownContainerType : ownHostType)),
   };
 }

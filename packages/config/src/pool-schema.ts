@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { liveness } from '@croft/domain/lease';
 import { durationSchema, sizeSchema } from './quantities.ts';
-import { label, text } from './schema-parts.ts';
+import { machineLabels, text } from './schema-parts.ts';
 
 /** What processes on this machine are. */
 export const ownHostType = `host-${process.platform}-${process.arch}`;
@@ -21,7 +21,7 @@ const localSchema = z.strictObject({
   name: poolName.default('local'),
   size,
   hostType: z.string().default(ownHostType),
-  labels: z.array(label).default([process.platform, process.arch]),
+  labels: machineLabels.default([process.platform, process.arch]),
   orphanedMs,
 });
 
@@ -36,7 +36,7 @@ const dockerSchema = z.strictObject({
   name: poolName.default('docker'),
   size,
   hostType: z.string().default(ownContainerType),
-  labels: z.array(label).default(['linux', process.arch]),
+  labels: machineLabels.default(['linux', process.arch]),
   orphanedMs,
   image: text.min(1, 'is empty').max(300),
   socketPath: absolutePath.default('/var/run/docker.sock'),

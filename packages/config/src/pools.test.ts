@@ -18,7 +18,7 @@ test('a Docker pool needs an image and no more, and reaches no network unless to
   const pool = poolOf({ kind: 'docker', image: 'debian:12' });
   assert.ok(pool?.kind === 'docker');
   assert.deepEqual([pool.name, pool.size, pool.network, pool.processes, pool.readOnly], ['docker', 1, 'none', 4096, false]);
-  assert.deepEqual(pool.labels, ['linux', process.arch, pool.hostType]);
+  assert.deepEqual(pool.labels, ['linux', process.arch, pool.hostType, 'isolated-container']);
   assert.deepEqual(mistakes({ kind: 'docker' }), ['image: is missing']);
 });
 
@@ -59,4 +59,28 @@ test('the machines of all pools count', () => {
     { kind: 'docker', image: 'a', size: 3 },
   ];
   assert.equal(declaredMachines(readConfig({ dataDir: 'd', pools }).pools), 5);
+});
+
+test('what must be isolated, and whoever is not trusted, gets machines of Docker pools only', () => {
+  const builder = { repo: 'app', steps: [{ name: 'test', argv: ['true'] }] };
+  const needs = (more: object, pools: readonly PoolInput[]): readonly string[] | undefined => {
+    const repos = [{ name: 'app', url: '/srv/app' }];
+    return readConfig({ dataDir: 'd', repos, pools, builders: [{ name: 'unit', ...builder, ...more }] }).builders[0]?.needs.labels;
+  };
+  const docker: PoolInput = { kind: 'docker', image: 'a' };
+  assert.deepEqual(needs({}, [docker]), []);
+  assert.deepEqual(needs({ isolation: 'container' }, [docker]), ['isolated-container']);
+  assert.deepEqual(needs({ trust: 'untrusted' }, [docker, { kind: 'local' }]), ['isolated-container']);
+  assert.throws(() => needs({ trust: 'untrusted' }, [{ kind: 'local' }]), /one of the kind docker can/);
+  assert.throws(() => needs({ isolation: 'vm' }, [docker]), /isolation: no kind of pool has machines of its own/);
+  assert.ok(poolOf(docker)?.labels.includes('isolated-container'));
+});
+
+test('no local machine can be said to isolate', () => {
+  assert.deepEqual(mistakes({ kind: 'local', labels: ['isolated-container'] }), [
+    'labels.0: is for Croft alone to give: to pools of kind docker',
+  ]);
+  for (const hostType of [{ name: 'isolated-container' }, { name: 'host-a', labels: ['isolated-container'] }]) {
+    assert.throws(() => readConfig({ dataDir: 'd', hostTypes: [hostType] }), /is for Croft alone to give/);
+  }
 });

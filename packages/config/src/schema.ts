@@ -8,7 +8,7 @@ import { secretSchema } from '@croft/runtime/config';
 import { errorText } from '@croft/runtime/errors';
 import { poolSchema } from './pool-schema.ts';
 import { durationSchema, sizeSchema } from './quantities.ts';
-import { env, label, labels, text, variable } from './schema-parts.ts';
+import { env, isolatedLabel, label, labels, machineLabels, text, variable } from './schema-parts.ts';
 
 const parsed = <T>(parse: (text: string) => T) =>
   z.string().transform((text, context): T => {
@@ -172,8 +172,8 @@ const repositorySchema = z.strictObject({
 });
 
 const hostTypeSchema = z.strictObject({
-  name: label,
-  labels,
+  name: label.refine((name) => name !== isolatedLabel, 'is for Croft alone to give'),
+  labels: machineLabels.default([]),
   env: env.default({}),
   owners: z.array(z.string()).default([]),
   notes: z.string().default(''),

@@ -48,6 +48,9 @@ const home = '/croft/home';
 /** Below the machine's `state` directory. */
 export const socketName = 'buildlet.sock';
 
+/** As on any machine: with less nothing new begins. */
+const leastFreeBytes = 512 * 2 ** 20;
+
 /** What package managers and file owners need; without raw sockets, device nodes, and changing what a program may do. */
 const rootCapabilities = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'NET_BIND_SERVICE', 'SETGID', 'SETUID', 'SYS_CHROOT'];
 
@@ -84,10 +87,11 @@ export function containerSpec(settings: ContainerSettings, place: ContainerPlace
   };
 }
 
-function command({ orphanedMs }: ContainerSettings, { program: [main = ''], variables }: ContainerPlace): string[] {
+function command({ orphanedMs, treeBytesInMemory }: ContainerSettings, { program: [main = ''], variables }: ContainerPlace): string[] {
   const passed = variables.length === 0 ? [] : ['--pass-env', variables.join(',')];
   const places = ['-workdir', `${home}/work`, '-listen', `unix:${state}/${socketName}`, '--state-dir', `${state}/buildlet`];
-  return [`${inside.program}/${baseName(main)}`, ...places, '--orphaned-after', String(orphanedMs), ...passed];
+  const spare = treeBytesInMemory === undefined ? [] : ['--low-water', String(Math.min(leastFreeBytes, Math.round(treeBytesInMemory / 8)))];
+  return [`${inside.program}/${baseName(main)}`, ...places, '--orphaned-after', String(orphanedMs), ...spare, ...passed];
 }
 
 function limits({ cpus, memoryBytes, processes, network }: ContainerSettings): ContainerCreateOptions['HostConfig'] {

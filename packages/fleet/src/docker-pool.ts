@@ -18,7 +18,7 @@ import { createImages, type Images } from './docker-image.ts';
 import { dialSocket } from './docker-socket.ts';
 import type { PoolDeps } from './local-pool.ts';
 import { createMachineDirectories, type MachineDirectories } from './machine-directories.ts';
-import { observeStatus } from './observe.ts';
+import { observeStatus, type ObservedStatus } from './observe.ts';
 import type { Observed, Pool, Reconciling } from './pool.ts';
 import { createReconcile, type Maker } from './reconcile.ts';
 import { createTurns } from './turns.ts';
@@ -52,6 +52,10 @@ interface Slot {
   startedAt: number | undefined;
   /** How often it was started since it last answered. */
   starts: number;
+  /** It runs something, or has something that nobody collected. */
+  hasWork: boolean;
+  /** Somebody has worked on it. */
+  hadWork: boolean;
 }
 
 const answerMs = 2 * SECOND;
@@ -74,7 +78,7 @@ class DockerMachines implements DockerPool {
   readonly #files: MachineDirectories;
   readonly #slots = new Map<MachineId, Slot>();
   /** As the daemon listed them at the last look. */
-  #containers: ReadonlyMap<MachineId, Container> = new Map();
+  #containers = new Map<MachineId, Container>();
   /** One at a time, so that a machine is never started twice. */
   readonly #turns = createTurns();
   readonly #reconcile = createReconcile();
@@ -98,7 +102,7 @@ class DockerMachines implements DockerPool {
   }
 
   reconcile(waits: Reconciling): Promise<readonly Observed[]> {
-    return this.#turns.take(() => this.#reconcile(this.#maker, waits));
+    return this.#turns.take(() => this.#reconcile(this.#maker(waits), waits));
   }
 
   connect(id: MachineId): Buildlet {
@@ -131,7 +135,7 @@ class DockerMachines implements DockerPool {
     await this.#files[Symbol.asyncDispose]();
   }
 
-  get #maker(): Maker {
+  #maker({ isUsed = () => false }: Reconciling): Maker {
     const { hostType, labels, size } = this.#options;
     return {
       declared: Array.from({ length: size }, (_, i) => parseMachineId(`${this.name}-${i + 1}`)),
@@ -139,6 +143,7 @@ class DockerMachines implements DockerPool {
       observe: (id, waits) => this.#observe(id, waits),
       start: (id, waits) => this.#start(id, waits),
       remove: (id, waits) => this.#remove(id, waits),
+      worn: (machine) => this.#worn(machine, isUsed(machine.id, machine.boot)),
       broken: (id, error) => ({ id, hostType, labels, state: 'down', evidence: errorText(error) }),
     };
   }
@@ -162,12 +167,22 @@ class DockerMachines implements DockerPool {
     try {
       const status = await slot.buildlet.status({ signal: anySignal(waits.signal, this.#deps.clock.deadline(answerMs)) });
       slot.starts = 0;
-      return { ...about, state: 'up', ...observeStatus(status) };
+      slot.hasWork = (status.Croft?.runs ?? 0) > 0;
+      slot.hadWork = (status.Croft?.epoch ?? 0) > 0;
+      return { ...about, state: 'up', oneBuild: true, ...limited(observeStatus(status), this.#options) };
     } catch (error) {
       waits.signal?.throwIfAborted();
       const young = slot.startedAt !== undefined && this.#deps.clock.monotonic() - slot.startedAt < startMs;
       return { ...about, state: young ? 'starting' : 'silent', evidence: `its buildlet does not answer: ${errorText(error)}` };
     }
+  }
+
+  /** A container that served one build serves no other, nor one that is not what is declared; what nobody collected is kept. */
+  #worn({ id, state }: Observed, isUsed: boolean): string | undefined {
+    const slot = this.#slots.get(id);
+    if (state !== 'up' || slot === undefined || slot.hasWork) return undefined;
+    const isCurrent = this.#containers.get(id)?.labels[labelNames.settings] === settingsMark(this.#options, this.#user);
+    return isUsed || slot.hadWork || !isCurrent ? 'is made anew for the next build' : undefined;
   }
 
   async #slot(id: MachineId): Promise<Slot> {
@@ -180,6 +195,8 @@ class DockerMachines implements DockerPool {
       buildlet: createBuildlet({ name: id, socketPath, dial, password }, { clock: this.#deps.clock }),
       startedAt: undefined,
       starts: 0,
+      hasWork: false,
+      hadWork: false,
     };
     this.#slots.set(id, slot);
     return slot;
@@ -220,6 +237,7 @@ class DockerMachines implements DockerPool {
   async #end(id: MachineId, waits: Waits): Promise<void> {
     const container = this.#containers.get(id);
     if (container) await this.#daemon.remove(container.id, waits);
+    this.#containers.delete(id);
     await this.#files.clear(id);
   }
 
@@ -229,4 +247,10 @@ class DockerMachines implements DockerPool {
     this.#slots.delete(id);
     await this.#files.remove(id);
   }
+}
+
+/** A container sees the processors and the memory of the whole computer. */
+function limited(status: ObservedStatus, { cpus = Infinity, memoryBytes = Infinity }: ContainerSettings): ObservedStatus {
+  const least = (of: number | undefined, limit: number): number | undefined => (of === undefined ? undefined : Math.min(of, limit));
+  return { ...status, cpus: least(status.cpus, cpus), memoryBytes: least(status.memoryBytes, memoryBytes) };
 }

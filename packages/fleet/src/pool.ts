@@ -16,6 +16,8 @@ export interface Observed extends ObservedStatus {
   readonly state: 'up' | 'starting' | 'silent' | 'down';
   /** Not declared any more: it may end what it does, takes nothing new, and then goes. */
   readonly draining?: boolean | undefined;
+  /** It is for one build: once somebody has worked on it, another takes its place. */
+  readonly oneBuild?: boolean | undefined;
   /** Why it takes no new work although it answers, one sentence; what runs on it goes on. */
   readonly held?: string | undefined;
   /** For one that dials in. */
@@ -34,8 +36,10 @@ export interface Line {
 }
 
 export interface Reconciling extends Waits {
-  /** Whether somebody works on a machine that is not declared any more; nobody when absent. Asked once the machine was told as draining. */
+  /** Whether somebody works on a machine that is to go; nobody when absent. Asked once the machine was told as draining. */
   isLeased?(id: MachineId): Promise<boolean>;
+  /** Whether somebody was given this machine since it has this boot. */
+  isUsed?(id: MachineId, boot: string | undefined): boolean;
 }
 
 export interface Pool extends AsyncDisposable {

@@ -17,6 +17,8 @@ export interface Maker {
   start(id: MachineId, waits: Waits): Promise<void>;
   /** Ends it and removes what it left behind. */
   remove(id: MachineId, waits: Waits): Promise<void>;
+  /** Why another shall take its place as soon as nobody works on it. */
+  worn?(machine: Observed): string | undefined;
   /** What is told of a machine with which one of these failed. */
   broken(id: MachineId, error: unknown): Observed;
 }
@@ -25,9 +27,9 @@ export type Reconcile = (maker: Maker, waits: Reconciling) => Promise<readonly O
 
 /** To be called by one at a time. */
 export function createReconcile(): Reconcile {
-  /** Machines that nobody declares and that whoever gives out machines knows of: they go when they are not leased. */
+  /** Machines of which whoever gives out machines knows that they are to go: they do when they are not leased. */
   let leaving: ReadonlySet<MachineId> = new Set();
-  return async (maker, { isLeased = async () => false, ...waits }) => {
+  return async (maker, { isLeased = async () => false, isUsed: _, ...waits }) => {
     const { declared } = maker;
     const known = [...new Set([...declared, ...(await maker.present(waits))])];
     const contain = async <T>(id: MachineId, act: () => Promise<T>): Promise<T | Observed> => {
@@ -46,13 +48,27 @@ export function createReconcile(): Reconcile {
     };
     const undeclared = known.filter((id) => !declared.includes(id));
     const leased = await Promise.all(undeclared.map(async (id) => !leaving.has(id) || (await isLeased(id))));
-    const draining = new Set(undeclared.filter((_, index) => leased[index]));
-    leaving = draining;
-    await allOf(planFleet([...declared, ...draining], seen).map(act));
+    const draining = new Map<MachineId, string | undefined>(undeclared.filter((_, at) => leased[at]).map((id) => [id, undefined]));
+    const remade: MachineId[] = [];
+    for (const machine of seen.filter(({ id }) => declared.includes(id))) {
+      const held = maker.worn?.(machine);
+      if (held === undefined || (await isLeased(machine.id))) continue;
+      if (leaving.has(machine.id)) remade.push(machine.id);
+      else draining.set(machine.id, held);
+    }
+    leaving = new Set(draining.keys());
+    await allOf(planFleet([...declared.filter((id) => !remade.includes(id)), ...draining.keys()], seen).map(act));
+    await allOf(remade.map((id) => act({ kind: 'start', id })));
     return [...after.values()]
       .filter(({ id }) => declared.includes(id) || draining.has(id))
-      .map((machine) => (draining.has(machine.id) ? { ...machine, draining: true } : machine));
+      .map((machine) => (draining.has(machine.id) ? { ...machine, draining: true, held: draining.get(machine.id) } : machine))
+      .map((machine) => (remade.includes(machine.id) ? asStarting(machine) : machine));
   };
+}
+
+function asStarting({ id, hostType, labels, state, evidence }: Observed): Observed {
+  if (state !== 'up') return { id, hostType, labels, state, evidence };
+  return { id, hostType, labels, state: 'starting', evidence: 'it was made anew' };
 }
 
 /** When one of them fails the others are waited for, too: nothing of a turn goes on after it. */

@@ -5,7 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,25 +14,7 @@ import { build } from 'esbuild';
 import { prepareContainerNode, type ContainerNode } from './container-node.ts';
 
 const image = 'croft-test:1';
-const programs = [
-  'sh',
-  'sleep',
-  'cat',
-  'ls',
-  'id',
-  'env',
-  'touch',
-  'mkdir',
-  'true',
-  'false',
-  'head',
-  'dd',
-  'tail',
-  'rm',
-  'ln',
-  'chmod',
-  'mkfifo',
-];
+const programs = 'cat chmod dd env grep head id ln ls mkdir mkfifo rm sh sleep tail touch true'.split(' ');
 const startMs = 30_000;
 
 /** Pass it to `describe` as `skip`: why there can be no daemon here, or false. Where one is required its absence is a failure later. */
@@ -130,6 +112,7 @@ async function bundle(outfile: string): Promise<string> {
 /** A root file system of a few programs of this computer, and the libraries that these load. */
 async function importImage(root: string, imported: (archive: string) => void): Promise<void> {
   for (const name of ['bin', 'etc', 'tmp']) await mkdir(join(root, name), { recursive: true });
+  await chmod(join(root, 'tmp'), 0o1777);
   await writeFile(join(root, 'etc', 'passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   for (const name of programs) {
     const program = await realpath(find(name) ?? name);

@@ -106,8 +106,8 @@ function viewMachines(
 
 /** Why a machine that answers is given to nobody. */
 export function whyClosed({ id, draining, held, updating, lowDisk }: WatchedMachine['observed']): string | undefined {
-  if (draining === true) return `${id} leaves the farm`;
   if (held !== undefined) return `${id} ${held}`;
+  if (draining === true) return `${id} leaves the farm`;
   if (updating === true) return `${id} is about to be updated`;
   return lowDisk === true ? `${id} has too little free disk space` : undefined;
 }

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { Buildlet } from '@croft/buildlet/client';
 import type { MachineId } from '@croft/domain/names';
 import { liveness } from '@croft/domain/lease';
-import type { Observed, Pool } from '@croft/fleet/pool';
+import type { Observed, Pool, Reconciling } from '@croft/fleet/pool';
 import { MINUTE } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
@@ -19,7 +19,9 @@ interface Stage extends AsyncDisposable {
   /** What was told, in order. */
   readonly told: string[];
   /** How each machine looks from now on. */
-  show(...observed: Pick<Observed, 'id' | 'state' | 'boot' | 'evidence'>[]): void;
+  show(...observed: Pick<Observed, 'id' | 'state' | 'boot' | 'evidence' | 'oneBuild'>[]): void;
+  /** What its pool is told: whether somebody was given the machine with this boot. */
+  isUsed(boot: string): boolean | undefined;
   /** Makes the next calls of the event fail. */
   fail: keyof MachineEvents | 'reconcile' | undefined;
   /** What an earlier process stored. */
@@ -31,7 +33,12 @@ function openStage(): Stage {
   const clock = new FakeClock();
   const told: string[] = [];
   let shown: readonly Observed[] = [];
-  const stage = { fail: undefined as Stage['fail'], lastSeenAt: undefined as Stage['lastSeenAt'] };
+  let usedOf: Reconciling['isUsed'];
+  const stage = {
+    isUsed: (boot: string) => usedOf?.(one, boot),
+    fail: undefined as Stage['fail'],
+    lastSeenAt: undefined as Stage['lastSeenAt'],
+  };
   const event = async (name: NonNullable<Stage['fail']>, text: string): Promise<void> => {
     if (stage.fail === name) throw new CroftError('unavailable', 'the database is gone');
     told.push(`${name} ${text}`);
@@ -39,7 +46,8 @@ function openStage(): Stage {
   const pool: Pool = {
     name: 'local',
     drain() {},
-    async reconcile() {
+    async reconcile({ isUsed }) {
+      usedOf = isUsed;
       if (stage.fail === 'reconcile') throw new CroftError('unavailable', 'no provider');
       return shown;
     },
@@ -222,4 +230,40 @@ test('a machine of no pool cannot be reached', async () => {
     () => stage.machines.connect('other-1' as MachineId),
     (error) => isCode(error, 'unavailable'),
   );
+});
+
+test('a machine for one build is given to nobody after it was worked on, until it was made anew', async () => {
+  await using stage = openStage();
+  const { machines, clock } = stage;
+  const why = (): string | undefined => machines.list()[0]?.observed.held;
+  stage.show({ ...up, oneBuild: true });
+  await machines.check({});
+  assert.equal(why(), undefined);
+  machines.connect(one);
+  assert.equal(why(), 'is made anew for the next build', 'at once: nobody may be faster than the next look');
+  await machines.check({});
+  assert.deepEqual([why(), stage.isUsed('a'), stage.isUsed('b')], ['is made anew for the next build', true, false]);
+  stage.show({ ...up, boot: 'b', oneBuild: true });
+  stage.start();
+  await clock.advance(0);
+  assert.equal(why(), undefined);
+
+  machines.connect(one);
+  stage.show({ ...up, boot: 'c', oneBuild: true });
+  await clock.advance(100);
+  assert.equal(why(), 'is made anew for the next build');
+  machines.release(one); // its build has ended: looked at now, not at the next ping
+  await clock.advance(0);
+  assert.equal(why(), undefined);
+});
+
+test('a machine for one build that was given out while it was silent is used when it comes back', async () => {
+  await using stage = openStage();
+  const { machines } = stage;
+  stage.show({ ...silent, oneBuild: true });
+  await machines.check({});
+  machines.connect(one);
+  stage.show({ ...up, oneBuild: true });
+  await machines.check({});
+  assert.equal(machines.list()[0]?.observed.held, 'is made anew for the next build');
 });

@@ -40,8 +40,10 @@ export interface Machines {
   troubles(): readonly Trouble[];
   /** True once each pool has told its machines: what is not in the list then does not exist. */
   surveyed(): boolean;
-  /** @throws CroftError `unavailable` for a machine of no pool. */
+  /** For work: a machine that is for one build gets no other. @throws CroftError `unavailable` for a machine of no pool. */
   connect(id: MachineId): Buildlet;
+  /** Somebody's work on it has ended. */
+  release(id: MachineId): void;
   /** Look at the machines now instead of at the next ping. */
   look(): void;
   /** Keeps new work from a machine, saying why; `undefined` gives it work again. */
@@ -73,7 +75,7 @@ interface Known {
 
 /** `pools`: those that there are at the moment. */
 export function watchMachines(pools: () => readonly Pool[], events: MachineEvents, { clock, log }: { clock: Clock; log: Log }): Machines {
-  const watch: Watch = { events, clock, log, known: new Map(), held: new Map() };
+  const watch: Watch = { events, clock, log, known: new Map(), held: new Map(), used: new Map() };
   const { known } = watch;
   const told = new WeakSet<Pool>();
   const troubles = new Map<Pool, Trouble>();
@@ -112,7 +114,8 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
     list: () => [...known.values()].map(({ observed, pool, seenAt }) => ({ observed, pool: pool.name, seenAt })),
     troubles: () => [...troubles.values()],
     surveyed: () => pools().every((pool) => told.has(pool)),
-    connect: (id) => connect(pools(), id),
+    connect: (id) => connect(watch, pools(), id),
+    release: (id) => void (known.get(id)?.told.oneBuild === true && bell.ring()),
     look: () => bell.ring(),
     hold: (id, why) => hold(watch, id, why),
     async lose(id, evidence, waits) {
@@ -145,11 +148,17 @@ interface Watch {
   readonly known: Map<MachineId, Known>;
   /** Machines that this farm gives no work to, and why. */
   readonly held: Map<MachineId, string>;
+  /** Machines for one build that somebody was given, with their boot then. */
+  readonly used: Map<MachineId, string | undefined>;
 }
 
 async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> {
   const { known, events } = watch;
-  const observed = await pool.reconcile({ ...waits, isLeased: (id) => events.isLeased(id) });
+  const observed = await pool.reconcile({
+    ...waits,
+    isLeased: (id) => events.isLeased(id),
+    isUsed: (id, boot) => boot !== undefined && watch.used.get(id) === boot,
+  });
   const ids = new Set(observed.map(({ id }) => id));
   for (const piece of chunks(observed, notedAtOnce)) await Promise.all(piece.map((one) => note(watch, pool, one)));
   for (const [id, entry] of known) {
@@ -182,8 +191,19 @@ function hold(watch: Watch, id: MachineId, why: string | undefined): void {
   watch.events.onChange();
 }
 
-function withHold({ held }: Pick<Watch, 'held'>, told: Observed): Observed {
-  const why = held.get(told.id);
+/** It counts for the machine as it is now, or as it comes back when it does not answer now. */
+function use(watch: Watch, id: MachineId): void {
+  const entry = watch.known.get(id);
+  if (entry?.told.oneBuild !== true) return;
+  watch.used.set(id, entry.told.boot);
+  watch.known.set(id, { ...entry, observed: withHold(watch, entry.told) });
+}
+
+function withHold({ held, used }: Pick<Watch, 'held' | 'used'>, told: Observed): Observed {
+  const { id, boot, oneBuild } = told;
+  if (oneBuild === true && used.has(id)) used.set(id, used.get(id) ?? boot);
+  const isUsed = oneBuild === true && used.has(id) && used.get(id) === boot;
+  const why = held.get(id) ?? (isUsed ? 'is made anew for the next build' : undefined);
   return why === undefined ? told : { ...told, held: why };
 }
 
@@ -252,7 +272,8 @@ interface Losing {
   readonly evidence: string;
 }
 
-function connect(pools: readonly Pool[], id: MachineId): Buildlet {
+function connect(watch: Watch, pools: readonly Pool[], id: MachineId): Buildlet {
+  use(watch, id);
   for (const pool of pools) {
     try {
       return pool.connect(id);

@@ -103,6 +103,8 @@ function toLeaseView({ id, holder, state }: Lease): NonNullable<MachineView['lea
 
 function nextOf(state: MachineView['state'], lease: Lease | undefined, now: WatchedMachine | undefined): string {
   if (!now) return lease ? 'loses its lease, and its build moves to another machine' : 'leaves this list';
+  const { held } = now.observed;
+  if (held !== undefined) return lease ? `ends its build, then ${held}` : held;
   if (now.observed.draining === true) return lease ? 'leaves the farm when its build has ended' : 'leaves the farm';
   if (now.observed.updating === true) return lease ? 'is updated when its build has ended' : 'is updated, and comes back';
   if (now.observed.lowDisk === true) return 'takes no work until its disk has space again';
