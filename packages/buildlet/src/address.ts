@@ -19,8 +19,14 @@ export interface BuildletAddress {
 
 export type Dial = (waits: { readonly signal: AbortSignal }) => Promise<Duplex>;
 
-/** Only the one whose public key this certificate (PEM) holds; or whoever shows a chain from this authority (PEM) and the right name. */
-export type BuildletTls = { readonly pinned: string } | { readonly ca: string; readonly serverName?: string | undefined };
+/**
+ * Only the one whose public key this certificate (PEM) holds; or whoever shows a chain from this authority (PEM), or from one that the
+ * system trusts, and the right name; or, on loopback alone, anybody.
+ */
+export type BuildletTls =
+  | { readonly pinned: string }
+  | { readonly ca?: string | undefined; readonly serverName?: string | undefined }
+  | { readonly unverified: true };
 
 /** For messages; never the password. */
 export function shownAddress({ socketPath, host, port, dial, name }: BuildletAddress): string {

@@ -5,7 +5,8 @@
 import { X509Certificate } from 'node:crypto';
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import { connect as connectTls, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { CroftError } from '@croft/runtime/errors';
 import type { BuildletAddress, BuildletTls } from './address.ts';
 
 const defaultHost = '127.0.0.1';
@@ -32,10 +33,14 @@ export async function connectTo(address: BuildletAddress, { signal, onread }: Co
   return socket;
 }
 
-function trusting(tls: BuildletTls, host: string): object {
+function trusting(tls: BuildletTls, host: string): ConnectionOptions {
   const servername = isIP(host) ? '' : host;
   if ('pinned' in tls) return { rejectUnauthorized: false, servername };
-  return { ca: tls.ca, servername: tls.serverName ?? servername, ...(tls.serverName === undefined ? {} : { host }) };
+  if (!('unverified' in tls)) return { ...(tls.ca !== undefined && { ca: tls.ca }), servername: tls.serverName ?? servername };
+  if (/^(localhost|127(\.\d+){3}|::1)$/.test(host)) return { rejectUnauthorized: false, servername };
+  throw new CroftError('invalid', `TLS to ${host} must be verified: only on loopback anybody may answer`, {
+    hint: 'Name the certificate of its authority.',
+  });
 }
 
 async function settled<S extends Socket>(socket: S, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<S> {

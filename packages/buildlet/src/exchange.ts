@@ -211,7 +211,7 @@ function unreadable(error: unknown): never {
   throw new CroftError('internal', 'what is to be sent cannot be read', { cause: error });
 }
 
-async function readCapped(body: AsyncIterable<Buffer>, maxBytes: number, doing: string): Promise<string> {
+export async function readCapped(body: AsyncIterable<Buffer>, maxBytes: number, doing: string): Promise<string> {
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of body) {

@@ -1,5 +1,5 @@
 /** The lines of `GET /ls`, as they come. @see buildlet.md 1.5 and 3.6 */
-import { CroftError } from '@croft/runtime/errors';
+import { linesOf } from './lines.ts';
 
 export interface DirEntry {
   /** As it came, without its end. */
@@ -15,26 +15,9 @@ export interface DirEntry {
   readonly digest?: string;
 }
 
-const maxLineBytes = 1024 * 1024;
-
 /** @throws CroftError `exhausted` when a line has no end within 1 MiB, `unavailable` when the last one has none at all */
 export async function* listEntries(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<DirEntry> {
-  let begun: Buffer[] = [];
-  let bytes = 0;
-  for await (const piece of pieces) {
-    let rest = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
-    for (let end = rest.indexOf(10); end !== -1; end = rest.indexOf(10)) {
-      if (bytes + end > maxLineBytes) throw tooLong();
-      yield parseEntry(Buffer.concat([...begun, rest.subarray(0, end)]).toString('utf8'));
-      rest = rest.subarray(end + 1);
-      begun = [];
-      bytes = 0;
-    }
-    bytes += rest.length;
-    if (bytes > maxLineBytes) throw tooLong();
-    if (rest.length > 0) begun.push(Buffer.from(rest)); // what a piece lies in is used again
-  }
-  if (bytes > 0) throw new CroftError('unavailable', 'the listing ends in the middle of a line');
+  for await (const line of linesOf(pieces)) yield parseEntry(line);
 }
 
 /** Size, time and digest are found from the end, so that a tab in a name does no harm. */
@@ -54,8 +37,4 @@ export function parseEntry(line: string): DirEntry {
     ...(Number.isNaN(mtimeAt) ? {} : { mtimeAt }),
     ...(digest === undefined ? {} : { digest }),
   };
-}
-
-function tooLong(): CroftError {
-  return new CroftError('exhausted', `a line of the listing is longer than ${maxLineBytes} bytes`);
 }
