@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { declaredMachines } from '@croft/config/farm-config';
 import { readConfig } from '@croft/config/read-config';
 import { isCode } from '@croft/runtime/errors';
 import { readSettings, usage, type FarmSettings } from './settings.ts';
@@ -32,7 +33,7 @@ test('without options it farms its own clone: the last 5 commits, one at a time,
     ],
   );
   assert.deepEqual(
-    pools.map(({ kind, size }) => [kind, size]),
+    pools.map((pool) => [pool.kind, declaredMachines([pool])]),
     [['local', 1]],
   );
 });
@@ -49,7 +50,7 @@ test('every option reaches the configuration, and what is made of them is valid'
     builders.map(({ name, repos: of, steps }) => [name, of[0], steps]),
     [['ci', 'thing', 'detect']],
   );
-  assert.equal(pools[0]?.size, 3);
+  assert.equal(declaredMachines(pools), 3);
 });
 
 test('a repository is named for the end of its address, whatever that holds, and never for its password', () => {

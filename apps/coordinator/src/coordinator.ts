@@ -14,6 +14,8 @@ import { systemRandom, type Random } from '@croft/runtime/random';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import { lockDataDirectory } from '@croft/store/data-lock';
 import { openDatabase } from '@croft/store/database';
+import { createReverseDesk } from '@croft/fleet/reverse-desk';
+import { knownMachines } from './machines/stored-machines.ts';
 import type { Capabilities } from './capabilities.ts';
 import { countWrites, createMetrics } from './events.ts';
 import { openSources } from './builds/source.ts';
@@ -64,10 +66,11 @@ export async function createCoordinator(
   );
   const db = countWrites(database, metrics, clock);
   const sources = stack.use(openSources(config.repos, { dir: join(config.dataDir, 'repos'), clock }));
-  const { lowWaterBytes } = config;
-  const blobs = await openDirectoryBlobs(join(config.dataDir, 'blobs'), { lowWaterBytes, clock, random });
+  const blobs = await openDirectoryBlobs(join(config.dataDir, 'blobs'), { ...config, clock, random });
   const distribution = createDistribution(join(config.dataDir, 'programs'));
-  const pools = stack.use(await openPools(config.pools, createOpeners(config.dataDir, { distribution, env, clock, random, log })));
+  const desk = createReverseDesk({ clock, random, log });
+  const openers = createOpeners(config.dataDir, { distribution, env, desk, known: knownMachines(db), clock, random, log });
+  const pools = stack.use(await openPools(config.pools, openers));
   const live = createLiveConfig(config, { file: source?.path, clock });
   const keeper = keepSecrets(secrets);
   const farm = stack.use(
@@ -75,7 +78,8 @@ export async function createCoordinator(
   );
   const hookSecret = (repo: string): Secret | undefined =>
     keeper.get(live.current().repos.find(({ name }) => name === repo)?.hookSecret ?? '');
-  const server = stack.use(await serveFarm(config, farm, { db, hookSecret, metrics, version, clock, random, log }));
+  const server = stack.use(await serveFarm(config, farm, { db, desk, hookSecret, metrics, version, clock, random, log }));
+  stack.use(desk); // ends before the listener, which would wait for the lines
   const following = stack.use(createTaskGroup((name, error) => log.error('background work stopped', { task: name, error })));
   const reading: ReadAgainDeps = {
     live,

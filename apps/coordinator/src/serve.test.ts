@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { readConfig } from '@croft/config/read-config';
 import type { ConfigInput } from '@croft/config/define-config';
+import { createReverseDesk } from '@croft/fleet/reverse-desk';
 import { systemClock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog, type Log } from '@croft/runtime/log';
@@ -35,6 +36,7 @@ async function openDoor(settings: Partial<ConfigInput>): Promise<Door> {
     log,
     version: 'test',
     metrics: createMetrics(),
+    desk: createReverseDesk({ clock: systemClock, random: systemRandom, log: silentLog }),
     hookSecret: () => undefined,
   };
   const served: Served = stack.use(await serveFarm(readConfig({ dataDir, port: 0, ...settings }), { capabilities: fakeFarm() }, deps));

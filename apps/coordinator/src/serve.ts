@@ -2,6 +2,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FarmConfig } from '@croft/config/farm-config';
+import type { ReverseDesk } from '@croft/fleet/reverse-desk';
 import type { Clock } from '@croft/runtime/clock';
 import type { Secret } from '@croft/runtime/config';
 import { CroftError } from '@croft/runtime/errors';
@@ -17,6 +18,7 @@ import type { Metrics } from './events.ts';
 import { createAdmit } from './originals/admit.ts';
 import { openBuilderKeys } from './originals/builder-keys.ts';
 import { createRpc } from './originals/rpc.ts';
+import { createReverseDoor } from './reverse/door.ts';
 import { createPages } from './pages/routes.ts';
 import { createApp } from './routes/app.ts';
 
@@ -27,6 +29,7 @@ export interface ServeDeps {
   readonly log: Log;
   readonly version: string;
   readonly metrics: Metrics;
+  readonly desk: ReverseDesk;
   /** With which the forge of a repository signs. */
   hookSecret(repo: string): Secret | undefined;
 }
@@ -68,9 +71,20 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     log,
   });
   const admit = createAdmit({ keys, audit: auth.audit, attempts: keyAttempts });
-  const raw = createRpc({ ...names, admit, dashboard: capabilities.dashboard, log, random });
+  const rpc = createRpc({ ...names, admit, dashboard: capabilities.dashboard, log, random });
+  const { machineKeys, audit } = auth;
+  const door = createReverseDoor({
+    desk: deps.desk,
+    keys: machineKeys,
+    goKeys: keys,
+    behindProxy,
+    attempts: createAttempts(clock),
+    audit,
+    log,
+  });
+  const raw = [rpc, door];
   const listener = stack.use(
-    await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw: [raw], log, clock }),
+    await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
   );
   const [certified] = tls ? publicHosts : []; // a certificate is made out to a name
   const url = certified === undefined ? listener.url : `https://${certified}:${listener.port}`;

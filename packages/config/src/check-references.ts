@@ -45,6 +45,7 @@ export function checkReferences(lists: Lists, names: Names): Issue[] {
       ...clashing(value, path),
     ]),
     ...lists.pools.flatMap(({ value, path }) => hostType(value.hostType, [...path, 'hostType'])),
+    ...sameArrivals(lists),
     ...lists.dependents.flatMap(({ value, path }) => [
       ...repo(value.toolchain, [...path, 'toolchain']),
       ...value.repos.flatMap((name, index) => repo(name, [...path, 'repos', index])),
@@ -56,6 +57,16 @@ export function checkReferences(lists: Lists, names: Names): Issue[] {
     ...idleRules(lists, names),
     ...(['repos', 'hostTypes', 'builders', 'pools', 'secrets'] as const).flatMap((list) => twice(lists[list])),
   ];
+}
+
+/** Whoever dials in says what it is, and not where it belongs. */
+function sameArrivals({ pools }: Lists): Issue[] {
+  const dialled = pools.filter(({ value }) => value.kind === 'reverse');
+  return dialled.flatMap(({ value, path }, index) =>
+    dialled.findIndex((other) => other.value.hostType === value.hostType) === index
+      ? []
+      : [{ path: [...path, 'hostType'], message: `another pool takes the machines of "${value.hostType}" that dial in` }],
+  );
 }
 
 function thereAre(names: readonly string[]): string {

@@ -205,7 +205,7 @@ export interface ServiceInput {
   ready?: { argv?: readonly string[] | undefined; withinMs?: Duration | undefined } | undefined;
 }
 
-export type PoolInput = LocalPoolInput | DockerPoolInput;
+export type PoolInput = LocalPoolInput | DockerPoolInput | ReversePoolInput;
 
 interface AnyPoolInput {
   name?: string | undefined;
@@ -247,6 +247,15 @@ export interface DockerPoolInput extends AnyPoolInput {
   treeBytesInMemory?: Size | undefined;
   /** Nothing outside of the work directory and `/tmp` can be written. */
   readOnly?: boolean | undefined;
+}
+
+/** Machines that dial in, with a key for their host type. */
+export interface ReversePoolInput extends AnyPoolInput {
+  kind: 'reverse';
+  /** What they say they are; one pool for each host type. */
+  hostType: string;
+  /** How many should be connected; fewer are shown as missing. */
+  expect?: number | undefined;
 }
 
 /** Matches when each list that is there does. */

@@ -70,7 +70,7 @@ export interface HostType {
   readonly notes: string;
 }
 
-export type Pool = LocalPool | DockerPool;
+export type Pool = LocalPool | DockerPool | ReversePool;
 
 interface AnyPool {
   readonly name: string;
@@ -109,9 +109,16 @@ export interface DockerPool extends AnyPool {
   readonly readOnly: boolean;
 }
 
+/** Machines that dial in. */
+export interface ReversePool extends AnyPool {
+  readonly kind: 'reverse';
+  /** How many should be connected; fewer are shown as missing. */
+  readonly expect: number;
+}
+
 /** How many machines there shall be. */
 export function declaredMachines(pools: readonly Pool[]): number {
-  return pools.reduce((sum, { size }) => sum + size, 0);
+  return pools.reduce((sum, pool) => sum + (pool.kind === 'reverse' ? pool.expect : pool.size), 0);
 }
 
 export interface Dependents {

@@ -53,5 +53,13 @@ const dockerSchema = z.strictObject({
   readOnly: z.boolean().default(false),
 });
 
-export const poolSchemas = { local: localSchema, docker: dockerSchema };
-export const poolSchema = z.discriminatedUnion('kind', [localSchema, dockerSchema]);
+const reverseSchema = z.strictObject({
+  kind: z.literal('reverse'),
+  name: poolName.default('reverse'),
+  hostType: z.string(),
+  labels: machineLabels.default([]),
+  expect: z.number().int().nonnegative().max(20_000).default(0),
+});
+
+export const poolSchemas = { local: localSchema, docker: dockerSchema, reverse: reverseSchema };
+export const poolSchema = z.discriminatedUnion('kind', [localSchema, dockerSchema, reverseSchema]);

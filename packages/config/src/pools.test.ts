@@ -47,18 +47,34 @@ test('what would open a machine to its host is refused', () => {
 });
 
 test('a mistake is told of the kind that was meant', () => {
-  assert.deepEqual(mistakes({}), ['kind: is missing; it is one of local, docker']);
-  assert.deepEqual(mistakes({ kind: 'dokcer' }), ['kind: "dokcer" is not one of local, docker (docker)']);
+  assert.deepEqual(mistakes({}), ['kind: is missing; it is one of local, docker, reverse']);
+  assert.deepEqual(mistakes({ kind: 'dokcer' }), ['kind: "dokcer" is not one of local, docker, reverse (docker)']);
   assert.deepEqual(mistakes({ kind: 'local', imag: 'a' }), ['imag: there is no such setting']);
   assert.deepEqual(mistakes({ kind: 'docker', imag: 'a' }), ['image: is missing', 'imag: there is no such setting (image)']);
+});
+
+test('machines that dial in belong to one pool by their host type', () => {
+  const hostTypes = [{ name: 'host-a' }];
+  const pools: PoolInput[] = [
+    { kind: 'reverse', name: 'a', hostType: 'host-a' },
+    { kind: 'reverse', name: 'b', hostType: 'host-a' },
+  ];
+  const parsed = parseConfig({ dataDir: 'd', hostTypes, pools }, { environment: 'local', dir: '/' });
+  assert.ok('issues' in parsed);
+  assert.deepEqual(
+    parsed.issues.map(({ path, message }) => `${path.join('.')}: ${message}`),
+    ['pools.1.hostType: another pool takes the machines of "host-a" that dial in'],
+  );
+  assert.deepEqual(mistakes({ kind: 'reverse' }), ['hostType: is missing']);
 });
 
 test('the machines of all pools count', () => {
   const pools: PoolInput[] = [
     { kind: 'local', size: 2 },
     { kind: 'docker', image: 'a', size: 3 },
+    { kind: 'reverse', hostType: `host-${process.platform}-${process.arch}`, expect: 4 },
   ];
-  assert.equal(declaredMachines(readConfig({ dataDir: 'd', pools }).pools), 5);
+  assert.equal(declaredMachines(readConfig({ dataDir: 'd', pools }).pools), 9);
 });
 
 test('what must be isolated, and whoever is not trusted, gets machines of Docker pools only', () => {

@@ -32,6 +32,7 @@ const sections: Record<string, string[]> = {
   'A host type': settings(listSchemas.hostTypes),
   'A local pool': settings(poolSchemas.local),
   'A Docker pool': settings(poolSchemas.docker),
+  'A reverse pool': settings(poolSchemas.reverse),
   'A builder': [...settings(builderSchema, ['needs', 'retention', 'source', 'checkout']), ...matrix].toSorted(),
   'A step': settings(builderSchema, [], ['steps', 0]),
   'An artifact': settings(builderSchema, [], ['artifacts', 0]),

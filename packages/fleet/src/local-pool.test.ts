@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ import { systemRandom } from '@croft/runtime/random';
 import { openLocalPool, type LocalPool, type LocalPoolOptions } from './local-pool.ts';
 import { poolContract, type PoolStage } from './pool-contract.ts';
 import type { Observed, Pool } from './pool.ts';
+import { processesBelow } from './testing-processes.ts';
 
 const program = fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', import.meta.url));
 
@@ -45,20 +46,6 @@ async function openStage(): Promise<LocalStage> {
       await rm(dir, { recursive: true });
     },
   };
-}
-
-/** Processes whose command or environment names the directory: buildlets, and what they run. */
-function processesBelow(dir: string): { pid: number; text: string }[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .flatMap((pid) => {
-      try {
-        const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-        return `${text}${readFileSync(`/proc/${pid}/environ`, 'utf8')}`.includes(dir) ? [{ pid: Number(pid), text }] : [];
-      } catch {
-        return []; // it ended meanwhile
-      }
-    });
 }
 
 poolContract('local', openStage);

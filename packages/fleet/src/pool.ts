@@ -22,6 +22,8 @@ export interface Observed extends ObservedStatus {
   readonly held?: string | undefined;
   /** For one that dials in. */
   readonly line?: Line | undefined;
+  /** What an operator should know of it. */
+  readonly note?: string | undefined;
   /** What was seen, one sentence; for anything but `up`. */
   readonly evidence?: string | undefined;
 }
@@ -42,6 +44,15 @@ export interface Reconciling extends Waits {
   isUsed?(id: MachineId, boot: string | undefined): boolean;
 }
 
+/** What a pool that cannot make machines says of those that should be there. */
+export interface Shortfall {
+  readonly hostType: string;
+  readonly expect: number;
+  readonly connected: number;
+  /** Machines that were here and are not, latest first; at most 100. */
+  readonly missing: readonly { readonly host: string; readonly seenAt: number; readonly why: string }[];
+}
+
 export interface Pool extends AsyncDisposable {
   readonly name: string;
   /** Nothing is declared from the next `reconcile` on: each machine ends what it does and goes. */
@@ -53,6 +64,7 @@ export interface Pool extends AsyncDisposable {
   reconcile(waits: Reconciling): Promise<readonly Observed[]>;
   /** Told when a machine has changed. Who has it need not be asked often, and gives the same object as long as nothing has. */
   watch?(onChange: () => void): void;
+  shortfall?(): Shortfall;
   /** @throws CroftError `not-found` for a machine that is not this pool's. */
   connect(id: MachineId): Buildlet;
   /** Destroys a machine that is not trusted any more; the next `reconcile` makes another in its place. */

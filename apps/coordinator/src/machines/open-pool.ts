@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { prepareContainerNode, type ContainerNode } from '@croft/fleet/container-node';
 import { openDockerPool } from '@croft/fleet/docker-pool';
 import { openLocalPool } from '@croft/fleet/local-pool';
+import type { ReverseDesk } from '@croft/fleet/reverse-desk';
+import type { MachineId } from '@croft/domain/names';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
@@ -13,12 +15,15 @@ export interface OpenerDeps {
   /** The buildlet's program is made when it is first asked for. */
   readonly distribution: () => Promise<Distribution>;
   readonly env: NodeJS.ProcessEnv;
+  readonly desk: ReverseDesk;
+  /** Machines that an earlier process had of a pool. */
+  known(pool: string): Promise<readonly MachineId[]>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }
 
-export function createOpeners(dataDir: string, { distribution, env, ...deps }: OpenerDeps): Openers {
+export function createOpeners(dataDir: string, { distribution, env, desk, known, ...deps }: OpenerDeps): Openers {
   const node = (): Promise<ContainerNode> => prepareContainerNode(join(dataDir, 'programs'));
   return {
     local(pool) {
@@ -32,5 +37,6 @@ export function createOpeners(dataDir: string, { distribution, env, ...deps }: O
       };
       return openDockerPool({ ...pool, dir: join(dataDir, 'containers'), node, program: files }, deps);
     },
+    reverse: async ({ name }) => desk.open({ name, known: await known(name) }),
   };
 }

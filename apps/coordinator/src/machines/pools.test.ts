@@ -27,7 +27,8 @@ function stage(): { told: string[]; openers: Openers } {
       },
     };
   };
-  return { told, openers: { local: open, docker: open } };
+  const nobodyDialsIn = async (): Promise<never> => assert.fail('no machine dials in');
+  return { told, openers: { local: open, docker: open, reverse: nobodyDialsIn } };
 }
 
 test('a pool that is gone is drained and stays until the end, one that comes back is the same', async () => {

@@ -5,7 +5,7 @@ import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Database } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
-import { getMachine, markMachine, upsertMachine } from '@croft/store/machines';
+import { getMachine, listMachines, markMachine, upsertMachine } from '@croft/store/machines';
 import { watchMachines, type Machines } from './watch-machines.ts';
 
 export interface MachineParts {
@@ -14,6 +14,11 @@ export interface MachineParts {
   readonly pools: () => readonly Pool[];
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** Those of a pool that were not given up. */
+export function knownMachines(db: Pick<Database, 'read'>): (pool: string) => Promise<readonly MachineId[]> {
+  return async (pool) => (await db.read(listMachines)).filter((machine) => machine.pool === pool).map(({ id }) => id);
 }
 
 export interface MachineHandlers {

@@ -2,6 +2,7 @@
 import { html } from 'hono/html';
 import { formatBytes, formatDuration } from '@croft/web/html/format';
 import { bdi, instant, plain, plural, type Html } from '@croft/web/html/markup';
+import { declaredMachines } from '@croft/config/farm-config';
 import type { Configuration } from '../capabilities.ts';
 import type { ShownConfig } from '../configuration/shown-config.ts';
 import { configurationNotices } from './farm-page.ts';
@@ -23,7 +24,7 @@ ${configurationNotices(state, now)}
 <div><dt>Environment</dt><dd>${state.environment} <small>${state.file === undefined ? 'not from a file' : bdi(state.file)}</small></dd></div>
 <div><dt>Loaded</dt><dd>${instant(state.loadedAt, now)} <small><a href="/api/v1/config">as JSON</a></small></dd></div>
 <div><dt>Builders</dt><dd>${builders.length} <small>${plural(repos.length, 'repository', 'repositories')}</small></dd></div>
-<div><dt>Machines</dt><dd>${pools.reduce((sum, { size }) => sum + size, 0)} <small>${plural(pools.length, 'pool')}</small></dd></div>
+<div><dt>Machines</dt><dd>${declaredMachines(pools)} <small>${plural(pools.length, 'pool')}</small></dd></div>
 </dl>
 ${section('Settings', settingNames.length, [head(settings), ''])}
 ${section('Repositories', repos.length, [repositories(repos), 'No repository is farmed.'])}
@@ -147,11 +148,11 @@ function poolTable(pools: ShownConfig['pools']): Html {
   const rows = pools.map((pool) => [
     bdi(pool.name),
     pool.kind,
-    `${pool.size}`,
+    `${declaredMachines([pool])}`,
     bdi(pool.hostType),
     html`${pool.labels.map((label) => html`<span class="label">${bdi(label)}</span> `)}`,
     ownSettings(pool),
-    formatDuration(pool.orphanedMs),
+    pool.kind === 'reverse' ? html`<span class="dim">as they are set up</span>` : formatDuration(pool.orphanedMs),
   ]);
   return table(['Pool', 'Kind', 'Machines', 'Host type', 'Labels', 'Made of', 'Orphaned after'], rows, 'Pools');
 }
@@ -162,6 +163,8 @@ function ownSettings(pool: ShownConfig['pools'][number]): Html {
       return html`processes`;
     case 'docker':
       return html`${bdi(pool.image)} <span class="dim">network</span> ${bdi(pool.network)}`;
+    case 'reverse':
+      return html`machines that dial in`;
     default:
       return pool satisfies never;
   }
