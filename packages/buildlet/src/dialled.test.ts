@@ -72,19 +72,35 @@ test('a fresh connection that dies is a failure', async () => {
   assert.equal(machine.ends.length, 1);
 });
 
-test('output has a connection of its own, which ends with it', async () => {
-  await using machine = dialled((_, response) => {
-    response.write('half');
-    setImmediate(() => response.end(' and half'));
-  });
-  const pieces: string[] = [];
-  for await (const piece of machine.client.output(id, 0, {})) pieces.push(piece.toString());
-  assert.equal(pieces.join(''), 'half and half');
-  assert.ok(machine.given[0]?.destroyed);
+test('output goes over the connections that are kept, whole or not at all', async () => {
+  const answers: Record<string, RequestListener> = {
+    whole: (_, response) => {
+      response.write('half');
+      setImmediate(() => response.end(' and half'));
+    },
+    cut: (request, response) => response.write('half', () => request.socket.destroy()),
+    endless: (request) => request.socket.end('HTTP/1.1 200 OK\r\n\r\nhalf'),
+  };
+  let answer = answers['whole'];
+  await using machine = dialled((request, response) => answer?.(request, response));
+  const read = async (): Promise<string> => (await Array.fromAsync(machine.client.output(id, 0, {}), String)).join('');
+  for (let times = 0; times < 3; times += 1) assert.equal(await read(), 'half and half');
+  assert.equal(machine.ends.length, 1);
+  for (const name of ['cut', 'endless']) {
+    answer = answers[name];
+    await assert.rejects(read(), unavailable, name);
+  }
+});
+
+test('output that nobody wants any more ends its connection', async () => {
+  await using machine = dialled((_, response) => response.write('half'));
   const cancel = new AbortController();
   await assert.rejects(async () => {
     for await (const _ of machine.client.output(id, 0, { signal: cancel.signal })) cancel.abort(new CroftError('cancelled', 'enough'));
   }, /enough/);
+  assert.ok(machine.given[0]?.destroyed);
+  for await (const _ of machine.client.output(id, 0, {})) break;
+  assert.ok(machine.given[1]?.destroyed);
 });
 
 test('a dial that fails, or never comes to an end, is told as the machine’s', async () => {

@@ -9,7 +9,7 @@ import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText, systemCode } from '@croft/runtime/errors';
 import { authorization, hostHeader, shownAddress, type BuildletAddress } from './address.ts';
 import { connectionPool } from './connection-pool.ts';
-import { askForLong } from './long-answer.ts';
+import { askForLong, type LongAnswer } from './long-answer.ts';
 
 const maxErrorBytes = 64 * 1024;
 /** Of what a buildlet says about a failure; it may end up in a build's evidence. */
@@ -93,7 +93,10 @@ export function createExchange(address: BuildletAddress, clock: Clock, extra: Re
       try {
         const { doing, method, path, epoch, source } = question;
         const headers = { ...standing, ...leaseHeaders(epoch, source) };
-        await using answer = await askForLong(address, { method, path, headers }, { signal });
+        // A connection that is dialled may take long until it is there, and cannot be read into a buffer of ours: those kept are used.
+        await using answer = address.dial
+          ? keptAnswer(await open(question, signal))
+          : await askForLong(address, { method, path, headers }, { signal });
         const { status, body } = answer;
         if (status !== 200) throw refused(doing, { status, text: await readCapped(body, maxErrorBytes, doing) });
         yield* body;
@@ -103,6 +106,16 @@ export function createExchange(address: BuildletAddress, clock: Clock, extra: Re
     },
     [Symbol.dispose]: () => pool[Symbol.dispose](),
   };
+}
+
+function keptAnswer(response: IncomingMessage): LongAnswer {
+  const { headers, statusCode = 0 } = response;
+  const body = async function* (): AsyncGenerator<Buffer> {
+    if (headers['transfer-encoding'] === undefined && headers['content-length'] === undefined)
+      throw new CroftError('unavailable', 'the answer of the buildlet does not tell where it ends');
+    yield* response as AsyncIterable<Buffer>;
+  };
+  return { status: statusCode, body: body(), [Symbol.asyncDispose]: async () => void response.on('error', () => undefined).destroy() };
 }
 
 interface Failed {

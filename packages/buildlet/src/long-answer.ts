@@ -44,9 +44,8 @@ function requestHead(address: BuildletAddress, { method, path, headers }: LongQu
   return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }
 
-/** What comes back; where the connection is our own in one buffer: nothing is read while a piece of it is in use. */
+/** What comes back, in one buffer: nothing is read while a piece of it is in use. */
 async function* exchangeBytes(address: BuildletAddress, request: string, signal: AbortSignal): AsyncGenerator<Buffer, undefined> {
-  if (address.dial) return yield* dialledBytes(address, request, signal);
   const buffer = Buffer.allocUnsafeSlow(bufferBytes);
   let come = Promise.withResolvers<number>();
   const callback = (bytes: number): boolean => {
@@ -72,22 +71,6 @@ async function* exchangeBytes(address: BuildletAddress, request: string, signal:
   } finally {
     signal.removeEventListener('abort', abort);
     socket.destroy();
-  }
-}
-
-async function* dialledBytes(address: BuildletAddress, request: string, signal: AbortSignal): AsyncGenerator<Buffer, undefined> {
-  const stream = await connectTo(address, { signal });
-  const abort = (): void => void stream.destroy(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  stream.on('error', () => undefined); // thrown below; what comes after the answer is of no interest
-  try {
-    if (signal.aborted) abort();
-    stream.write(request);
-    for await (const piece of stream) yield piece as Buffer;
-    return undefined;
-  } finally {
-    signal.removeEventListener('abort', abort);
-    stream.destroy();
   }
 }
 
