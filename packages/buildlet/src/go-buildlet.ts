@@ -137,9 +137,8 @@ function runCalls(held: Held): Pick<Buildlet, 'startOrAttach' | 'run' | 'runs' |
 
 function mustHold({ source }: Held, doing: string, asked: string | undefined): void {
   if (asked === undefined || asked === source) return;
-  throw new CroftError('conflict', `${doing}: the source ${asked} does not lie in the work directory as far as is known`, {
-    hint: 'One of Go’s buildlets keeps nothing over a restart of the coordinator, nor over its own: begin from the first command.',
-  });
+  const text = 'one of Go’s buildlets keeps nothing over a restart of the coordinator, nor over its own';
+  throw new CroftError('conflict', `${doing}: the source ${asked} does not lie in the work directory as far as is known: ${text}`);
 }
 
 /** What a directory is not, and one that is not there, Go's buildlet tells by a cut connection alone: so it is listed before. */
