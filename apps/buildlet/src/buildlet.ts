@@ -11,6 +11,8 @@ import { createTaskGroup } from '@croft/runtime/tasks';
 import { messages } from './events.ts';
 import { openLauncher } from './commands/launcher.ts';
 import type { Config } from './config.ts';
+import { createExecs, type Execs } from './exec/execs.ts';
+import { execRoutes } from './exec/routes.ts';
 import { fileRoutes } from './files/routes.ts';
 import { openTrash } from './files/trash.ts';
 import { openListening, within, type Served } from './http/served.ts';
@@ -24,7 +26,7 @@ import type { Supervisor } from './machine/supervisor.ts';
 import { openReverse, type ReverseDeps } from './reverse/reverse.ts';
 import { openRecords } from './runs/records.ts';
 import { findRunRoute } from './runs/routes.ts';
-import { openRuns } from './runs/runs.ts';
+import { openRuns, treeNames, type Runs, type RunsDeps } from './runs/runs.ts';
 import { sshRoutes } from './ssh/routes.ts';
 import { createSshd } from './ssh/sshd.ts';
 import { createDisk } from './state/disk.ts';
@@ -65,11 +67,12 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const launcher = stack.use(await openLauncher({ pipesDir: join(stateDir, 'pipes'), clock, way: config.start }));
   const { spoolLimitBytes } = config;
   const common = { clock, random, log, tasks, workDir, stateDir };
-  const runs = await openRuns({ ...common, records, trees, launcher, disk, spoolLimitBytes, environment });
+  const commands = await openCommands({ ...common, records, trees, launcher, disk, spoolLimitBytes, environment });
+  const { runs, execs } = commands;
   const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
   const source = openSourceNote(stateDir, workDir);
   const ground = stack.use(watchGround([stateDir, ...launcher.dirs, records.runsDir, records.collectedFile, workDir, trash.dir]));
-  const ending = watchEnding({ config, runs, ground, tasks, clock, log });
+  const ending = watchEnding({ config, runs: commands, ground, tasks, clock, log });
   const draining = watchDraining({ drain: supervisor?.drain, quietMs: config.drainAfterMs, runs, ending, tasks, clock, log });
 
   const boot = random.hex(8);
@@ -77,6 +80,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const routes = {
     ...machineRoutes(machine),
     ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
+    ...execRoutes({ workDir, execs, fence, environment }),
     ...portRoutes(random),
     ...sshRoutes({ sshd: createSshd({ port: config.sshPort, clock, log, tasks }), clock }),
     ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
@@ -97,7 +101,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const lineStatus = async (): Promise<unknown> => roundedStatus(await status(machine));
   const line = { boot, heard: ending.heard, opened: ready, isEnding: () => ending.isEnding, status: lineStatus };
   const served = stack.use(await openServed(config, router, { clock, random, log, ...line }));
-  stack.defer(() => within(runs.endAll(ending.why), ending.withinMs, clock));
+  stack.defer(() => within(commands.endAll(ending.why), ending.withinMs, clock));
   const { address, ended } = served;
   const told = { workDir, stateDir, runs: runs.list().length, tree: trees.way, start: launcher.way };
   log.info(messages.ready, { address, pid: process.pid, ...told });
@@ -109,6 +113,18 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
 
 function openServed(config: Config, router: RequestListener, deps: ReverseDeps): Promise<Served> {
   return config.reverse ? openReverse(config.reverse, config, router, deps) : openListening(config, router, deps.clock);
+}
+
+interface Commands {
+  readonly runs: Runs;
+  readonly execs: Execs;
+  endAll(why: string): Promise<void>;
+}
+
+async function openCommands(deps: RunsDeps): Promise<Commands> {
+  const runs = await openRuns(deps);
+  const execs = createExecs({ ...deps, treeNames: treeNames(deps.stateDir) });
+  return { runs, execs, endAll: async (why) => void (await Promise.all([runs.endAll(why), execs.endAll(why)])) };
 }
 
 async function openWorkDir(dir: string): Promise<string> {

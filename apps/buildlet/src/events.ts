@@ -4,6 +4,8 @@ export const messages = {
   ready: 'buildlet ready',
   /** `run`, `exit`, `outputBytes`. */
   runEnded: 'run ended',
+  /** `program`, `state` as Go's programs are told it, `elapsedMs`. */
+  execEnded: 'exec ended',
   /** A predecessor died while it ran. `run`, `evidence`. */
   runLost: 'run lost',
   /** `run`, `pids`: they are stuck in the kernel; the machine should be given up. */

@@ -2,7 +2,7 @@
 import * as z from 'zod';
 
 /** What the buildlet of these sources speaks: Go's endpoints, runs, and the reverse line. */
-export const protocols = { buildlet: 25, runs: 2, revdial: 2 } as const;
+export const protocols = { buildlet: 27, runs: 2, revdial: 2 } as const;
 
 export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, 'is not a SHA-256 in hexadecimal');
 

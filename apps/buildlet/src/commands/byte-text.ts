@@ -33,7 +33,7 @@ export function escapedText(text: string): string {
 function characterAt(bytes: Buffer, at: number): string | undefined {
   const first = bytes[at] as number;
   const length = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-  const character = bytes.toString('utf8', at, at + length);
-  const isOne = String.fromCodePoint(character.codePointAt(0) ?? 0) === character && Buffer.byteLength(character) === length;
-  return isOne && (character !== replacement || first === 0xef) ? character : undefined;
+  const own = bytes.subarray(at, at + length);
+  const character = own.toString('utf8');
+  return Buffer.from(character, 'utf8').equals(own) ? character : undefined;
 }

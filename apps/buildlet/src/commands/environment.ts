@@ -15,14 +15,22 @@ export interface Place {
 /** Directories that a package manager put into PATH for the script that started us. */
 const scriptDir = /(?:^|\/)(?:node_modules\/\.bin|node-gyp-bin)\/*$/;
 
+/** In the environment of each process of a tree. */
+export const cookieVariable = 'CROFT_COOKIE';
+
 export function commandEnvironment(own: NodeJS.ProcessEnv, asked: Readonly<Record<string, string>>, place: Place): Record<string, string> {
+  const given = { WORKDIR: place.workDir, TMPDIR: commandTempDir(place.workDir), PWD: place.cwd, [cookieVariable]: place.cookie };
+  return Object.assign(passedEnvironment(own), given, asked);
+}
+
+/** What of the buildlet's own environment commands may have. */
+export function passedEnvironment(own: NodeJS.ProcessEnv): Record<string, string> {
   const env: Record<string, string> = {};
   for (const [name, value] of Object.entries(own)) {
     if (value !== undefined && (passed.has(name) || passedPattern.test(name))) env[name] = value;
   }
   if (env['PATH'] !== undefined) env['PATH'] = withoutScriptDirs(env['PATH']);
-  Object.assign(env, { WORKDIR: place.workDir, TMPDIR: commandTempDir(place.workDir), PWD: place.cwd, CROFT_COOKIE: place.cookie });
-  return Object.assign(env, asked);
+  return env;
 }
 
 /** One for each machine, beside the trees of its builds. */

@@ -3,6 +3,7 @@
  * the ring each 64 KiB of a pipe would be an allocation, a copy and a write of its own.
  */
 import { Socket, type SocketConstructorOpts } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '@croft/runtime/clock';
 
 /** For output that goes to a disk. */
@@ -21,10 +22,14 @@ export interface Pump {
 
 /**
  * Takes over the descriptor. `store` is called with one piece at a time, which is its own only until its promise resolves; while
- * the ring is full nothing is read and writers wait.
+ * the ring is full nothing is read and writers wait. A ring that was given is free again when `done` has resolved.
  */
-export function pumpPipe(readFd: number, store: (piece: Buffer) => Promise<void>, ringBytes = defaultRingBytes): Pump {
-  const ring = Buffer.allocUnsafeSlow(ringBytes);
+export function pumpPipe(
+  readFd: number,
+  store: (piece: Buffer) => Promise<void>,
+  ring: Buffer = Buffer.allocUnsafeSlow(defaultRingBytes),
+): Pump {
+  const ringBytes = ring.length;
   const done = Promise.withResolvers<void>();
   let head = 0; // of what is held
   let held = 0;
@@ -71,8 +76,11 @@ export function pumpPipe(readFd: number, store: (piece: Buffer) => Promise<void>
   socket.resume();
   return {
     done: done.promise,
-    finish: (clock) =>
-      closed ? done.promise : abandonWhenQuiet(done.promise, { clock, isQuiet: () => storing === 0, abandon: () => socket.destroy() }),
+    async finish(clock) {
+      if (!closed) await nextTurn(); // the end of the pipe, of which nobody told us yet
+      if (!closed) await abandonWhenQuiet(done.promise, { clock, isQuiet: () => storing === 0, abandon: () => socket.destroy() });
+      await done.promise;
+    },
   };
 }
 

@@ -23,6 +23,11 @@ export type Answer =
       readonly kind: 'takeover';
       readonly head: string;
       readonly peer: Duplex;
+    }
+  | {
+      readonly kind: 'own';
+      /** Writes all of it, the head included; resolves when nothing of it goes on. If it throws, the connection is cut. */
+      readonly send: (response: ServerResponse, waits: { signal: AbortSignal }) => Promise<void>;
     };
 
 const plain = 'text/plain; charset=utf-8';
@@ -59,6 +64,10 @@ export function failureAnswer(error: unknown, style: 'text' | 'json'): Answer {
 /** Sends it; a stream waits for the reader. Resolves when everything was handed to the system or the connection is gone. */
 export async function sendAnswer(answer: Answer, response: ServerResponse, { signal }: { signal: AbortSignal }): Promise<void> {
   if (answer.kind === 'takeover') return join(response, answer);
+  if (answer.kind === 'own') {
+    await answer.send(response, { signal }).catch(() => response.destroy());
+    return;
+  }
   response.setHeader('X-Content-Type-Options', 'nosniff');
   if (answer.kind === 'whole') {
     const { status, type, body } = answer;
@@ -80,7 +89,7 @@ export async function sendAnswer(answer: Answer, response: ServerResponse, { sig
 }
 
 /** Resolves when the system has taken the bytes, so that their buffer is free again. */
-function written(response: ServerResponse, piece: Buffer, signal: AbortSignal): Promise<void> {
+export function written(response: ServerResponse, piece: Buffer, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });

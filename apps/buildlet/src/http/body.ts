@@ -58,12 +58,17 @@ export function queryNumber(query: URLSearchParams, name: string, absent = 0): n
 }
 
 async function readText(request: IncomingMessage): Promise<string> {
+  return (await readBytes(request, maxBodyBytes)).toString('utf8');
+}
+
+/** @throws CroftError `too-large` */
+export async function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let size = 0;
   for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     size += part.length;
-    if (size > maxBodyBytes) throw new CroftError('too-large', `the body is larger than ${maxBodyBytes} bytes`);
+    if (size > maxBytes) throw new CroftError('too-large', `the body is larger than ${maxBytes} bytes`);
     parts.push(part);
   }
-  return Buffer.concat(parts).toString('utf8');
+  return Buffer.concat(parts);
 }

@@ -130,7 +130,7 @@ describe('a machine', () => {
     const half = open();
     half.on('error', () => {}).end('GET /status HTTP/1.1\r\nHost: x\r\n');
     await text(half).catch(() => '');
-    assert.equal((await machine.client.status({})).Version, 25);
+    assert.equal((await machine.client.status({})).Version, 27);
     still.destroy();
   });
 
@@ -153,7 +153,7 @@ describe('a machine', () => {
   test('tells who has the password what it is doing, and no secret', async () => {
     assert.equal((await ask(machine.process, { path: '/debug/goroutines', password: undefined })).status, 403);
     const { body, headers } = await ask(machine.process, { path: '/debug/goroutines' });
-    assert.match(body, /^buildlet: 25 .*\nupSeconds: \d+\nmemory: \{.*rss.*\nused: .*\nwaitsFor: \{/);
+    assert.match(body, /^buildlet: 27 .*\nupSeconds: \d+\nmemory: \{.*rss.*\nused: .*\nwaitsFor: \{/);
     assert.equal(headers['content-type'], 'text/plain; charset=utf-8');
     assert.ok(!body.includes(machine.process.address.password) && !body.includes(machine.process.dir));
   });
@@ -163,7 +163,7 @@ describe('a machine', () => {
     const exec = await ask(machine.process, { method: 'POST', path: '/removeall?path=x' });
     assert.deepEqual([exec.status, exec.body], [500, 'the machine is being halted\n']);
     await assert.rejects(machine.client.startOrAttach(runId('b'), spec(['true']), 1, {}), withCode('unavailable'));
-    assert.equal((await machine.client.status({})).Version, 25);
+    assert.equal((await machine.client.status({})).Version, 27);
     await machine.client.halt(1, {});
     assert.equal(await machine.process.ended(), 0);
   });

@@ -34,7 +34,7 @@ test('small endpoints answer as Go’s do (checklist 1)', async () => {
   assert.deepEqual(await get('/'), [200, `buildlet running on linux-${process.arch === 'x64' ? 'amd64' : process.arch}\n`]);
   assert.deepEqual(await get('/healthz'), [200, 'ok\n']);
   assert.deepEqual(await get('/workdir'), [200, machine.process.workDir]);
-  assert.equal((JSON.parse(String((await get('/status'))[1])) as { Version: number }).Version, 25);
+  assert.equal((JSON.parse(String((await get('/status'))[1])) as { Version: number }).Version, 27);
   assert.deepEqual(await get('/nope'), [404, '404 page not found\n']);
   assert.deepEqual(await get('/status/'), [404, '404 page not found\n']);
   assert.deepEqual(await get('/status', 'POST'), [400, 'requires GET method\n']);
@@ -112,7 +112,7 @@ test('malformed and oversized requests are answered or cut, and nothing else sto
   await send('PUT /writetgz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nshort');
   await send('CONNECT evil.example:443 HTTP/1.1\r\nHost: x\r\n\r\n');
   await send('\0'.repeat(1000));
-  assert.equal((await machine.client.status({})).Version, 25);
+  assert.equal((await machine.client.status({})).Version, 27);
 });
 
 test('an upload that is refused is answered although its sender has not finished', async () => {

@@ -50,7 +50,7 @@ export interface RouterOptions {
 export function createRouter(options: RouterOptions): RequestListener {
   return (request, response) => {
     const gone = new AbortController();
-    response.on('close', () => gone.abort(new CroftError('cancelled', 'the client has gone away')));
+    response.on('close', () => response.writableFinished || gone.abort(new CroftError('cancelled', 'the client has gone away')));
     request.on('error', () => {}); // a cut upload: its reader is told
     response.on('error', () => {});
     void serve(request, response, gone.signal, options);

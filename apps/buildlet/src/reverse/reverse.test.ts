@@ -66,7 +66,7 @@ describe('in reverse mode', { skip: lacksOpenssl() }, () => {
         'User-Agent: Go-http-client/1.1',
         'X-Go-Builder-Hostname: worker-1',
         'X-Go-Builder-Key: machine-key',
-        'X-Go-Builder-Version: 25',
+        'X-Go-Builder-Version: 27',
         `X-Go-Host-Type: ${type}`,
         'X-Revdial-Version: 2',
         `Croft-Boot: ${boot}`,
@@ -85,7 +85,7 @@ describe('in reverse mode', { skip: lacksOpenssl() }, () => {
     await using worker = await startWorker(coordinator.port, pair);
     const { client, told } = await coordinator.nextLine();
     await using owned = client;
-    assert.equal((await owned.status({})).Version, 25);
+    assert.equal((await owned.status({})).Version, 27);
     assert.deepEqual(told, []);
     assert.ok(worker.logged.some((line) => /opened.*"peer":"go"/.test(line)));
   });
@@ -119,7 +119,7 @@ describe('in reverse mode', { skip: lacksOpenssl() }, () => {
     socket.write('\u0000nonsense\n');
     const again = await coordinator.nextLine();
     await using owned = again.client;
-    assert.equal((await owned.status({})).Version, 25);
+    assert.equal((await owned.status({})).Version, 27);
     assert.ok(worker.logged.some((line) => line.startsWith('line to the coordinator lost') && line.includes('not JSON')));
   });
 

@@ -123,7 +123,7 @@ test('only one buildlet serves a directory, and kill -9 of it makes room at once
   await assert.rejects(startTestBuildlet({ dir: machine.process.dir, listen: '127.0.0.1:0' }), /Another buildlet serves this directory/);
   await machine.process.kill9();
   await machine.process.restart();
-  assert.equal((await machine.client.status({})).Version, 25);
+  assert.equal((await machine.client.status({})).Version, 27);
 });
 
 test('a buildlet that hears no coordinator ends its commands and itself, and keeps what they wrote', async () => {

@@ -121,6 +121,7 @@ function treeName(stateDir: string, id: string): string {
   return `${treeNames(stateDir)}${id}`;
 }
 
-function treeNames(stateDir: string): string {
+/** How the names of all trees of this buildlet begin. */
+export function treeNames(stateDir: string): string {
   return `croft-${sha256Hex(stateDir).slice(0, 12)}-`;
 }

@@ -1,11 +1,14 @@
 /**
- * Kernel groups that a command cannot leave by forking: a cgroup v2 directory of its own, else one in the v1 freezer. A
- * process is born inside: the buildlet steps into the group, spawns (which forks before it returns) and steps back, all in one
+ * Kernel groups that a command cannot leave by forking: a directory of its own in the v1 freezer, else in cgroup v2, which costs more
+ * at each start (docs/decisions/0007-freezer-first.md). A process is born inside: the buildlet steps into the group, spawns (which forks before it returns) and steps back, all in one
  * synchronous stretch. Nothing else can be spawned in between and there is no moment in which a child could escape.
  */
-import { mkdirSync, readFileSync, readdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CroftError, systemCode } from '@croft/runtime/errors';
+
+/** Of a group with none below it: its name and its `.`; each below adds its `..`. */
+const linksOfLeaf = 2;
 
 export type GroupKind = 'cgroup2' | 'freezer';
 
@@ -72,14 +75,14 @@ function candidates(): GroupHome[] {
   const freezer = mounts.find((fields) => fields[2] === 'cgroup' && fields[3]?.split(',').includes('freezer'));
   return [
     ...home(
-      'cgroup2',
-      unified,
-      memberships.find((fields) => fields[0] === '0'),
-    ),
-    ...home(
       'freezer',
       freezer,
       memberships.find((fields) => fields[1]?.split(',').includes('freezer')),
+    ),
+    ...home(
+      'cgroup2',
+      unified,
+      memberships.find((fields) => fields[0] === '0'),
     ),
   ];
 }
@@ -117,6 +120,7 @@ function strikeFrozen(group: string): void {
 function groupAndBelow(group: string): string[] {
   let entries;
   try {
+    if (statSync(group).nlink === linksOfLeaf) return [group];
     entries = readdirSync(group, { withFileTypes: true });
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return [];

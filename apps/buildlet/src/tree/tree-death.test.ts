@@ -53,7 +53,8 @@ test('no group is left behind when its run has ended', async (context) => {
   if (!group) return context.skip(noGroups);
   await using machine = await startMachine();
   const { output } = await complete(machine.client, 'groups', shell('cat /proc/self/cgroup'));
-  const own = /^0::(.*)$/m.exec(String(output))?.[1] ?? '';
+  const line = group.kind === 'freezer' ? /^\d+:[^:]*freezer[^:]*:(.*)$/m : /^0::(.*)$/m;
+  const own = line.exec(String(output))?.[1] ?? '';
   assert.match(own, /croft-[0-9a-f]{12}-groups$/);
   const home = /^.*\/(croft-[0-9a-f]{12}-)groups$/.exec(own)?.[1] ?? assert.fail(own);
   await complete(machine.client, 'refused', spec(['no-such-program']));
