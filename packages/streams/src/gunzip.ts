@@ -5,11 +5,13 @@
 import { type Waits } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { createBell } from '@croft/runtime/tasks';
-import { crc32, createInflateRaw, type InflateRaw } from 'node:zlib';
+import { crc32, createInflateRaw, type InflateRaw, type ZlibOptions } from 'node:zlib';
 import type { ByteInput } from './byte-input.ts';
 
 /** Bytes decoded at a time; larger is faster for large files, and this much may be waiting. */
 const chunkSize = 256 * 1024;
+/** So much is decoded ahead, by zlib's thread while what came before is dealt with. */
+const readableHighWaterMark = 2 * chunkSize;
 const maxHeaderFieldBytes = 64 * 1024;
 
 /**
@@ -43,7 +45,7 @@ async function* member(input: ByteInput, waits: Waits): AsyncGenerator<Buffer, v
 }
 
 async function* inflated(input: ByteInput, waits: Waits): AsyncGenerator<Buffer, void> {
-  const inflate = createInflateRaw({ chunkSize });
+  const inflate = createInflateRaw({ chunkSize, readableHighWaterMark } as ZlibOptions);
   const bell = createBell();
   let failure: Error | undefined;
   inflate.on('readable', bell.ring);

@@ -4,14 +4,15 @@
  */
 import { availableParallelism } from 'node:os';
 import { constants, crc32, createDeflateRaw } from 'node:zlib';
+import { free } from './release.ts';
 
 const blockBytes = 1024 * 1024;
 /** As far back as deflate (RFC 1951) may point. */
 const windowBytes = 32 * 1024;
 /** Node has four threads for such work, and others need some. One block more than there are cores is ready when a core becomes free. */
 const maxUnderWay = 4;
-/** Compressed bytes that come out at a time. */
-const chunkSize = 128 * 1024;
+/** A block of text fits, compressed. */
+const chunkSize = 256 * 1024;
 /** Smaller than usual makes shorter inner blocks, whose codes fit text better. */
 const memLevel = 7;
 
@@ -31,7 +32,7 @@ export async function* parallelGzip(
 ): AsyncGenerator<Buffer, void> {
   const width = Math.min(availableParallelism() + 1, maxUnderWay);
   const blocks = blocksOf(pieces, width);
-  const underWay: Promise<Buffer[]>[] = [];
+  const underWay: Promise<Buffer>[] = [];
   let checksum = 0;
   let length = 0;
   let headSent = false;
@@ -41,10 +42,9 @@ export async function* parallelGzip(
       if (!ended && !next && underWay.length < width) next = blocks.next();
       const oldest = underWay[0];
       if (oldest && (!next || (await isFirst(oldest, next)))) {
-        const compressed = await oldest;
         if (!headSent) yield header;
         headSent = true;
-        yield* compressed;
+        yield await oldest;
         void underWay.shift();
         continue;
       }
@@ -54,7 +54,9 @@ export async function* parallelGzip(
       if (!block) continue;
       checksum = crc32(block.block, checksum);
       length = (length + block.block.length) >>> 0;
-      underWay.push(deflated(block, level));
+      const compressed = deflate(block, level);
+      compressed.catch(() => undefined); // told where it is awaited
+      underWay.push(compressed);
     }
     yield Buffer.concat([headSent ? empty : header, end, trailer(checksum, length)]);
   } finally {
@@ -106,13 +108,14 @@ async function* blocksOf(pieces: AsyncIterable<readonly Uint8Array[]>, turns: nu
   if (at > start) yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at) };
 }
 
-function deflated({ block, dictionary }: Block, level: number): Promise<Buffer[]> {
+async function deflate({ block, dictionary }: Block, level: number): Promise<Buffer> {
   const known = dictionary.length > 0 ? { dictionary } : {};
-  const deflate = createDeflateRaw({ level, memLevel, chunkSize, finishFlush: constants.Z_SYNC_FLUSH, ...known });
-  deflate.end(block);
-  const done = deflate.toArray() as Promise<Buffer[]>;
-  done.catch(() => undefined); // whoever awaits it is told
-  return done;
+  const stream = createDeflateRaw({ level, memLevel, chunkSize, finishFlush: constants.Z_SYNC_FLUSH, ...known });
+  stream.end(block);
+  const parts = (await stream.toArray()) as Buffer[];
+  const whole = Buffer.concat(parts);
+  for (const memory of new Set(parts.map(({ buffer }) => buffer))) free(memory);
+  return whole;
 }
 
 function trailer(checksum: number, length: number): Buffer {

@@ -8,6 +8,7 @@ import { CroftError, isCode } from '@croft/runtime/errors';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { openByteInput } from './byte-input.ts';
 import { gunzip } from './gunzip.ts';
+import { release } from './release.ts';
 import { TarParser } from './tar-parser.ts';
 import { TreeWriter } from './tree-writer.ts';
 
@@ -67,6 +68,7 @@ async function unpack(plain: AsyncGenerator<Buffer, void>, writer: TreeWriter, c
       size += next.value.length;
       check(size);
       parser.push(next.value);
+      release(next.value);
       await nextTurn();
     }
   } finally {
