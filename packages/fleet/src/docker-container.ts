@@ -21,8 +21,9 @@ export interface ContainerSettings {
 export interface ContainerPlace {
   readonly id: MachineId;
   readonly pool: string;
-  /** Which farm of this computer it belongs to. */
+  /** Which farm of this computer it belongs to, and where that is. */
   readonly farm: string;
+  readonly farmDir: string;
   /** `UID:GID` of everything that runs there. */
   readonly user: string;
   /** Holds `password`, `state` and `home`. */
@@ -30,12 +31,13 @@ export interface ContainerPlace {
   readonly node: ContainerNode;
   /** The buildlet's program first, then what has to lie beside it. */
   readonly program: readonly string[];
-  /** Variables of the image that commands get beside those that any command gets. */
-  readonly variables: readonly string[];
+  /** What the image sets. */
+  readonly variables: Readonly<Record<string, string>>;
 }
 
 export const labelNames = {
   farm: 'croft.farm',
+  dir: 'croft.dir',
   pool: 'croft.pool',
   machine: 'croft.machine',
   settings: 'croft.settings',
@@ -73,11 +75,12 @@ export function containerSpec(settings: ContainerSettings, place: ContainerPlace
     Image: settings.image,
     Entrypoint: [`${inside.lib}/${node.loader}`, '--library-path', inside.lib, inside.node, '--disable-warning=ExperimentalWarning'],
     Cmd: command(settings, place),
-    Env: [`META_password=@${inside.password}`, `HOME=${home}`],
+    Env: environment(place.variables),
     Hostname: id,
     User: user,
     WorkingDir: home,
     Labels: {
+      [labelNames.dir]: place.farmDir,
       [labelNames.farm]: farm,
       [labelNames.pool]: pool,
       [labelNames.machine]: id,
@@ -87,11 +90,18 @@ export function containerSpec(settings: ContainerSettings, place: ContainerPlace
   };
 }
 
-function command({ orphanedMs, treeBytesInMemory }: ContainerSettings, { program: [main = ''], variables }: ContainerPlace): string[] {
-  const passed = variables.length === 0 ? [] : ['--pass-env', variables.join(',')];
+/** What the image sets is for commands, not for our Node and its libraries, and it never sets what the farm alone may. */
+function environment(variables: ContainerPlace['variables']): string[] {
+  const ours = Object.keys(variables).filter((name) => !/^(?:PATH|LANG|LC_[A-Z]+|TZ)$/.test(name));
+  const commands = Object.entries(variables).filter(([name]) => !/^(?:PATH|HOME|CROFT_.*|META_.*|NODE_.*|npm_.*)$/.test(name));
+  const passed = commands.length === 0 ? [] : [`CROFT_COMMAND_ENV=${JSON.stringify(Object.fromEntries(commands))}`];
+  return [...ours, `META_password=@${inside.password}`, `HOME=${home}`, ...passed]; // a name alone takes a variable away
+}
+
+function command({ orphanedMs, treeBytesInMemory }: ContainerSettings, { program: [main = ''] }: ContainerPlace): string[] {
   const places = ['-workdir', `${home}/work`, '-listen', `unix:${state}/${socketName}`, '--state-dir', `${state}/buildlet`];
   const spare = treeBytesInMemory === undefined ? [] : ['--low-water', String(Math.min(leastFreeBytes, Math.round(treeBytesInMemory / 8)))];
-  return [`${inside.program}/${baseName(main)}`, ...places, '--orphaned-after', String(orphanedMs), ...spare, ...passed];
+  return [`${inside.program}/${baseName(main)}`, ...places, '--orphaned-after', String(orphanedMs), '--cloud', 'none', ...spare];
 }
 
 function limits({ cpus, memoryBytes, processes, network }: ContainerSettings): ContainerCreateOptions['HostConfig'] {

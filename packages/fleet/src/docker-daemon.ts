@@ -25,13 +25,13 @@ export interface ContainerEnd {
 }
 
 export interface ImageFacts {
-  /** Names of the variables that it sets. */
-  readonly variables: readonly string[];
+  /** Variables that it sets. */
+  readonly variables: Readonly<Record<string, string>>;
 }
 
 export interface Daemon {
-  /** Those with all of these labels, running or not. */
-  list(labels: Readonly<Record<string, string>>, waits: Waits): Promise<readonly Container[]>;
+  /** Those that have this label, running or not. */
+  list(label: string, waits: Waits): Promise<readonly Container[]>;
   /** @throws CroftError `not-found` without the image */
   create(name: string, spec: Dockerode.ContainerCreateOptions, waits: Waits): Promise<string>;
   start(id: string, waits: Waits): Promise<void>;
@@ -66,12 +66,11 @@ export function createDaemon(socketPath: string, { clock }: { clock: Clock }): D
     }
   };
   return {
-    list: (labels, waits) =>
+    list: (label, waits) =>
       ask(
         'list the containers',
         async (docker, abortSignal) => {
-          const filters = { label: Object.entries(labels).map(([name, value]) => `${name}=${value}`) };
-          const found = await docker.listContainers({ all: true, filters, abortSignal });
+          const found = await docker.listContainers({ all: true, filters: { label: [label] }, abortSignal });
           return found.map(({ Id, Labels, State }) => ({ id: Id, labels: Labels ?? {}, state: State }));
         },
         waits,
@@ -97,13 +96,18 @@ export function createDaemon(socketPath: string, { clock }: { clock: Clock }): D
         `look at the image ${name}`,
         async (docker, abortSignal) => {
           const { Config } = await docker.getImage(name).inspect({ abortSignal } as object); // which its types leave out
-          return { variables: (Config?.Env ?? []).map((entry) => entry.split('=')[0] ?? '') };
+          return { variables: Object.fromEntries((Config?.Env ?? []).map(splitVariable)) };
         },
         waits,
       ).catch(unless('not-found')),
     pull: (name, waits) =>
       ask(`pull the image ${name}`, (docker, abortSignal) => pullImage(docker, name, abortSignal), { ...waits, withinMs: pullMs }),
   };
+}
+
+function splitVariable(entry: string): [string, string] {
+  const at = entry.indexOf('=');
+  return at < 0 ? [entry, ''] : [entry.slice(0, at), entry.slice(at + 1)];
 }
 
 async function connect(socketPath: string): Promise<Dockerode> {

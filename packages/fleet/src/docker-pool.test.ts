@@ -43,6 +43,7 @@ async function openStage(): Promise<DockerStage> {
         dir,
         socketPath: daemon.socketPath,
         ...settings(),
+        pools: () => ['docker'],
         node: async () => daemon.node,
         program: async () => [daemon.program],
         ...options,
@@ -171,6 +172,44 @@ describe('with a Docker daemon', { skip }, () => {
     assert.deepEqual(isUp(first)(await others.reconcile({})), true);
     assert.equal((await one.remains()).length, 0);
     assert.equal((await other.remains()).length, 1);
+  });
+
+  test('what a pool left that the farm has no more is removed; the containers of a farm that is gone are told, with what to do', async () => {
+    await using stage = await openStage();
+    {
+      await using former = await stage.open({ name: 'former', size: 1 });
+      await until(former, (machines) => machines[0]?.state === 'up');
+    }
+    const gone = await openStage();
+    {
+      await using pool = await gone.open({ size: 1 });
+      await until(pool, isUp(first));
+    }
+    await rm(gone.dir, { recursive: true });
+    await using pool = await stage.open({ size: 1, pools: () => ['docker', 'former'] });
+    await until(pool, isUp(first));
+    const formerOnes = (): string => daemon.docker('ps', '-aq', '--filter', 'label=croft.pool=former');
+    assert.notEqual(formerOnes(), '', 'it is drained by its own pool');
+    await using another = await stage.open({ size: 1 });
+    await another.reconcile({});
+    assert.equal(formerOnes(), '');
+    const [told = ''] = another.strays?.() ?? [];
+    assert.ok(told.startsWith(`the farm of ${gone.dir} is gone`), told);
+    const [command = ''] = /docker (.*)$/.exec(told)?.slice(1) ?? [];
+    daemon.docker(...command.split(' '));
+    await another.reconcile({});
+    assert.deepEqual(another.strays?.(), []);
+  });
+
+  test('variables of the image do not reach the Node that runs the buildlet', async () => {
+    await using stage = await openStage();
+    const settled = ['NODE_OPTIONS=--no-such-option', 'LD_PRELOAD=/nothing.so', 'META_password=known', 'JAVA_HOME=/jdk'];
+    const made = daemon.docker('create', daemon.image, 'true').trim();
+    daemon.docker('commit', ...settled.flatMap((entry) => ['--change', `ENV ${entry}`]), made, 'croft-variables:1');
+    daemon.docker('rm', made);
+    await using pool = await stage.open({ size: 1, image: 'croft-variables:1' });
+    await until(pool, isUp(first));
+    assert.doesNotMatch((await say(pool, 'env')).said, /NODE_OPTIONS|META_/);
   });
 
   test('a machine whose image is missing or whose network does not exist says so, and comes once it is there', async () => {

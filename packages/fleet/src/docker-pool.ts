@@ -1,7 +1,7 @@
 /**
  * Machines that are containers of a Docker daemon on this computer. The daemon alone says which there are: by their labels, of which
  * one names the farm. Each runs the buildlet of this coordinator with its Node, both mounted, so that any image will do; it is spoken
- * to on a Unix socket in a directory that is mounted for it alone. Why so: docs/decisions/0006-docker-machines.md.
+ * to on a Unix socket in a directory that is mounted for it alone. Why so: docs/decisions/0008-docker-machines.md.
  */
 import { mkdir, realpath } from 'node:fs/promises';
 import type { Dial } from '@croft/buildlet/address';
@@ -14,6 +14,7 @@ import { containerName, containerSpec, labelNames, settingsMark, type ContainerS
 import type { ContainerNode } from './container-node.ts';
 import { createDaemon, type Container, type Daemon } from './docker-daemon.ts';
 import { explainEnd } from './docker-evidence.ts';
+import { findStrays } from './docker-strays.ts';
 import { createImages, type Images } from './docker-image.ts';
 import { dialSocket } from './docker-socket.ts';
 import type { PoolDeps } from './local-pool.ts';
@@ -36,6 +37,8 @@ export interface DockerPoolOptions extends DeclaredContainers {
   readonly socketPath: string;
   /** Absolute; holds one directory a machine. Its path is what this farm's containers are known by. */
   readonly dir: string;
+  /** Names of the pools that this farm has now. */
+  pools(): readonly string[];
   node(): Promise<ContainerNode>;
   /** The buildlet's program in one file, then what has to lie beside it. */
   program(): Promise<readonly string[]>;
@@ -77,6 +80,7 @@ class DockerMachines implements DockerPool {
   readonly #images: Images;
   readonly #files: MachineDirectories;
   readonly #slots = new Map<MachineId, Slot>();
+  #strays: readonly string[] = [];
   /** As the daemon listed them at the last look. */
   #containers = new Map<MachineId, Container>();
   /** One at a time, so that a machine is never started twice. */
@@ -95,6 +99,10 @@ class DockerMachines implements DockerPool {
 
   declare(declared: DeclaredContainers): void {
     this.#options = { ...this.#options, ...declared };
+  }
+
+  strays(): readonly string[] {
+    return this.#strays;
   }
 
   drain(): void {
@@ -148,11 +156,34 @@ class DockerMachines implements DockerPool {
     };
   }
 
-  /** The containers of this pool, and the directories of those whose container somebody has removed. */
+  /**
+   * The containers of this pool, and the directories of those whose container somebody has removed. What belongs to a pool that this
+   * farm does not have any more goes; what belongs to a farm that is gone is told and left to people.
+   */
   async #present(waits: Waits): Promise<MachineId[]> {
-    const found = await this.#daemon.list({ [labelNames.farm]: this.#farm, [labelNames.pool]: this.name }, waits);
-    this.#containers = new Map(found.map((container) => [parseMachineId(container.labels[labelNames.machine] ?? ''), container]));
+    const all = await this.#daemon.list(labelNames.farm, waits);
+    const ours = all.filter(({ labels }) => labels[labelNames.farm] === this.#farm);
+    const [mine, others] = [ours.filter((one) => this.#isMine(one)), ours.filter((one) => !this.#isMine(one))];
+    this.#containers = new Map(mine.map((container) => [parseMachineId(container.labels[labelNames.machine] ?? ''), container]));
+    await this.#removeOrphans(others, waits);
+    this.#strays = await findStrays(all.filter((one) => !ours.includes(one)));
     return [...new Set([...this.#containers.keys(), ...(await this.#files.list(this.name))])];
+  }
+
+  #isMine({ labels }: Container): boolean {
+    return labels[labelNames.pool] === this.name;
+  }
+
+  async #removeOrphans(others: readonly Container[], waits: Waits): Promise<void> {
+    const pools = this.#options.pools();
+    for (const { id, labels } of others.filter((one) => !pools.includes(one.labels[labelNames.pool] ?? ''))) {
+      await this.#daemon.remove(id, waits);
+      this.#deps.log.warn('orphan removed', {
+        container: id.slice(0, 12),
+        machine: labels[labelNames.machine],
+        pool: labels[labelNames.pool],
+      });
+    }
   }
 
   async #observe(id: MachineId, waits: Waits): Promise<Observed> {
@@ -229,7 +260,17 @@ class DockerMachines implements DockerPool {
     if (before) await this.#daemon.remove(before.id, waits);
     const { name: pool } = this;
     const [node, program] = await Promise.all([this.#options.node(), this.#options.program()]);
-    const place = { id, pool, farm: this.#farm, user: this.#user, dir: this.#files.dir(id), node, program, variables };
+    const place = {
+      id,
+      pool,
+      farm: this.#farm,
+      farmDir: this.#options.dir,
+      user: this.#user,
+      dir: this.#files.dir(id),
+      node,
+      program,
+      variables,
+    };
     return this.#daemon.create(containerName(place), containerSpec(this.#options, place), waits);
   }
 

@@ -65,6 +65,8 @@ export interface Pool extends AsyncDisposable {
   /** Told when a machine has changed. Who has it need not be asked often, and gives the same object as long as nothing has. */
   watch?(onChange: () => void): void;
   shortfall?(): Shortfall;
+  /** What was seen at its provider that belongs to nobody and is left to people, a sentence each. */
+  strays?(): readonly string[];
   /** @throws CroftError `not-found` for a machine that is not this pool's. */
   connect(id: MachineId): Buildlet;
   /** Destroys a machine that is not trusted any more; the next `reconcile` makes another in its place. */

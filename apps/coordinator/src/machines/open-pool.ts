@@ -30,12 +30,12 @@ export function createOpeners(dataDir: string, { distribution, env, desk, known,
       const command = async () => [process.execPath, '--disable-warning=ExperimentalWarning', (await distribution()).program] as const;
       return openLocalPool({ ...pool, dir: join(dataDir, 'machines'), command, env }, deps);
     },
-    docker(pool) {
+    docker(pool, names) {
       const files = async (): Promise<string[]> => {
         const { dir, program, manifest } = await distribution();
         return [program, ...manifest.files.map(({ name }) => join(dir, name)).filter((path) => path !== program)];
       };
-      return openDockerPool({ ...pool, dir: join(dataDir, 'containers'), node, program: files }, deps);
+      return openDockerPool({ ...pool, dir: join(dataDir, 'containers'), node, program: files, pools: names }, deps);
     },
     reverse: async ({ name }) => desk.open({ name, known: await known(name) }),
   };

@@ -11,8 +11,8 @@ export interface KindPool<D extends Declared> extends Pool {
   declare(declared: D): void;
 }
 
-/** One for each kind. What it opens is drained until it is told what there shall be. */
-export type Openers = { readonly [K in Kind]: (pool: OfKind<K>) => Promise<KindPool<OfKind<K>>> };
+/** One for each kind. What it opens is drained until it is told what there shall be; `names` tells which pools there are. */
+export type Openers = { readonly [K in Kind]: (pool: OfKind<K>, names: () => readonly string[]) => Promise<KindPool<OfKind<K>>> };
 
 export interface Pools extends AsyncDisposable {
   list(): readonly Pool[];
@@ -28,8 +28,8 @@ export async function openPools(first: readonly Declared[], openers: Openers): P
   const opened = stack.use(new AsyncDisposableStack());
   const pools = new Map<string, { readonly kind: Kind; readonly pool: KindPool<Declared> }>();
   const open = async (declared: Declared): Promise<KindPool<Declared>> => {
-    const opener: (pool: never) => Promise<KindPool<never>> = openers[declared.kind];
-    const pool = opened.use(await opener(declared as never)) as KindPool<Declared>;
+    const opener: (pool: never, names: () => readonly string[]) => Promise<KindPool<never>> = openers[declared.kind];
+    const pool = opened.use(await opener(declared as never, () => [...pools.keys()])) as KindPool<Declared>;
     pool.drain();
     return pool;
   };

@@ -79,6 +79,7 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
   const { known } = watch;
   const told = new WeakSet<Pool>();
   const troubles = new Map<Pool, Trouble>();
+  let strays: readonly Trouble[] = [];
   let failed = false;
   const bell = createBell();
   const check = async (waits: Waits): Promise<void> => {
@@ -102,6 +103,7 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
     await Promise.all(present.map(look));
     for (const [id, { pool }] of known) if (!present.includes(pool)) known.delete(id);
     for (const pool of troubles.keys()) if (!present.includes(pool)) troubles.delete(pool);
+    strays = toldStrays(present, strays, clock.now());
     waits.signal?.throwIfAborted();
   };
   const watchOnce = createWatchOnce(() => bell.ring());
@@ -112,7 +114,7 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
   };
   return {
     list: () => [...known.values()].map(({ observed, pool, seenAt }) => ({ observed, pool: pool.name, seenAt })),
-    troubles: () => [...troubles.values()],
+    troubles: () => [...troubles.values(), ...strays],
     surveyed: () => pools().every((pool) => told.has(pool)),
     connect: (id) => connect(watch, pools(), id),
     release: (id) => void (known.get(id)?.told.oneBuild === true && bell.ring()),
@@ -131,6 +133,12 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
       }
     },
   };
+}
+
+/** Each once, also where two pools see it, with when it was first seen. */
+function toldStrays(pools: readonly Pool[], before: readonly Trouble[], now: number): Trouble[] {
+  const seen = new Map(pools.flatMap((pool) => (pool.strays?.() ?? []).map((text): [string, string] => [text, `pool ${pool.name}`])));
+  return [...seen].map(([text, what]) => before.find((one) => one.text === text) ?? { what, text, since: now });
 }
 
 /** Until the next look while something is starting or down, so that work begins the moment a machine is there, ms. */
