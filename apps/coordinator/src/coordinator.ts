@@ -78,7 +78,7 @@ export async function createCoordinator(
   );
   const hookSecret = (repo: string): Secret | undefined =>
     keeper.get(live.current().repos.find(({ name }) => name === repo)?.hookSecret ?? '');
-  const server = stack.use(await serveFarm(config, farm, { db, desk, hookSecret, metrics, version, clock, random, log }));
+  const server = stack.use(await serveFarm(config, farm, { db, desk, distribution, hookSecret, metrics, version, clock, random, log }));
   stack.use(desk); // ends before the listener, which would wait for the lines
   const following = stack.use(createTaskGroup((name, error) => log.error('background work stopped', { task: name, error })));
   const reading: ReadAgainDeps = {

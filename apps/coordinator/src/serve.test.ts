@@ -12,6 +12,7 @@ import { isCode } from '@croft/runtime/errors';
 import { silentLog, type Log } from '@croft/runtime/log';
 import { systemRandom } from '@croft/runtime/random';
 import { openDatabase } from '@croft/store/database';
+import { createDistribution } from './distribution/distribution.ts';
 import { createMetrics } from './events.ts';
 import { fakeFarm } from './pages/testing.ts';
 import { serveFarm, type Served } from './serve.ts';
@@ -37,6 +38,7 @@ async function openDoor(settings: Partial<ConfigInput>): Promise<Door> {
     version: 'test',
     metrics: createMetrics(),
     desk: createReverseDesk({ clock: systemClock, random: systemRandom, log: silentLog }),
+    distribution: createDistribution(join(dataDir, 'programs')),
     hookSecret: () => undefined,
   };
   const served: Served = stack.use(await serveFarm(readConfig({ dataDir, port: 0, ...settings }), { capabilities: fakeFarm() }, deps));

@@ -15,6 +15,8 @@ import { assertSafeAddress, isLoopbackHost } from '@croft/web/safe-address';
 import { openAuth, type Auth } from './auth/auth.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { Metrics } from './events.ts';
+import type { Distribution } from './distribution/distribution.ts';
+import { createNodeBinaries } from './distribution/node-binaries.ts';
 import { createAdmit } from './originals/admit.ts';
 import { openBuilderKeys } from './originals/builder-keys.ts';
 import { createRpc } from './originals/rpc.ts';
@@ -30,6 +32,8 @@ export interface ServeDeps {
   readonly version: string;
   readonly metrics: Metrics;
   readonly desk: ReverseDesk;
+  /** What machines are given to run. */
+  readonly distribution: () => Promise<Distribution>;
   /** With which the forge of a repository signs. */
   hookSecret(repo: string): Secret | undefined;
 }
@@ -43,7 +47,7 @@ export interface Served extends AsyncDisposable {
 /** @throws CroftError `invalid` for an address that is not safe, `unavailable` for one that cannot be bound */
 export async function serveFarm(config: FarmConfig, { capabilities }: { capabilities: Capabilities }, deps: ServeDeps): Promise<Served> {
   const { host, port, behindProxy, anonymous, publicHosts, dataDir } = config;
-  const { db, clock, random, log, version, metrics, hookSecret } = deps;
+  const { db, clock, random, log, version, metrics, hookSecret, distribution } = deps;
   const tls = config.tls && (await readTls(config.tls));
   assertSafeAddress({ host, tls: tls !== undefined, behindProxy });
   await using stack = new AsyncDisposableStack();
@@ -63,6 +67,8 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     metrics,
     keys,
     hookSecret,
+    distribution,
+    nodes: createNodeBinaries(join(dataDir, 'programs')),
     version,
     behindProxy,
     ...names,
@@ -73,15 +79,8 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const admit = createAdmit({ keys, audit: auth.audit, attempts: keyAttempts });
   const rpc = createRpc({ ...names, admit, dashboard: capabilities.dashboard, log, random });
   const { machineKeys, audit } = auth;
-  const door = createReverseDoor({
-    desk: deps.desk,
-    keys: machineKeys,
-    goKeys: keys,
-    behindProxy,
-    attempts: createAttempts(clock),
-    audit,
-    log,
-  });
+  const attempts = createAttempts(clock);
+  const door = createReverseDoor({ desk: deps.desk, keys: machineKeys, goKeys: keys, behindProxy, attempts, audit, log });
   const raw = [rpc, door];
   const listener = stack.use(
     await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),

@@ -11,7 +11,7 @@ import { supervise } from './supervise.ts';
 import { openVersionFiles } from './version-files.ts';
 
 await runMain(async () => {
-  const { from, ca, dir, args, version, logLevel, pace } = readSettings(process.argv.slice(2));
+  const { from, ca, proxies, dir, args, version, logLevel, pace } = readSettings(process.argv.slice(2), process.env);
   if (version) {
     process.stdout.write('supervisor of manifests of format 1\n');
     return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
@@ -20,7 +20,7 @@ await runMain(async () => {
   const lock = await lockStateDir(dir);
   const log = createLog({ level: logLevel, service: 'supervisor' });
   const stopped = new AbortController();
-  const deps = { files: openVersionFiles(dir), offers: createOffers({ from, ca, clock }), clock, random, log };
+  const deps = { files: openVersionFiles(dir), offers: createOffers({ from, ca, proxies, clock }), clock, random, log };
   const finished = supervise({ args, ...pace }, deps, stopped);
   return {
     finished,

@@ -1,14 +1,14 @@
 /**
- * What the farm offers: its manifest and files, over HTTPS that is verified against the system's authorities or one that is named. No
- * redirect is followed, and nothing is read beyond what was announced.
+ * What the farm offers: its manifest and files, over connections as the buildlet makes them to its coordinator: TLS that is verified, through
+ * a proxy where that is the way. No redirect is followed, and nothing is read beyond what was announced.
  */
 import { createWriteStream } from 'node:fs';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import { request as httpsRequest } from 'node:https';
 import { pipeline } from 'node:stream/promises';
 import { manifestSchema, type DistributedFile, type Manifest } from '@croft/protocol/distribution';
 import { anySignal, MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { dialCoordinator, type Trust } from '../reverse/dial.ts';
 
 export interface Offers {
   /** @throws CroftError `unavailable` when nobody answers, `invalid` when the answer is no manifest */
@@ -22,6 +22,7 @@ export interface OfferOptions {
   readonly from: URL;
   /** PEM of the only authority that counts; the system's when absent. */
   readonly ca: string | undefined;
+  readonly proxies: Trust['proxies'];
   readonly clock: Clock;
 }
 
@@ -29,9 +30,10 @@ const manifestWithinMs = 20 * SECOND;
 const fileWithinMs = 10 * MINUTE;
 const maxManifestBytes = 256 * 1024;
 
-export function createOffers({ from, ca, clock }: OfferOptions): Offers {
+export function createOffers(options: OfferOptions): Offers {
+  const { from, clock } = options;
   const get = (name: string, limitMs: number, { signal }: Waits): Promise<IncomingMessage> =>
-    ask(new URL(name, from), { ca, signal: anySignal(signal, clock.deadline(limitMs)) });
+    ask(new URL(name, from), options, anySignal(signal, clock.deadline(limitMs)));
   return {
     async manifest(waits) {
       const text = await read(await get('manifest.json', manifestWithinMs, waits));
@@ -48,12 +50,17 @@ export function createOffers({ from, ca, clock }: OfferOptions): Offers {
   };
 }
 
-async function ask(url: URL, { ca, signal }: { ca: string | undefined; signal: AbortSignal }): Promise<IncomingMessage> {
-  const options = { signal, agent: false, headers: { 'accept-encoding': 'identity' } } as const;
+async function ask(url: URL, { ca, proxies, clock }: OfferOptions, signal: AbortSignal): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-  const request = url.protocol === 'https:' ? httpsRequest(url, { ...options, ca }) : httpRequest(url, options);
-  request.on('response', resolve).on('error', reject).end();
   try {
+    const place = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 443) };
+    const trust = { coordinator: place, ca, insecureDev: false, proxies };
+    const socket = url.protocol === 'https:' ? await dialCoordinator(trust, clock, { signal }) : undefined;
+    const connection = socket ? { createConnection: () => socket } : { agent: false as const };
+    const headers = { host: url.host, 'accept-encoding': 'identity', connection: 'close' };
+    const { hostname, port, pathname: path } = url;
+    const request = httpRequest({ ...connection, hostname, port, path, headers, signal });
+    request.on('response', resolve).on('error', reject).end();
     const response = await promise;
     if (response.statusCode === 200) return response;
     response.destroy();

@@ -8,6 +8,7 @@ import { parseConfig } from '@croft/runtime/config';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import type { LogLevel } from '@croft/runtime/log';
 import * as z from 'zod';
+import type { Trust } from '../reverse/dial.ts';
 import type { SuperviseOptions } from './supervise.ts';
 
 const ms = z.coerce.number().int().min(1);
@@ -38,6 +39,7 @@ export interface Settings {
   /** Where the manifest lies, with a slash at the end. */
   readonly from: URL;
   readonly ca: string | undefined;
+  readonly proxies: Trust['proxies'];
   readonly dir: string;
   readonly pace: Omit<SuperviseOptions, 'args'>;
   readonly logLevel: LogLevel;
@@ -51,7 +53,7 @@ const options = Object.fromEntries(
 );
 
 /** @throws CroftError `invalid` that lists every mistake */
-export function readSettings(all: readonly string[]): Settings {
+export function readSettings(all: readonly string[], env: NodeJS.ProcessEnv): Settings {
   const cut = all.includes('--') ? all.indexOf('--') : all.length;
   const given = readFlags(all.slice(0, cut));
   const { from, ca, dir, version, ...rest } = parseConfig(
@@ -62,6 +64,7 @@ export function readSettings(all: readonly string[]): Settings {
   return {
     from,
     ca: ca === undefined ? undefined : readCa(ca),
+    proxies: { https: env['HTTPS_PROXY'] || env['https_proxy'], none: env['NO_PROXY'] || env['no_proxy'] },
     dir,
     pace: { lookEveryMs: rest['look-every'], readyWithinMs: rest['ready-within'], provenAfterMs: rest['proven-after'] },
     logLevel: rest['log-level'],

@@ -7,6 +7,9 @@ import { bundleSources } from '@croft/web/bundle-sources';
 
 /** The root of the repository. */
 export const sourcesDir = fileURLToPath(new URL('../../../../', import.meta.url));
+/** Scripts and units for machines of each kind. */
+export const recipesDir = `${sourcesDir}env`;
+
 /** What machines need at least. */
 export const leastNode = 20;
 

@@ -38,7 +38,7 @@ test('the program starts on an older Node', { skip: olderNode === undefined && '
 test('the program stays small, since each machine holds all of it in memory', async (context) => {
   const { program } = await createDistribution(await freshDir(context))();
   const { size } = await stat(program);
-  assert.ok(size < 600_000, `${size} bytes; \`import { z } from 'zod'\` alone brings 550,000, \`import * as z\` only what is used`);
+  assert.ok(size < 800_000, `${size} bytes; \`import { z } from 'zod'\` alone brings 550,000, \`import * as z\` only what is used`);
 });
 
 test('machines that start together get one program, made once', async (context) => {

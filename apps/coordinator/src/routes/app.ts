@@ -25,6 +25,7 @@ import type { BuilderKeys } from '../originals/builder-keys.ts';
 import { apiHandlers } from './api.ts';
 import type { AppContext, AppEnv, Pages } from './context.ts';
 import { mountDashboardApi, provesByKey } from './dashboard-api.ts';
+import { mountDistribution, type DistributionDeps } from './distribution.ts';
 import { mountFarmer } from './farmer.ts';
 import { mountHooks, provesBySignature } from './hooks.ts';
 import { mountArtifacts } from './artifacts.ts';
@@ -33,7 +34,7 @@ import { mountLogs } from './logs.ts';
 import { createOperator, fromOf, mountOperations, type Operator } from './perform.ts';
 import { isEncrypted, mountSignIn, notFound, wantsPage, wayToSignIn } from './sign-in.ts';
 
-export interface AppDeps extends GuardOptions {
+export interface AppDeps extends GuardOptions, Omit<DistributionDeps, 'clock' | 'log'> {
   readonly capabilities: Capabilities;
   readonly auth: Auth;
   readonly pages: Pages;
@@ -72,6 +73,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   mountWatching(app, deps);
   mountLogs(app, { clock, log });
   mountArtifacts(app, { clock, log });
+  mountDistribution(app, deps);
   mountLegacyResults(app);
   mountDashboardApi(app, {
     keys: deps.keys,

@@ -11,6 +11,8 @@ import type { Connection } from '@croft/web/connection';
 import { serve, type Listener } from '@croft/web/listener';
 import { fakeConnection } from '@croft/web/testing';
 import { openAuth, type Auth, type AuthOptions } from '../auth/auth.ts';
+import { createDistribution } from '../distribution/distribution.ts';
+import { createNodeBinaries } from '../distribution/node-binaries.ts';
 import { createMetrics } from '../events.ts';
 import { createPages } from '../pages/routes.ts';
 import { fakeFarm, type FakeFarm } from '../pages/testing.ts';
@@ -46,6 +48,8 @@ export async function openTestApp(over: Partial<AppDeps & AuthOptions> = {}): Pr
     metrics: createMetrics(),
     keys: undefined,
     hookSecret: () => undefined,
+    distribution: createDistribution(join(dataDir, 'programs')),
+    nodes: createNodeBinaries(join(dataDir, 'programs')),
     version: '0.1.0',
     behindProxy: false,
     publicNames: [],
