@@ -143,6 +143,16 @@ function aboutFiles(at: () => Buildlet): void {
     assert.deepEqual(await archived(at(), 'tree', []), { 'a.txt': 'A', 'd.log': 'D' });
   });
 
+  test('keeps links as links, also where nothing else is', async () => {
+    const links = { 'tree/to-file': 'a.txt', 'tree/only/link': '../a.txt', "tree/it's $(odd)": 'a.txt' };
+    await at().removeAll(['.'], epoch, waits);
+    await at().putTarGz('.', packTarGz(files({ 'tree/a.txt': 'A' }, links)), epoch, waits);
+    assert.equal(await textOf(at(), 'through-link', shell('cat tree/only/link')), 'A');
+    const found = await archived(at(), '.', ['tree']);
+    assert.deepEqual(found, { 'tree/a.txt': 'A', ...Object.fromEntries(Object.entries(links).map(([name, to]) => [name, `-> ${to}`])) });
+    await assert.rejects(at().putTarGz('.', packTarGz(files({}, { out: '../../etc' })), epoch, waits), withCode('invalid'));
+  });
+
   test('knows what its work directory holds by name, until anything is sent or removed', async () => {
     const start = (name: string, source: string): Promise<Run> =>
       at().startOrAttach(id(name), shell('exit 0'), epoch, { ...waits, source });
@@ -207,11 +217,14 @@ async function outputFrom(buildlet: Buildlet, name: string, from: number): Promi
   return (await Array.fromAsync(buildlet.output(id(name), from, waits), String)).join('');
 }
 
-async function* files(contents: Readonly<Record<string, string>>): AsyncGenerator<TarEntry> {
+type Texts = Readonly<Record<string, string>>;
+
+async function* files(contents: Texts, links: Texts = {}): AsyncGenerator<TarEntry> {
   for (const [path, text] of Object.entries(contents)) {
     const content = Buffer.from(text);
     yield { kind: 'file', path: Buffer.from(path), mode: 0o644, size: content.length, mtime: 1_700_000_000, content };
   }
+  for (const [path, target] of Object.entries(links)) yield { kind: 'link', path: Buffer.from(path), target: Buffer.from(target) };
 }
 
 async function archived(buildlet: Buildlet, dir: string, match: readonly string[], source?: string): Promise<Record<string, string>> {
@@ -219,13 +232,20 @@ async function archived(buildlet: Buildlet, dir: string, match: readonly string[
   const found: Record<string, string> = {};
   for await (const { header, content } of readTarGz(pieces, { maxBytes: 1_000_000, maxEntries: 100 })) {
     const text = (await Array.fromAsync(content, String)).join('');
-    if (header.type !== '5') found[header.name] = text;
+    if (header.type !== '5') found[header.name] = header.type === '2' ? `-> ${header.target}` : text;
   }
   return found;
 }
 
 /** The programs that the suite runs, for machines in memory. */
-export const contractCommands: Readonly<Record<string, FakeCommand>> = { sh: ({ args, ...call }) => script(args[1] ?? '', call) };
+export const contractCommands: Readonly<Record<string, FakeCommand>> = {
+  sh: ({ args, ...call }) => script(args[1] ?? '', call),
+  '/bin/sh': ({ args, dir, tree }) => {
+    const pairs = args.slice(3);
+    for (let at = 0; at < pairs.length; at += 2) tree.put(`./${dir}/${pairs[at + 1]}`, { kind: 'link', target: pairs[at] ?? '' });
+    return 0;
+  },
+};
 
 async function script(text: string, { env, dir, tree, signal, write }: Omit<FakeCall, 'args'>): Promise<number | string> {
   for (const line of text.split('; ')) {
@@ -234,7 +254,7 @@ async function script(text: string, { env, dir, tree, signal, write }: Omit<Fake
     if (word === 'kill') return 'signal: killed';
     if (word === 'pwd') await write(`/workdir/${dir}\n`);
     if (word === 'echo') await write(`${argument === '"$GREETING"' ? env['GREETING'] : argument}\n`);
-    if (word === 'cat') await write(tree.read(`./${dir}/${argument}`));
+    if (word === 'cat') await write(tree.read(argument === 'tree/only/link' ? 'tree/a.txt' : `./${dir}/${argument}`));
     if (word === 'head') for (let left = Number(amount); left > 0; left -= 50_000) await write(Buffer.alloc(50_000));
     if (word === 'sleep') await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
     if (word === 'printf') {

@@ -13,8 +13,9 @@ import type { BuildletAddress } from './address.ts';
 import type { ArchiveWaits, Buildlet } from './client.ts';
 import { createFence, type Fence } from './go/fence.ts';
 import { filterArchive } from './go/filter-archive.ts';
-import { below } from './go/go-command.ts';
+import { below, goDirectory } from './go/go-command.ts';
 import { createGoRuns, type GoRuns } from './go/go-runs.ts';
+import { putLinks, watchLinks } from './go/links.ts';
 import { createGoClient, type GoClient } from './go-client.ts';
 
 export interface GoBuildletOptions {
@@ -81,7 +82,13 @@ function fileCalls(held: Held): Pick<Buildlet, 'putTarGz' | 'getTarGz' | 'remove
     async putTarGz(dir, body, epoch, { source, signal }) {
       const fenced = fence.enter(epoch, signal);
       held.source = undefined;
-      await client.putTar(below(dir), body, { signal: fenced });
+      const watched = watchLinks(body);
+      await client.putTar(below(dir), watched.archive, { signal: fenced });
+      const links = await watched.links();
+      if (links.length > 0) {
+        const root = goDirectory(dir, await client.workDir({ signal: fenced }));
+        await putLinks(client, { dir: root, links }, { signal: fenced });
+      }
       held.source = source;
     },
     async *getTarGz(dir, match, epoch, waits) {

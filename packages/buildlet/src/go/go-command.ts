@@ -12,7 +12,7 @@ export interface GoCommand {
 /** @throws CroftError `invalid` for what leaves the work directory or may not be set */
 export function goCommand({ argv, dir, env }: RunSpec, workDir: string): GoCommand {
   const path = pathsOf(workDir);
-  const absolute = path.join(workDir, below(dir));
+  const absolute = goDirectory(dir, workDir);
   const ours = Object.keys(env).find((name) => /^(CROFT|META)_/.test(name));
   if (ours !== undefined) throw new CroftError('invalid', `the variable ${ours} is not a command's to set`);
   const [program = '', ...args] = argv;
@@ -24,6 +24,11 @@ export function goCommand({ argv, dir, env }: RunSpec, workDir: string): GoComma
   // Go's buildlet looks into its own PATH; `env` looks into the one that it was given.
   const inGivenPath = path === posix && env['PATH'] !== undefined && !program.includes('=');
   return inGivenPath ? { command: '/usr/bin/env', options: { ...options, args: argv } } : { command: program, options };
+}
+
+/** Absolute, as the machine writes it. */
+export function goDirectory(dir: string, workDir: string): string {
+  return pathsOf(workDir).join(workDir, below(dir));
 }
 
 /** As names below the work directory are sent: cleaned, since some versions look for `../` and others for where a name leads. */
