@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
+import * as fc from 'fast-check';
 import { SECOND, systemClock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
 import { askForLong } from './long-answer.ts';
@@ -111,4 +112,32 @@ test('nonsense is refused, and lines and heads without end are not read to their
     await using server = await machine([first], onAndOn(rest));
     await assert.rejects(server.ask(), unavailable, `${first}${rest}…`);
   }
+});
+
+test('any bytes are an answer or a failure that is told, and a body never more than came', async () => {
+  const part = fc.constantFrom(
+    'HTTP/1.1 200 OK\r\n',
+    'Content-Length: 5\r\n',
+    'Transfer-Encoding: chunked\r\n',
+    '\r\n',
+    '5\r\n',
+    'hello',
+    '0\r\n',
+    'ffffffff\r\n',
+    '-',
+  );
+  const bytes = fc.oneof(
+    fc.array(part, { maxLength: 12 }).map((parts) => parts.join('')),
+    fc.string({ unit: 'binary', maxLength: 100 }),
+  );
+  await fc.assert(
+    fc.asyncProperty(bytes, async (text) => {
+      await using server = await machine([text || '\r']);
+      const pieces: string[] = [];
+      const answer = await server.ask(pieces).catch((error: unknown) => error);
+      assert.ok(unavailable(answer) || typeof (answer as { status: number }).status === 'number');
+      assert.ok(pieces.join('').length <= text.length);
+    }),
+    { numRuns: 150 },
+  );
 });
