@@ -83,7 +83,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     ...execRoutes({ workDir, execs, fence, environment }),
     ...portRoutes(random),
     ...sshRoutes({ sshd: createSshd({ port: config.sshPort, clock, log, tasks }), clock }),
-    ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random }),
+    ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random, log }),
   };
   const router = createRouter({
     password: config.reverse ? undefined : config.password?.reveal(),

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { quoteName } from './quote-name.ts';
 import { formatHeader, formatPax, type TarHeader } from './tar-header.ts';
-import { unpackTarGz, type UnpackOptions } from './tar-unpack.ts';
+import { unpackTarGz, type Unpacked, type UnpackOptions } from './tar-unpack.ts';
 
 const now = Date.UTC(2026, 0, 1);
 const end = Buffer.alloc(1024);
@@ -45,7 +45,7 @@ async function* stream(...pieces: Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* pieces;
 }
 
-function unpack(root: string, bytes: Buffer, options: Partial<UnpackOptions> = {}): Promise<{ entries: number; bytes: number }> {
+function unpack(root: string, bytes: Buffer, options: Partial<UnpackOptions> = {}): Promise<Unpacked> {
   return unpackTarGz(stream(bytes), root, { now, ...options });
 }
 
@@ -169,7 +169,7 @@ test('several gzip members are one stream, wherever they are cut', async () => {
   const bytes = Buffer.concat(members);
   for (const size of [1, 333, bytes.length]) {
     const pieces = Array.from({ length: Math.ceil(bytes.length / size) }, (_, piece) => bytes.subarray(piece * size, (piece + 1) * size));
-    assert.deepEqual(await unpackTarGz(stream(...pieces), at.root, { now }), { entries: 2, bytes: 100_005 });
+    assert.deepEqual(await unpackTarGz(stream(...pieces), at.root, { now }), { entries: 2, bytes: 100_005, untimed: 0, leftOut: 0 });
   }
 });
 
@@ -189,8 +189,8 @@ test('bytes behind the end of the archive are ignored and read to their end', as
 
 test('a gzip of nothing and a tar without its end are whole', async () => {
   using at = temp();
-  assert.deepEqual(await unpack(at.root, gzipSync('')), { entries: 0, bytes: 0 });
-  assert.deepEqual(await unpack(at.root, gzipSync(small)), { entries: 1, bytes: 5 });
+  assert.deepEqual(await unpack(at.root, gzipSync('')), { entries: 0, bytes: 0, untimed: 0, leftOut: 0 });
+  assert.deepEqual(await unpack(at.root, gzipSync(small)), { entries: 1, bytes: 5, untimed: 0, leftOut: 0 });
 });
 
 test('a gzip header with name, comment, extra field and checksum is read', async () => {
@@ -245,18 +245,21 @@ test('a time to come becomes now, 1970 stays', async () => {
 test('bombs are stopped by size, by number and by ratio', async () => {
   using at = temp();
   const zeros = archive(entry('zeros', { content: Buffer.alloc(8_000_000) }));
-  const fails = (bytes: Buffer, limits: { bytes: number; entries: number; ratio?: number }, message: RegExp): Promise<void> =>
-    assert.rejects(unpack(at.root, bytes, { limits }), { code: 'exhausted', message });
+  const fails = (
+    bytes: Buffer,
+    limits: { bytes: number; entries: number; ratio?: { most: number; fromBytes: number } },
+    message: RegExp,
+  ): Promise<void> => assert.rejects(unpack(at.root, bytes, { limits }), { code: 'exhausted', message });
   await fails(zeros, { bytes: 7_999_999, entries: 9 }, /holds more than 7999999 bytes/);
   assert.ok(!fs.existsSync(path.join(at.root, 'zeros')));
-  await fails(zeros, { bytes: 1e9, entries: 9, ratio: 100 }, /more than 100 times its size/);
+  await fails(zeros, { bytes: 1e9, entries: 9, ratio: { most: 100, fromBytes: 1e6 } }, /more than 100 times its size/);
   await fails(archive(entry('1'), entry('2'), entry('3')), { bytes: 1e6, entries: 2 }, /more than 2 entries/);
   await fails(
     archive(...Array.from({ length: 9 }, () => pax({ comment: 'c'.repeat(900_000) }))),
     { bytes: 1e6, entries: 2 },
     /larger than 1000000 bytes/,
   );
-  await unpack(at.root, zeros, { limits: { bytes: 9_000_000, entries: 1, ratio: 2000 } });
+  await unpack(at.root, zeros, { limits: { bytes: 9_000_000, entries: 1, ratio: { most: 2000, fromBytes: 1e6 } } });
 });
 
 test('a fifo that stands in the way is replaced, not waited for', async () => {

@@ -16,13 +16,17 @@ export interface UnpackLimits {
   /** Of the archive after decompression. */
   readonly bytes: number;
   readonly entries: number;
-  /** Decompressed bytes for each compressed one, counted from the first MiB on. */
-  readonly ratio?: number;
+  /** Decompressed bytes for each compressed one; counted when there are this many. */
+  readonly ratio?: { readonly most: number; readonly fromBytes: number };
 }
 
 export interface UnpackOptions {
   readonly signal?: AbortSignal | undefined;
   readonly limits?: UnpackLimits;
+  /** How many bytes there is room for now; asked again as the archive is unpacked. */
+  readonly room?: () => Promise<number>;
+  /** Links whose target leaves the tree are left out, as Go's buildlet leaves out all links; otherwise they are a failure. */
+  readonly leavesOutLinks?: boolean;
   /** Later modification times become this, epoch ms. */
   readonly now: number;
 }
@@ -31,9 +35,14 @@ export interface Unpacked {
   readonly entries: number;
   /** Content written to files. */
   readonly bytes: number;
+  /** Files whose modification time could not be set. */
+  readonly untimed: number;
+  /** Links that were left out. */
+  readonly leftOut: number;
 }
 
-const ratioFromBytes = 1024 * 1024;
+/** So much is unpacked before the room is asked for again. */
+const roomEveryBytes = 64 * 1024 * 1024;
 
 /**
  * `root` must exist. What was written before a failure stays. After success the source has been read to its end; after a
@@ -44,21 +53,21 @@ const ratioFromBytes = 1024 * 1024;
 export async function unpackTarGz(source: AsyncIterable<Uint8Array>, root: string, options: UnpackOptions): Promise<Unpacked> {
   const input = openByteInput(source);
   const waits = { signal: options.signal };
-  const writer = new TreeWriter(root, { maxMtime: options.now / SECOND, limits: options.limits });
+  const { limits, leavesOutLinks = false } = options;
+  const writer = new TreeWriter(root, { maxMtime: options.now / SECOND, limits, leavesOutLinks });
+  const check = createCheck(options);
   try {
     const plain = await gunzip(input, waits).catch(rethrown('requires gzip-compressed body'));
-    await unpack(plain, writer, (size) => {
-      options.signal?.throwIfAborted();
-      if (options.limits) checkSize(size, input.received, options.limits);
-    });
+    await unpack(plain, writer, (size) => check(size, input.received));
     while (await input.some(waits));
-    return { entries: writer.entries, bytes: writer.bytes };
+    const { entries, bytes, untimed, leftOut } = writer;
+    return { entries, bytes, untimed, leftOut };
   } finally {
     writer.close();
   }
 }
 
-async function unpack(plain: AsyncGenerator<Buffer, void>, writer: TreeWriter, check: (size: number) => void): Promise<void> {
+async function unpack(plain: AsyncGenerator<Buffer, void>, writer: TreeWriter, check: (size: number) => Promise<void>): Promise<void> {
   const parser = new TarParser(writer);
   let size = 0;
   try {
@@ -66,7 +75,7 @@ async function unpack(plain: AsyncGenerator<Buffer, void>, writer: TreeWriter, c
       const next = await plain.next().catch(rethrown('tar error'));
       if (next.done) break;
       size += next.value.length;
-      check(size);
+      await check(size);
       parser.push(next.value);
       release(next.value);
       await nextTurn();
@@ -78,10 +87,25 @@ async function unpack(plain: AsyncGenerator<Buffer, void>, writer: TreeWriter, c
   writer.finish();
 }
 
+/** What is looked at before a chunk is written: `size` with it, decompressed, of `compressed`. */
+function createCheck({ signal, limits, room }: UnpackOptions): (size: number, compressed: number) => Promise<void> {
+  let asked = -roomEveryBytes;
+  let most = Infinity;
+  return async (size, compressed) => {
+    signal?.throwIfAborted();
+    if (limits) checkSize(size, compressed, limits);
+    if (room && size - asked >= roomEveryBytes) {
+      asked = size;
+      most = size + (await room());
+    }
+    if (size > most) throw new CroftError('exhausted', 'there is no room left for the archive on the disk');
+  };
+}
+
 function checkSize(size: number, compressed: number, { bytes, ratio }: UnpackLimits): void {
   if (size > bytes) throw new CroftError('exhausted', `the archive is larger than ${bytes} bytes when decompressed`);
-  if (ratio !== undefined && size > ratioFromBytes && size > compressed * ratio) {
-    throw new CroftError('exhausted', `the archive decompresses to more than ${ratio} times its size`);
+  if (ratio && size > ratio.fromBytes && size > compressed * ratio.most) {
+    throw new CroftError('exhausted', `the archive decompresses to more than ${ratio.most} times its size`);
   }
 }
 

@@ -21,6 +21,8 @@ export interface TreeWriterOptions {
   /** Later modification times become this; seconds since 1970. */
   readonly maxMtime: number;
   readonly limits: WriteLimits | undefined;
+  /** Links whose target leaves the tree are not made, and counted; otherwise they are a failure. */
+  readonly leavesOutLinks: boolean;
 }
 
 /** `O_NOFOLLOW` and `O_NONBLOCK` are not on every system; where they are missing there are no links and fifos to guard against. */
@@ -32,6 +34,10 @@ const replaceable = new Set(['ELOOP', 'EMLINK', 'ENXIO', 'ETXTBSY']);
 export class TreeWriter implements TarSink {
   entries = 0;
   bytes = 0;
+  /** Files whose time the system did not let us set. */
+  untimed = 0;
+  /** Links that were not made. */
+  leftOut = 0;
   readonly #root: string;
   readonly #options: TreeWriterOptions;
   /** Known to be directories and no links. */
@@ -71,15 +77,19 @@ export class TreeWriter implements TarSink {
     const file = this.#file;
     if (!file) return;
     const mtime = Math.min(file.header.mtime, this.#options.maxMtime);
-    attempt(file.header, () => fs.futimesSync(file.fd, mtime, mtime));
+    try {
+      fs.futimesSync(file.fd, mtime, mtime);
+    } catch {
+      this.untimed += 1; // the content counts
+    }
     this.close();
   }
 
   /** Makes the links that had to wait for the complete tree. */
   finish(): void {
     for (const { path, header } of this.#unsettled) {
-      if (leadOf(path, header.target, (at) => this.#isDirectory(at)) === 'outside') throw refused('link', header);
-      attempt(header, () => this.#symlink(path, header));
+      if (leadOf(path, header.target, (at) => this.#isDirectory(at)) === 'outside') this.#leaveOut(header);
+      else attempt(header, () => this.#symlink(path, header));
     }
   }
 
@@ -157,9 +167,14 @@ export class TreeWriter implements TarSink {
 
   #linkOrWait(path: string, header: TarHeader): void {
     const lead = leadOf(path, header.target);
-    if (lead === 'outside') throw refused('link', header);
-    if (lead === 'unsettled') this.#unsettled.push({ path, header });
+    if (lead === 'outside') this.#leaveOut(header);
+    else if (lead === 'unsettled') this.#unsettled.push({ path, header });
     else this.#symlink(path, header);
+  }
+
+  #leaveOut(header: TarHeader): void {
+    if (!this.#options.leavesOutLinks) throw refused('link', header);
+    this.leftOut += 1;
   }
 
   #symlink(path: string, { target }: TarHeader): void {

@@ -12,6 +12,7 @@ import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { systemClock } from '@croft/runtime/clock';
 import { ask, complete, shell, startMachine, until, withCode, type TestMachine } from '../testing.ts';
+import { rawEntry, rawTarGz } from '../testing-tar.ts';
 
 let machine: TestMachine;
 before(async () => void (machine = await startMachine()));
@@ -39,25 +40,7 @@ async function tarGz(files: Record<string, string>): Promise<Buffer> {
   }
 }
 
-/** One entry with any name and content, as no tar program would write it. */
-function evilTar(name: string, { type = '0', link = '', content = 'x' } = {}): Buffer {
-  const header = Buffer.alloc(512);
-  header.write(name, 0);
-  header.write('0000644\0', 100);
-  header.write('0000000\0', 108);
-  header.write('0000000\0', 116);
-  header.write(`${(type === '0' ? content.length : 0).toString(8).padStart(11, '0')}\0`, 124);
-  header.write('00000000000\0', 136);
-  header.write('        ', 148);
-  header.write(type, 156);
-  header.write(link, 157);
-  header.write('ustar\u000000', 257);
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
-  const body = Buffer.alloc(type === '0' ? 512 : 0);
-  body.write(content);
-  return gzipSync(Buffer.concat([header, body, Buffer.alloc(1024)]));
-}
+const evil = (name: string): Buffer => rawTarGz(rawEntry(name, { content: 'x' }));
 
 async function* pieces(...all: Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* all;
@@ -79,11 +62,11 @@ test('names and links that leave the work directory write nothing outside', asyn
     const status = async (path: string, body: Buffer): Promise<number> =>
       (await ask(machine.process, { method: 'PUT', path, body })).status;
     for (const name of ['../evil', '/evil', 'a/../../evil', 'escape/evil'])
-      assert.notEqual(await status('/writetgz', evilTar(name)), 200, name);
-    assert.equal(await status('/writetgz?dir=..', evilTar('evil')), 400);
-    assert.equal(await status('/writetgz?dir=%2Ftmp', evilTar('evil')), 400);
-    assert.equal(await status('/writetgz?dir=escape', evilTar('evil')), 400);
-    assert.equal(await status('/writetgz?dir=escape/new', evilTar('evil')), 400);
+      assert.notEqual(await status('/writetgz', evil(name)), 200, name);
+    assert.equal(await status('/writetgz?dir=..', evil('evil')), 400);
+    assert.equal(await status('/writetgz?dir=%2Ftmp', evil('evil')), 400);
+    assert.equal(await status('/writetgz?dir=escape', evil('evil')), 400);
+    assert.equal(await status('/writetgz?dir=escape/new', evil('evil')), 400);
     assert.deepEqual(await readdir(outside), []);
     assert.ok(await missing(work('..', 'evil')));
     await rm(work('escape'));

@@ -2,12 +2,14 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { anySignal, type Clock } from '@croft/runtime/clock';
-import { CroftError } from '@croft/runtime/errors';
+import { CroftError, systemCode } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { posixModeOf } from '@croft/streams/go-mode';
 import { osText } from '@croft/streams/os-text';
 import { unpackTarGz } from '@croft/streams/tar-unpack';
 import { text, textError, type Answer } from '../http/answer.ts';
+import { messages } from '../events.ts';
 import { formValues, requestEpoch, requestSource } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
 import type { Disk } from '../state/disk.ts';
@@ -21,8 +23,11 @@ import { removeAll } from './remove-all.ts';
 import type { Trash } from './trash.ts';
 import { writeFile } from './write-file.ts';
 
-/** What one archive may become, where the disk has room for it. */
-const maxArchive = { bytes: 64 * 1024 ** 3, entries: 5_000_000 };
+/**
+ * What one archive may become, where the disk has room for it. Deflate makes files of zeros a thousand times smaller: small ones are
+ * honest, large ones keep a machine busy for next to nothing.
+ */
+const limits = { bytes: 64 * 1024 ** 3, entries: 5_000_000, ratio: { most: 500, fromBytes: 4 * 1024 ** 3 } };
 
 export interface FileDeps {
   readonly workDir: string;
@@ -33,6 +38,7 @@ export interface FileDeps {
   readonly lowWaterBytes: number;
   readonly clock: Clock;
   readonly random: Random;
+  readonly log: Log;
 }
 
 export function fileRoutes(deps: FileDeps): Record<string, Route> {
@@ -68,32 +74,36 @@ async function putFile({ request, method, query, signal: gone }: Call, deps: Fil
   source.forget();
   await mkdir(workDir, { recursive: true });
   const body = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-  await writeFile(path, body, { workDir, mode, maxBytes: await roomFor('write a file', deps), signal }).catch((error: unknown) =>
+  await writeFile(path, body, { workDir, mode, room: () => roomFor('write a file', deps), signal }).catch((error: unknown) =>
     toldByTheSystem(error, join(workDir, path)),
   );
   return text('OK');
 }
 
 async function writeTarGz({ request, method, query, signal: gone }: Call, deps: FileDeps): Promise<Answer> {
-  const { workDir, fence, clock } = deps;
+  const { workDir, fence, clock, source, log } = deps;
   if (method !== 'PUT' && method !== 'POST') return textError(400, 'requires PUT or POST method');
-  using admission = await fence.enter(requestEpoch(request));
+  const epoch = requestEpoch(request);
+  using admission = await fence.enter(epoch);
   const signal = anySignal(gone, admission.signal);
   const dir = query.get('dir') ?? '';
   if (method === 'POST' && dir === 'go1.4' && (await isDirectory(join(workDir, dir)))) return text('SKIP');
   const [url] = method === 'POST' ? await formValues(request, new URLSearchParams(), 'url') : [];
   if (method === 'POST' && !url) return textError(400, 'missing url POST param');
   const name = requestSource(request);
-  deps.source.forget();
+  source.forget();
   const root = await madeDirectory(dir, deps);
-  const bytes = Math.min(maxArchive.bytes, await roomFor('unpack an archive', deps));
-  const body = url ? await fetchBody(url, { signal }) : request;
+  const body = url ? await fetchBody(url, { signal, clock }) : request;
+  const room = (): Promise<number> => roomFor('unpack an archive', deps);
   try {
-    await unpackTarGz(body, root, { signal, limits: { ...maxArchive, bytes }, now: clock.now() });
+    // Go's programs send what Go's buildlet takes: it passes over links
+    const options = { signal, limits, room, leavesOutLinks: epoch === undefined, now: clock.now() };
+    const { untimed, leftOut } = await unpackTarGz(body, root, options).catch((error: unknown) => toldByTheSystem(error));
+    if (untimed + leftOut > 0) log.warn(messages.unpackedInPart, { dir, untimed, leftOut });
   } finally {
     if (url) body.destroy();
   }
-  if (name !== undefined) deps.source.note(name);
+  if (name !== undefined) source.note(name);
   return text('OK');
 }
 
@@ -116,9 +126,10 @@ async function madeDirectory(dir: string, { workDir, random }: FileDeps): Promis
   return root;
 }
 
-/** In the words that tools know from Go. */
+/** In the words that tools know from Go: what lies under an internal failure is what the system said. */
 function toldByTheSystem(error: unknown, path?: string): never {
-  throw error instanceof CroftError ? error : new CroftError('internal', osText(error, path));
+  if (error instanceof CroftError && (error.code !== 'internal' || systemCode(error) === undefined)) throw error;
+  throw new CroftError('internal', osText(error instanceof CroftError ? error.cause : error, path));
 }
 
 async function isDirectory(path: string): Promise<boolean> {
