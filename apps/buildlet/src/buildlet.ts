@@ -7,8 +7,9 @@ import { errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { Main } from '@croft/runtime/run-main';
-import { createTaskGroup } from '@croft/runtime/tasks';
+import { createBell, createTaskGroup } from '@croft/runtime/tasks';
 import { messages } from './events.ts';
+import { commandPath } from './commands/environment.ts';
 import { openLauncher } from './commands/launcher.ts';
 import type { Config } from './config.ts';
 import { createExecs, type Execs } from './exec/execs.ts';
@@ -21,7 +22,8 @@ import { debugRoutes } from './machine/debug-routes.ts';
 import { watchDraining } from './machine/draining.ts';
 import { watchEnding } from './machine/ending.ts';
 import { portRoutes } from './machine/ports.ts';
-import { machineRoutes, roundedStatus, status } from './machine/routes.ts';
+import { lineStatus, machineRoutes, status } from './machine/routes.ts';
+import { createSelfTester, selfTestRoutes } from './machine/self-test.ts';
 import type { Supervisor } from './machine/supervisor.ts';
 import { openReverse, type ReverseDeps } from './reverse/reverse.ts';
 import { openRecords } from './runs/records.ts';
@@ -55,7 +57,7 @@ export interface RunningBuildlet extends Main {
 
 export async function createBuildlet(config: Config, { clock, random, log, environment, supervisor }: Deps): Promise<RunningBuildlet> {
   await using stack = new AsyncDisposableStack();
-  const { stateDir } = config;
+  const { stateDir, spoolLimitBytes } = config;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const workDir = await openWorkDir(config.workDir);
   stack.use(await lockStateDir(stateDir));
@@ -65,9 +67,8 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const disk = createDisk([stateDir, workDir], config.lowWaterBytes, clock);
   const trees = createTrees({ clock, probeName: `croft-probe-${process.pid}` });
   const launcher = stack.use(await openLauncher({ pipesDir: join(stateDir, 'pipes'), clock, way: config.start }));
-  const { spoolLimitBytes } = config;
   const common = { clock, random, log, tasks, workDir, stateDir };
-  const commands = await openCommands({ ...common, records, trees, launcher, disk, spoolLimitBytes, environment });
+  const commands = stack.use(await openCommands({ ...common, records, trees, launcher, disk, spoolLimitBytes, environment }));
   const { runs, execs } = commands;
   const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
   const source = openSourceNote(stateDir, workDir);
@@ -76,12 +77,16 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const draining = watchDraining({ drain: supervisor?.drain, quietMs: config.drainAfterMs, runs, ending, tasks, clock, log });
 
   const boot = random.hex(8);
-  const machine = { workDir, boot, fence, runs, disk, isUpdating: () => draining.asked, halt: ending.halt };
+  const news = createBell();
+  const probed = { dirs: [stateDir, trash.dir], path: commandPath(environment), disk, runs };
+  const tester = createSelfTester({ ...probed, tasks, clock, onResult: news.ring });
+  const machine = { workDir, boot, fence, runs, disk, isUpdating: () => draining.asked, selfTest: () => tester.result, halt: ending.halt };
   const routes = {
     ...machineRoutes(machine),
     ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
     ...execRoutes({ workDir, execs, fence, environment }),
     ...portRoutes(random),
+    ...selfTestRoutes(tester),
     ...sshRoutes({ sshd: createSshd({ port: config.sshPort, clock, log, tasks }), clock }),
     ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random, log }),
   };
@@ -98,13 +103,12 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     log,
   });
   const ready = (): void => supervisor?.ready();
-  const lineStatus = async (): Promise<unknown> => roundedStatus(await status(machine));
-  const line = { boot, heard: ending.heard, opened: ready, isEnding: () => ending.isEnding, status: lineStatus };
-  const served = stack.use(await openServed(config, router, { clock, random, log, ...line }));
+  const told = async (): Promise<unknown> => lineStatus(await status(machine));
+  const line = { boot, news, heard: ending.heard, opened: ready, isEnding: () => ending.isEnding, status: told };
+  const { address, ended } = stack.use(await openServed(config, router, { clock, random, log, ...line }));
   stack.defer(() => within(commands.endAll(ending.why), ending.withinMs, clock));
-  const { address, ended } = served;
-  const told = { workDir, stateDir, runs: runs.list().length, tree: trees.way, start: launcher.way };
-  log.info(messages.ready, { address, pid: process.pid, ...told });
+  const about = { workDir, stateDir, runs: runs.list().length, tree: trees.way, start: launcher.way };
+  log.info(messages.ready, { address, pid: process.pid, ...about });
   if (!config.reverse) ready();
   const owned = stack.move();
   const finished = ended ? Promise.race([ending.finished, ended]) : ending.finished;
@@ -115,7 +119,7 @@ function openServed(config: Config, router: RequestListener, deps: ReverseDeps):
   return config.reverse ? openReverse(config.reverse, config, router, deps) : openListening(config, router, deps.clock);
 }
 
-interface Commands {
+interface Commands extends AsyncDisposable {
   readonly runs: Runs;
   readonly execs: Execs;
   endAll(why: string): Promise<void>;
@@ -124,7 +128,12 @@ interface Commands {
 async function openCommands(deps: RunsDeps): Promise<Commands> {
   const runs = await openRuns(deps);
   const execs = createExecs({ ...deps, treeNames: treeNames(deps.stateDir) });
-  return { runs, execs, endAll: async (why) => void (await Promise.all([runs.endAll(why), execs.endAll(why)])) };
+  return {
+    runs,
+    execs,
+    endAll: async (why) => void (await Promise.all([runs.endAll(why), execs.endAll(why)])),
+    [Symbol.asyncDispose]: async () => void (await Promise.all(runs.list().map(({ spool }) => spool[Symbol.asyncDispose]()))),
+  };
 }
 
 async function openWorkDir(dir: string): Promise<string> {

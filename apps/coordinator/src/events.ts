@@ -149,6 +149,8 @@ export const logMessages = {
   'lock connection lost': 'PostgreSQL dropped the lock; another coordinator may start',
   'log of a service not kept': 'what a program beside the steps wrote could not be brought here or stored; fields build, service',
   'logs removed by retention': 'logs older or larger than their builder keeps',
+  'machine failed its self-test': 'it takes no work until it passes, and is asked again after 5 min; fields machine, failed',
+  'machine not tested': 'it did not answer when it was asked to test itself; it is asked again after a minute; fields machine, error',
   'machine lost': 'nothing was heard from it for 15 s, or its process is gone; fields machine, evidence',
   'machine not reached': 'one ping failed; the machine is not lost yet',
   'machine replaced': 'the pool ended a machine and starts another; fields machine, why',

@@ -38,6 +38,7 @@ import { keepDoing, doOnce, type Regular } from './keep-doing.ts';
 import { retainArtifacts } from './artifacts/retain-artifacts.ts';
 import { retainLogs } from './logs/retain-logs.ts';
 import { createMachineCare, holdDrained } from './machines/machine-care.ts';
+import { createSelfTests, type SelfTests } from './machines/self-tests.ts';
 import { createMachines } from './machines/stored-machines.ts';
 import type { Machines } from './machines/watch-machines.ts';
 import type { FarmFacts } from './queries/read-farm.ts';
@@ -169,6 +170,7 @@ function startWork(tasks: TaskGroup, work: Working, parts: FarmParts): void {
     await doOnce({ name: 'adoption', act: () => adoption.adopt() }, parts, waits);
     work.onAdopted();
     tasks.start('machines', (inner) => machines.run(inner));
+    tasks.start('self-tests', (inner) => work.selfTests.run(machines, inner));
     keep({ name: 'sweep', firstMs: liveness.graceMs, everyMs: liveness.graceMs, act: () => adoption.sweep() });
     const assign = ({ build, machine }: Plan['assign'][number]): Promise<Work | undefined> => records.assign(build, machine);
     await keepScheduling(work.schedule, { bell: work.scheduleBell, assign, drivers, log }, waits);
@@ -184,6 +186,7 @@ async function endAll({ adoption }: Works, { pools, clock, log }: FarmParts): Pr
 interface Works {
   readonly records: Records;
   readonly machines: Machines;
+  readonly selfTests: SelfTests;
   readonly drivers: Drivers;
   readonly adoption: Adoption;
   readonly finder: Finder;
@@ -212,7 +215,16 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
   const isOpen = (id: MachineId): boolean =>
     machines.list().some(({ observed }) => observed.id === id && whyClosed(observed) === undefined);
   const records = createRecords(db, { builders, isOpen, clock, random, metrics, onMove });
-  const machines = createMachines(parts, { wake, onLost: (id, evidence) => adoption.giveUpMachine(id, evidence) });
+  const tools = (hostType: string): readonly string[] => config().hostTypes.find(({ name }) => name === hostType)?.tools ?? [];
+  const selfTests = createSelfTests({ tools, clock, log });
+  const machines = createMachines(parts, {
+    wake() {
+      selfTests.look();
+      wake();
+    },
+    whyHeld: selfTests.whyHeld,
+    onLost: (id, evidence) => adoption.giveUpMachine(id, evidence),
+  });
   const farm: FarmDeps = {
     records,
     logs,
@@ -244,7 +256,7 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
   const onUnreadable = (repo: string): void => changes.tell({ kind: 'commits', repo });
   const found = { records: createWorkRecords(db, clock), onFound, onUnreadable, onOutdated: settle };
   const finder = createFinder({ sources, config, clock, random, log, ...found });
-  return { records, machines, drivers, adoption, finder, logs, blobs: parts.blobs, onMove };
+  return { records, machines, selfTests, drivers, adoption, finder, logs, blobs: parts.blobs, onMove };
 }
 
 function factsOf(

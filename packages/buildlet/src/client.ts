@@ -14,6 +14,7 @@ import {
   type Run,
   type RunSpec,
 } from '@croft/protocol/runs';
+import { selfTestSchema, type SelfTest, type SelfTestRequest } from '@croft/protocol/self-test';
 import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { BuildletAddress } from './address.ts';
@@ -68,6 +69,8 @@ export interface Buildlet extends AsyncDisposable {
   portFor(name: string, waits: Waits): Promise<number>;
   /** Whether something on the machine listens there. */
   isOpen(port: number, waits: Waits): Promise<boolean>;
+  /** Has the machine test itself. Absent for machines that cannot: Go's own buildlets. */
+  selfTest?(asked: SelfTestRequest, waits: Waits): Promise<SelfTest>;
   /** Ends its runs and then itself. */
   halt(epoch: number | undefined, waits: Waits): Promise<void>;
 }
@@ -136,6 +139,8 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
     collect: (id, epoch, waits) => tell({ doing: `collect run ${id}`, method: 'DELETE', path: `/runs/${id}`, epoch }, waits),
     portFor: async (name, waits) => (await askFor(givenPortSchema, portQuestion('POST', `name=${encodeURIComponent(name)}`), waits)).port,
     isOpen: async (port, waits) => (await askFor(openPortSchema, portQuestion('GET', `port=${port}`), waits)).open,
+    selfTest: (asked, waits) =>
+      askFor(selfTestSchema, { doing: 'test the machine', method: 'POST', path: '/selftest', body: asJson(asked) }, waits),
     halt: (epoch, waits) => tell({ doing: 'halt the machine', method: 'POST', path: '/halt', epoch }, waits),
     async [Symbol.asyncDispose]() {
       exchange[Symbol.dispose]();

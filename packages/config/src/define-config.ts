@@ -93,6 +93,8 @@ export interface HostTypeInput {
   /** Also a label of its machines. */
   name: string;
   labels?: readonly string[] | undefined;
+  /** Programs without which such a machine gets no work: it looks for them in the PATH of its commands. */
+  tools?: readonly string[] | undefined;
   /** For everything that runs there; a builder's own come after it. */
   env?: Readonly<Record<string, string>> | undefined;
   /** Who looks after these machines. */

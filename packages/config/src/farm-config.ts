@@ -65,6 +65,7 @@ export interface Repository {
 export interface HostType {
   readonly name: string;
   readonly labels: readonly string[];
+  readonly tools: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly owners: readonly string[];
   readonly notes: string;

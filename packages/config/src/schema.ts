@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { bands, roles } from '@croft/domain/job';
 import { parseBuilderName, parseRepoName, parseStepName } from '@croft/domain/names';
 import { parseRepositoryUrl } from '@croft/forge/repository-url';
+import { maxTools, toolSchema } from '@croft/protocol/self-test';
 import { DAY, MINUTE, SECOND } from '@croft/runtime/clock';
 import { secretSchema } from '@croft/runtime/config';
 import { errorText } from '@croft/runtime/errors';
@@ -174,6 +175,7 @@ const repositorySchema = z.strictObject({
 const hostTypeSchema = z.strictObject({
   name: label.refine((name) => name !== isolatedLabel, 'is for Croft alone to give'),
   labels: machineLabels.default([]),
+  tools: z.array(toolSchema).max(maxTools).default([]),
   env: env.default({}),
   owners: z.array(z.string()).default([]),
   notes: z.string().default(''),

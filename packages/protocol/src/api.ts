@@ -6,6 +6,7 @@ import * as z from 'zod';
 import { bands, roles } from '@croft/domain/job';
 import { infraCauses } from '@croft/domain/outcome';
 import { exitSchema } from './runs.ts';
+import { selfTestSchema } from './self-test.ts';
 
 export const roleNames = ['monitor', 'viewer', 'developer', 'operator', 'admin'] as const;
 /** Each role may do what the ones before it may: see how the farm is; read all of it; retry and cancel; machines and pauses; tokens and audit. */
@@ -144,6 +145,10 @@ export const machineViewSchema = z.object({
   seenAt: at,
   epoch: z.number().int(),
   freeBytes: z.number().optional(),
+  /** Why it takes no new work although it answers; absent when it does. */
+  held: z.string().optional(),
+  /** What it found out about itself, last; absent for machines that do not test themselves. */
+  selfTest: selfTestSchema.optional(),
   /** What it is doing, and until when that may take. */
   lease: z.object({ id: z.string(), holder: z.string(), build: z.string().optional(), epoch: z.number().int(), acquiredAt: at }).optional(),
   /** What happens with it next, one sentence. */

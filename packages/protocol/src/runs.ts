@@ -1,6 +1,7 @@
 /** Schemas of runs. @see docs/protocols/runs.md */
 import * as z from 'zod';
 import { errorCodes } from '@croft/runtime/errors';
+import { selfTestSchema } from './self-test.ts';
 
 export const epochHeader = 'croft-epoch';
 
@@ -69,6 +70,7 @@ export const buildletStatusSchema = z.object({
       pid: z.number().int(),
       /** It ends for an update as soon as nothing would be lost by that, and wants no new build. */
       updating: z.boolean().optional(),
+      selfTest: selfTestSchema.optional(),
     })
     .optional(),
 });

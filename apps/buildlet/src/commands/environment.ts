@@ -29,8 +29,13 @@ export function passedEnvironment(own: NodeJS.ProcessEnv): Record<string, string
   for (const [name, value] of Object.entries(own)) {
     if (value !== undefined && (passed.has(name) || passedPattern.test(name))) env[name] = value;
   }
-  if (env['PATH'] !== undefined) env['PATH'] = withoutScriptDirs(env['PATH']);
+  if (own['PATH'] !== undefined) env['PATH'] = commandPath(own);
   return env;
+}
+
+/** Where commands look for programs; empty when nothing was said. */
+export function commandPath(own: NodeJS.ProcessEnv): string {
+  return withoutScriptDirs(own['PATH'] ?? '');
 }
 
 /** One for each machine, beside the trees of its builds. */

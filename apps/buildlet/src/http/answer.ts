@@ -30,6 +30,7 @@ export type Answer =
       readonly send: (response: ServerResponse, waits: { signal: AbortSignal }) => Promise<void>;
     };
 
+const listenersOfTwoPipelines = 30;
 const plain = 'text/plain; charset=utf-8';
 
 export function text(body: string, status = 200): Answer {
@@ -107,7 +108,7 @@ async function join({ req }: ServerResponse, { head, peer }: Extract<Answer, { k
     const socket = behindGate(req.socket)?.takeOver();
     if (!socket) throw new CroftError('internal', 'this connection cannot be taken over');
     const ends = [socket, peer] as const;
-    for (const end of ends) end.on('error', () => {});
+    for (const end of ends) end.on('error', () => {}).setMaxListeners(listenersOfTwoPipelines);
     socket.write(head);
     await Promise.race([pipeline(socket, peer), pipeline(peer, socket)]).catch(() => {});
     for (const end of ends) end.destroy();

@@ -1,6 +1,7 @@
 /** Go's endpoints about the machine: `/`, `/healthz`, `/status`, `/workdir`, `/halt`. buildlet.md 1.4 and 1.11. */
 import { availableParallelism, totalmem } from 'node:os';
 import type { BuildletStatus } from '@croft/protocol/runs';
+import type { SelfTest } from '@croft/protocol/self-test';
 import { json, text, textError, type Answer } from '../http/answer.ts';
 import { requestEpoch } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
@@ -9,6 +10,8 @@ import type { Disk } from '../state/disk.ts';
 import type { Fence } from '../state/fence.ts';
 import { buildletVersion, goPlatform } from './platform.ts';
 
+/** Of the 4096 that a message may have; the names of 50 tools leave as much. */
+const shownFailureBytes = 400;
 const freeStepBytes = 64 * 1024 * 1024;
 
 export interface MachineDeps {
@@ -20,6 +23,7 @@ export interface MachineDeps {
   readonly disk: Disk;
   /** Ends as soon as nothing is lost by it. */
   readonly isUpdating: () => boolean;
+  readonly selfTest: () => SelfTest;
   /** Ends every run, and the program soon after. */
   readonly halt: () => Promise<void>;
 }
@@ -39,7 +43,7 @@ function getRoute(answer: () => Promise<Answer>): Route {
 }
 
 /** Also told over the line to a coordinator. */
-export async function status({ boot, fence, runs, disk, isUpdating }: MachineDeps): Promise<BuildletStatus> {
+export async function status({ boot, fence, runs, disk, isUpdating, selfTest }: MachineDeps): Promise<BuildletStatus> {
   const { freeBytes, low } = await disk.check();
   const has = { freeBytes, lowDisk: low, cpus: availableParallelism(), memoryBytes: totalmem() };
   const croft = {
@@ -49,13 +53,21 @@ export async function status({ boot, fence, runs, disk, isUpdating }: MachineDep
     ...has,
     pid: process.pid,
     ...(isUpdating() ? { updating: true } : {}),
+    selfTest: selfTest(),
   };
   return { Version: buildletVersion, Croft: croft };
 }
 
-/** What of it is told over a line: in steps that are worth a message. */
-export function roundedStatus({ Croft }: BuildletStatus): BuildletStatus['Croft'] {
-  return Croft && { ...Croft, freeBytes: Croft.freeBytes - (Croft.freeBytes % freeStepBytes) };
+/** What of it is told over a line, whose messages are short: in steps that are worth one, and of the self-test what went wrong. */
+export function lineStatus({ Croft }: BuildletStatus): BuildletStatus['Croft'] {
+  if (!Croft?.selfTest) return Croft;
+  let room = shownFailureBytes;
+  const checks = Croft.selfTest.checks.map(({ name, ok, found }) => {
+    const shown = ok ? '' : found.slice(0, Math.max(0, room));
+    room -= Buffer.byteLength(shown);
+    return { name, ok, found: shown };
+  });
+  return { ...Croft, freeBytes: Croft.freeBytes - (Croft.freeBytes % freeStepBytes), selfTest: { ...Croft.selfTest, checks } };
 }
 
 async function halt({ method, request }: Call, { fence, halt: end }: MachineDeps): Promise<Answer> {

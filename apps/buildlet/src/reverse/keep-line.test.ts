@@ -6,6 +6,7 @@ import { Secret } from '@croft/runtime/config';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
+import { createBell } from '@croft/runtime/tasks';
 import { FakeClock } from '@croft/runtime/testing';
 import type { ReverseSettings } from '../settings/coordinator.ts';
 import { keepLine, type LineDeps } from './keep-line.ts';
@@ -58,6 +59,7 @@ function openStage(
     log: silentLog,
     boot: 'boot',
     signOfLifeMs: 5_000,
+    news: createBell(),
     dial,
     serve: () => {},
     heard: () => void (stage.heard += 1),

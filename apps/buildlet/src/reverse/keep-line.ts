@@ -7,7 +7,7 @@ import { anySignal, SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { backoffMs, type Random } from '@croft/runtime/random';
-import { createTaskGroup } from '@croft/runtime/tasks';
+import { createTaskGroup, type Bell } from '@croft/runtime/tasks';
 import { openListener } from '@croft/streams/revdial-listener';
 import { requestSwitch, type SwitchAnswer } from '@croft/streams/revdial-switch';
 import { messages } from '../events.ts';
@@ -29,6 +29,8 @@ export interface LineDeps {
   heard(): void;
   /** The coordinator has taken a line. */
   opened(): void;
+  /** Rung when the status has changed in a way that the coordinator waits for. */
+  readonly news: Bell;
   /** What `/status` tells under `Croft`, or near enough. */
   status(): Promise<unknown>;
   /** Once it is about to end no other line is dialled. */
@@ -84,8 +86,9 @@ async function holdLine(settings: ReverseSettings, deps: LineDeps, { signal }: {
   tasks.start('take the line for a sign of life', async (waits) => {
     for (;;) {
       deps.heard();
-      await clock.sleep(deps.signOfLifeMs, waits);
+      const isNews = await rungWithin(deps, waits);
       status = await deps.status();
+      if (isNews) listener.tell();
     }
   });
   for (;;) {
@@ -98,6 +101,24 @@ async function holdLine(settings: ReverseSettings, deps: LineDeps, { signal }: {
     }
     deps.serve(connection);
   }
+}
+
+/** True when it rang before it was time for a sign of life. */
+async function rungWithin({ news, signOfLifeMs, clock }: LineDeps, { signal }: { signal: AbortSignal }): Promise<boolean> {
+  const over = new AbortController();
+  const either = { signal: anySignal(signal, over.signal) };
+  const rung = news.wait(either).then(
+    () => true,
+    () => false,
+  );
+  const slept = clock.sleep(signOfLifeMs, either).then(
+    () => false,
+    () => false,
+  );
+  const isNews = await Promise.race([rung, slept]);
+  over.abort();
+  signal.throwIfAborted();
+  return isNews;
 }
 
 async function switchedTo(

@@ -1,6 +1,6 @@
 /** The machine watch over the store: what it tells of machines is noted there. */
 import type { MachineId } from '@croft/domain/names';
-import type { Pool } from '@croft/fleet/pool';
+import type { Observed, Pool } from '@croft/fleet/pool';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Database } from '@croft/store/database';
@@ -24,9 +24,10 @@ export function knownMachines(db: Pick<Database, 'read'>): (pool: string) => Pro
 export interface MachineHandlers {
   wake(): void;
   onLost(machine: MachineId, evidence: string): Promise<void>;
+  whyHeld(observed: Observed): string | undefined;
 }
 
-export function createMachines({ db, pools, clock, log }: MachineParts, { wake, onLost }: MachineHandlers): Machines {
+export function createMachines({ db, pools, clock, log }: MachineParts, { wake, onLost, whyHeld }: MachineHandlers): Machines {
   return watchMachines(
     pools,
     {
@@ -35,6 +36,7 @@ export function createMachines({ db, pools, clock, log }: MachineParts, { wake, 
       onAway: ({ id, state, evidence = state }) => db.write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
       lastSeenAt: (id) => db.read(async (sql) => (await getMachine(sql, id))?.seenAt),
       onLost,
+      whyHeld,
       // A write, so that it comes after whatever is giving the machine out at this moment.
       isLeased: (id) => db.write(async (sql) => (await heldLeases(sql)).some(({ machine }) => machine === id)),
       onChange: wake,

@@ -24,6 +24,9 @@ interface Stage extends AsyncDisposable {
   isUsed(boot: string): boolean | undefined;
   /** Makes the next calls of the event fail. */
   fail: keyof MachineEvents | 'reconcile' | undefined;
+  /** Why machines take no work, as they tell. */
+  whyHeld: string | undefined;
+  changes: number;
   /** What an earlier process stored. */
   lastSeenAt: number | undefined;
   start(): void;
@@ -38,6 +41,8 @@ function openStage(): Stage {
     isUsed: (boot: string) => usedOf?.(one, boot),
     fail: undefined as Stage['fail'],
     lastSeenAt: undefined as Stage['lastSeenAt'],
+    whyHeld: undefined as Stage['whyHeld'],
+    changes: 0,
   };
   const event = async (name: NonNullable<Stage['fail']>, text: string): Promise<void> => {
     if (stage.fail === name) throw new CroftError('unavailable', 'the database is gone');
@@ -66,8 +71,9 @@ function openStage(): Stage {
     onAway: ({ id, state }) => event('onAway', `${id} ${state}`),
     onLost: (id, evidence) => event('onLost', `${id} ${evidence}`),
     lastSeenAt: async () => stage.lastSeenAt,
+    whyHeld: () => stage.whyHeld,
     isLeased: async () => false,
-    onChange() {},
+    onChange: () => void (stage.changes += 1),
   };
   const machines = watchMachines(() => [pool], events, { clock, log: silentLog });
   const tasks = createTaskGroup((_, error) => assert.fail(String(error)));
@@ -266,4 +272,26 @@ test('a machine for one build that was given out while it was silent is used whe
   stage.show({ ...up, oneBuild: true });
   await machines.check({});
   assert.equal(machines.list()[0]?.observed.held, 'is made anew for the next build');
+});
+
+test('a machine that says why it takes no work is held until it does not any more; what an operator says comes first', async () => {
+  await using stage = openStage();
+  const held = async (): Promise<string | undefined> => {
+    await stage.machines.check({});
+    return stage.machines.list()[0]?.observed.held;
+  };
+  stage.show(up);
+  stage.whyHeld = 'did not pass its self-test';
+  assert.equal(await held(), 'did not pass its self-test');
+  stage.machines.hold(one, 'was taken out of work');
+  assert.equal(await held(), 'was taken out of work');
+  stage.machines.hold(one, undefined);
+  assert.equal(await held(), 'did not pass its self-test');
+  const { changes } = stage;
+  stage.whyHeld = undefined;
+  assert.equal(await held(), undefined);
+  assert.ok(stage.changes > changes, 'whoever schedules is told');
+  stage.whyHeld = 'is asked to test itself';
+  stage.show(silent);
+  assert.equal(await held(), undefined, 'one that does not answer has another reason');
 });

@@ -28,6 +28,8 @@ export interface MachineEvents {
   lastSeenAt(machine: MachineId): Promise<number | undefined>;
   /** Ends what it was leased for. */
   onLost(machine: MachineId, evidence: string): Promise<void>;
+  /** Why it takes no new work, as far as it tells itself; one that answers. */
+  whyHeld(observed: Observed): string | undefined;
   /** Whether somebody works on it. */
   isLeased(machine: MachineId): Promise<boolean>;
   /** Something that schedules should look at has changed. */
@@ -146,7 +148,7 @@ const soonMs = 100;
 
 /** Nothing is to be seen by asking again soon: all is well, or its pool tells by itself. */
 function isSettled({ pool, observed }: Known): boolean {
-  return pool.watch !== undefined || (observed.state === 'up' && observed.draining !== true);
+  return pool.watch !== undefined || (observed.state === 'up' && observed.draining !== true && observed.selfTest?.at !== 0);
 }
 
 interface Watch {
@@ -207,11 +209,14 @@ function use(watch: Watch, id: MachineId): void {
   watch.known.set(id, { ...entry, observed: withHold(watch, entry.told) });
 }
 
-function withHold({ held, used }: Pick<Watch, 'held' | 'used'>, told: Observed): Observed {
-  const { id, boot, oneBuild } = told;
+/** What operators say comes first, what the machine says last. The same object as before where nothing has changed. */
+function withHold({ held, used, events }: Watch, told: Observed, before?: Observed): Observed {
+  const { id, boot, oneBuild, state } = told;
   if (oneBuild === true && used.has(id)) used.set(id, used.get(id) ?? boot);
   const isUsed = oneBuild === true && used.has(id) && used.get(id) === boot;
-  const why = held.get(id) ?? (isUsed ? 'is made anew for the next build' : undefined);
+  const own = state === 'up' ? events.whyHeld(told) : undefined;
+  const why = held.get(id) ?? (isUsed ? 'is made anew for the next build' : own);
+  if (before && before.held === why) return before;
   return why === undefined ? told : { ...told, held: why };
 }
 
@@ -219,10 +224,11 @@ function withHold({ held, used }: Pick<Watch, 'held' | 'used'>, told: Observed):
 async function note(watch: Watch, pool: Pool, told: Observed): Promise<void> {
   const { known, clock, events } = watch;
   const before = known.get(told.id);
-  const observed = before?.told === told ? before.observed : withHold(watch, told);
+  const observed = withHold(watch, told, before?.told === told ? before.observed : undefined);
   const up = observed.state === 'up';
-  const { state, boot, hostType, labels, draining, updating } = observed;
-  const reported = before?.told === told ? before.reported : JSON.stringify([state, boot, hostType, labels, draining, updating]);
+  const { state, boot, hostType, labels, draining, updating, held } = observed;
+  const isSame = before?.observed === observed;
+  const reported = isSame ? before.reported : JSON.stringify([state, boot, hostType, labels, draining, updating, held]);
   const lookedAt = clock.monotonic();
   const isNew = reported !== before?.reported;
   const isDue = isNew || (up && lookedAt - before.reportedAt >= MINUTE);
@@ -243,11 +249,12 @@ async function note(watch: Watch, pool: Pool, told: Observed): Promise<void> {
 }
 
 /** Nobody can say how its machines are: they get no new work, and what runs on them goes on. None is lost by it. */
-function withdraw({ known, clock, events }: Watch, pool: Pool, evidence: string): void {
+function withdraw(watch: Watch, pool: Pool, evidence: string): void {
+  const { known, events } = watch;
   for (const [id, entry] of known) {
     if (entry.pool !== pool) continue;
-    const observed: Observed = { ...entry.observed, state: 'silent', evidence };
-    known.set(id, { ...entry, told: observed, observed, lookedAt: clock.monotonic() });
+    const told: Observed = { ...entry.told, state: 'silent', evidence };
+    known.set(id, { ...entry, told, observed: withHold(watch, told), lookedAt: watch.clock.monotonic() });
   }
   events.onChange();
 }

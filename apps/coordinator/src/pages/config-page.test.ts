@@ -36,7 +36,7 @@ test('an empty configuration says so, and hostile names are inert', async () => 
   const nothing = { repos: [], builders: [], pools: [], hostTypes: [], policies: [], dependents: [], secrets: [] };
   const empty = String(await configPage({ state, settings: { ...settings, ...nothing }, now: testNow }));
   assert.match(empty, /Nothing is built\..*No machine is declared\./s);
-  const hostTypes = [{ name: hostile, labels: [hostile], env: { [hostile]: hostile }, owners: [hostile], notes: hostile }];
+  const hostTypes = [{ name: hostile, labels: [hostile], tools: [], env: { [hostile]: hostile }, owners: [hostile], notes: hostile }];
   const text = String(await configPage({ state, settings: { ...settings, hostTypes }, now: testNow }));
   assert.equal(/<script|<img/i.test(text), false);
 });

@@ -171,14 +171,15 @@ function ownSettings(pool: ShownConfig['pools'][number]): Html {
 }
 
 function hostTable(hostTypes: ShownConfig['hostTypes']): Html {
-  const rows = hostTypes.map(({ name, labels, env, owners, notes }) => [
+  const rows = hostTypes.map(({ name, labels, tools, env, owners, notes }) => [
     bdi(name),
     words(labels),
+    words(tools),
     words(Object.keys(env)),
     words(owners),
     bdi(notes),
   ]);
-  return table(['Host type', 'Labels', 'Variables', 'Owners', 'Notes'], rows, 'Host types');
+  return table(['Host type', 'Labels', 'Tools', 'Variables', 'Owners', 'Notes'], rows, 'Host types');
 }
 
 function secretTable(secrets: ShownConfig['secrets']): Html {

@@ -102,15 +102,27 @@ function queue({ queue: builds, queueLength }: Farm, now: number): Html {
 function machines({ machines: all, running: builds }: Farm, now: number): Html {
   const rows = all.map((machine) => [
     html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>`,
-    badge(lookOfMachine(machine), machine.state),
+    machine.state === 'ready' && machine.held !== undefined ? badge('skipped', 'closed') : badge(lookOfMachine(machine), machine.state),
     machine.labels.map((label) => html`<span class="label">${bdi(label)}</span> `) as unknown as Html,
     machine.lease ? holder(machine.lease, builds) : html`<span class="dim">nothing</span>`,
     html`${instant(machine.createdAt, now)}`,
     html`${instant(machine.seenAt, now)}`,
     machine.freeBytes === undefined ? html`<span class="dim">–</span>` : formatBytes(machine.freeBytes),
+    selfTest(machine, now),
     html`${bdi(machine.next)}${machine.evidence ? html` <span class="dim">${bdi(machine.evidence)}</span>` : ''}`,
   ]);
-  return table(['Machine', 'State', 'Labels', 'Does', 'Made', 'Last heard', 'Free disk', 'Next'], rows, 'Machines');
+  return table(['Machine', 'State', 'Labels', 'Does', 'Made', 'Last heard', 'Free disk', 'Self-test', 'Next'], rows, 'Machines');
+}
+
+/** What it found wrong stands open, the rest behind a click. */
+function selfTest({ selfTest: test }: MachineView, now: number): Html {
+  if (!test) return html`<span class="dim">–</span>`;
+  if (test.at === 0) return html`<span class="dim">under way</span>`;
+  const line = ({ name, found }: (typeof test.checks)[number]): Html => html`<li><b>${bdi(name)}</b> ${bdi(found)}</li>`;
+  const wrong = test.checks.filter(({ ok }) => !ok);
+  const right = test.checks.filter(({ ok }) => ok);
+  return html`${wrong.length > 0 ? html`${badge('failed', 'failed')}<ul class="checks">${wrong.map(line)}</ul>` : ''}
+<details class="checks"><summary>${plural(right.length, 'check')} passed ${instant(test.at, now)}</summary><ul>${right.map(line)}</ul></details>`;
 }
 
 function leases({ machines: all, running: builds }: Farm, now: number): Html {

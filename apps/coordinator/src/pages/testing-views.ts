@@ -145,6 +145,21 @@ export function testMachine(over: Partial<MachineView> = {}): MachineView {
   };
 }
 
+const passed = ['free disk', 'disk', 'loopback', 'open files', 'file watches', 'clock'].map((name) => ({
+  name,
+  ok: true,
+  found: 'as it should be',
+}));
+
+/** Of a machine that lacks something. */
+function testSelfTest(): NonNullable<MachineView['selfTest']> {
+  const found = 'not in PATH (/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)';
+  return {
+    at: testNow - 240_000,
+    checks: [...passed, { name: 'tool git', ok: true, found: '/usr/bin/git' }, { name: 'tool go', ok: false, found }],
+  };
+}
+
 export function testFarm(over: Partial<Farm> = {}): Farm {
   const { lease: _lease, ...idle } = testMachine({ id: 'local-2', state: 'ready', next: 'takes the next build that fits' });
   const { rows } = testGrid();
@@ -156,8 +171,13 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
     config: { file: '/etc/croft/croft.config.ts', environment: 'production', loadedAt: testNow - 600_000, restart: [] },
     disk: { path: '/var/lib/croft', freeBytes: 82_000_000_000, lowWaterBytes: 2_147_483_648, ok: true },
     machines: [
-      testMachine(),
-      idle,
+      testMachine({ selfTest: { at: testNow - 7_000_000, checks: passed } }),
+      {
+        ...idle,
+        selfTest: testSelfTest(),
+        held: 'did not pass its self-test (tool go)',
+        next: 'takes no work: it did not pass its self-test (tool go)',
+      },
       {
         ...idle,
         id: 'mac-mini-7',

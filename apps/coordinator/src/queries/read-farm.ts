@@ -90,6 +90,8 @@ function toMachineView(machine: Machine, lease: Lease | undefined, now: WatchedM
     epoch,
     seenAt: now?.seenAt ?? machine.seenAt,
     ...(freeBytes === undefined ? {} : { freeBytes }),
+    ...(up && now?.observed.held !== undefined ? { held: now.observed.held } : {}),
+    ...(up && now?.observed.selfTest ? { selfTest: now.observed.selfTest } : {}),
     ...(lease ? { lease: toLeaseView(lease) } : {}),
     next: nextOf(state, lease, now),
     ...(evidence === undefined ? {} : { evidence }),
@@ -104,7 +106,7 @@ function toLeaseView({ id, holder, state }: Lease): NonNullable<MachineView['lea
 function nextOf(state: MachineView['state'], lease: Lease | undefined, now: WatchedMachine | undefined): string {
   if (!now) return lease ? 'loses its lease, and its build moves to another machine' : 'leaves this list';
   const { held } = now.observed;
-  if (held !== undefined) return lease ? `ends its build, then ${held}` : held;
+  if (held !== undefined) return lease ? `ends its build; it ${held}` : `takes no work: it ${held}`;
   if (now.observed.draining === true) return lease ? 'leaves the farm when its build has ended' : 'leaves the farm';
   if (now.observed.updating === true) return lease ? 'is updated when its build has ended' : 'is updated, and comes back';
   if (now.observed.lowDisk === true) return 'takes no work until its disk has space again';
