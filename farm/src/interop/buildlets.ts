@@ -1,8 +1,8 @@
 /** Go's buildlet and ours as processes, started the same way, on free ports and in fresh directories. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtempDisposable } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,6 +36,10 @@ export interface BuildletOptions {
   readonly more?: Readonly<Record<string, string>>;
   /** It dials out and listens for nothing. */
   readonly reverse?: boolean;
+  /** Files of its home directory. */
+  readonly home?: Readonly<Record<string, string>>;
+  /** What it has as `/etc/hosts`, in a mount namespace of its own; only root can do this. */
+  readonly hosts?: string;
 }
 
 const croftMain = fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', import.meta.url));
@@ -46,12 +50,13 @@ export async function startBuildlet(maker: Maker, options: BuildletOptions): Pro
   const { path: dir } = stack.use(await mkdtempDisposable(join(tmpdir(), 'croft-interop-')));
   const workDir = join(dir, 'work');
   await mkdir(workDir);
+  for (const [name, content] of Object.entries(options.home ?? {})) await writeFile(join(dir, name), content, { mode: 0o600 });
   const address = `127.0.0.1:${await freePort()}`;
   let output = '';
   let child: ChildProcess | undefined;
   let ended = Promise.resolve<number | NodeJS.Signals>(0);
   const start = async (): Promise<void> => {
-    const [program, ...args] = commandOf(maker, { workDir, address, options });
+    const [program, ...args] = withHosts(options.hosts, commandOf(maker, { workDir, address, options }));
     const started = spawn(program, args, { cwd: dir, env: environmentOf(dir, options), stdio: ['ignore', 'pipe', 'pipe'] });
     child = started;
     started.stdout.setEncoding('utf8').on('data', (piece: string) => void (output += piece));
@@ -99,6 +104,11 @@ export function reverseFlags(maker: Maker, { coordinator, hostType, hostname }: 
   return maker === 'Go' ? given : [...given, '-insecure-dev'];
 }
 
+/** Where it finds the machine's SSH server; Go's looks at one place. */
+export function sshFlags(maker: Maker, port: number): string[] {
+  return maker === 'Go' ? [] : ['-ssh-port', String(port)];
+}
+
 interface Place {
   readonly workDir: string;
   readonly address: string;
@@ -106,7 +116,7 @@ interface Place {
 }
 
 /** `-halt=false`: Go's would switch this machine off. */
-function commandOf(maker: Maker, { workDir, address, options }: Place): readonly [string, ...string[]] {
+function commandOf(maker: Maker, { workDir, address, options }: Place): Command {
   const listen = options.reverse ? [] : ['-listen', address];
   const given = ['-halt=false', '-workdir', workDir, ...listen, ...(options.flags ?? [])];
   if (maker === 'Go') return [options.programs.buildlet, ...given];
@@ -114,18 +124,30 @@ function commandOf(maker: Maker, { workDir, address, options }: Place): readonly
   return [process.execPath, croftMain, ...given, ...open, '-state-dir', `${workDir}.state`];
 }
 
+type Command = readonly [string, ...string[]];
+
+function withHosts(hosts: string | undefined, command: Command): Command {
+  if (hosts === undefined) return command;
+  return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', hosts, ...command];
+}
+
 function environmentOf(dir: string, { env, more }: BuildletOptions): Record<string, string> {
   return { PATH: env['PATH'] ?? '', HOME: dir, TMPDIR: dir, AWS_EC2_METADATA_DISABLED: 'true', ...more };
 }
 
 async function answers(address: string): Promise<boolean> {
-  const response = await fetch(`http://${address}/`, { signal: systemClock.deadline(SECOND) });
-  await response.body?.cancel();
-  return response.ok;
+  const [host = '', port] = address.split(':');
+  const socket = connect(Number(port), host);
+  try {
+    await once(socket, 'connect', { signal: systemClock.deadline(SECOND) });
+    return true;
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** Free a moment ago. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;

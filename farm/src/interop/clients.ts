@@ -191,3 +191,22 @@ function execOptions(
 async function* once(data: Buffer): AsyncGenerator<Buffer> {
   yield data;
 }
+
+/** A command that lasts, under way. Disposing kills it, which Go's buildlet leaves behind when it is killed itself. */
+export async function startSleeping(client: PeerClient): Promise<{ readonly ended: Promise<ExecEnd> } & AsyncDisposable> {
+  const { promise: pid, resolve } = Promise.withResolvers<string>();
+  const ended = client.exec('/bin/sh', { systemLevel: true, args: ['-c', 'echo $$; exec sleep 300'], onOutput: resolve });
+  const said = await Promise.race([pid, ended]);
+  if (typeof said !== 'string') throw new Error(`the command did not start: ${JSON.stringify(said)}`);
+  return {
+    ended,
+    async [Symbol.asyncDispose]() {
+      try {
+        process.kill(Number(said), 'SIGKILL');
+      } catch {
+        // it is gone
+      }
+      await ended;
+    },
+  };
+}

@@ -8,14 +8,14 @@ import { systemRandom } from '@croft/runtime/random';
 import { until } from '../testing-waiting.ts';
 import { reverseFlags, startBuildlet, type BuildletProcess, type Maker } from './buildlets.ts';
 import { callsContract, type Ground } from './calls-contract.ts';
-import type { PeerClient } from './clients.ts';
+import { startSleeping, type PeerClient } from './clients.ts';
 import { openGoCoordinator, type CoordinatorOptions, type PeerCoordinator } from './coordinators.ts';
 import { goPrograms, type GoPrograms } from './go-programs.ts';
 
 const programs = await goPrograms({ env: process.env, progress: (text) => process.stderr.write(`${text}\n`) });
 const version = 'missing' in programs ? 'Go' : programs.version;
 const coordinators: readonly Maker[] = ['Go'];
-const buildlets: readonly Maker[] = ['Go'];
+const buildlets: readonly Maker[] = ['Go', 'Croft'];
 const hostType = 'host-linux-test';
 /** A buildlet takes every coordinator but Go's own for one of development, whose key everybody knows. */
 const developmentMaster = 'gophers rule';
@@ -80,9 +80,9 @@ function endsOfLines(of: Maker, maker: Maker): void {
     const coordinator = stack.use(await openCoordinator(of, { programs: given }));
     const buildlet = stack.use(await startReverse(maker, given, coordinator.port));
     const client = await taken(coordinator, buildlet);
-    const running = client.exec('/bin/sleep', { systemLevel: true, args: ['300'] });
+    await using running = await startSleeping(client);
     await buildlet.kill('SIGKILL');
-    assert.ok((await running).execError, 'nobody knows what became of the command');
+    assert.ok((await running.ended).execError, 'nobody knows what became of the command');
     await until(() => client.isBroken(), { what: 'the client to be broken', limitMs: waitMs });
     await buildlet.restart();
     const again = await taken(coordinator, buildlet);

@@ -1,6 +1,6 @@
-/** TLS connections that a test speaks on by hand, byte by byte: as the coordinator of a buildlet, or as a buildlet of a coordinator. */
+/** Connections that a test speaks on by hand, byte by byte: as the coordinator of a buildlet, or as a buildlet of a coordinator. */
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import type { KeyPair } from '@croft/buildlet/key-pair';
 import { SECOND, systemClock } from '@croft/runtime/clock';
@@ -74,7 +74,7 @@ export async function dialRaw(port: number): Promise<RawLine> {
   return rawLine(socket);
 }
 
-function rawLine(socket: TLSSocket): RawLine {
+export function rawLine(socket: Socket): RawLine {
   let rest = '';
   let isOver = false;
   let wake = Promise.withResolvers<void>();

@@ -10,7 +10,7 @@ import { goPrograms } from './go-programs.ts';
 import { recorded, type Recorded } from './recorded.ts';
 
 const programs = await goPrograms({ env: process.env, progress: (text) => process.stderr.write(`${text}\n`) });
-const makers: readonly Maker[] = ['Go'];
+const makers: readonly Maker[] = ['Go', 'Croft'];
 const nativePaths = 26;
 const answerMs = 20 * SECOND;
 
