@@ -187,7 +187,11 @@ function limited({ deadlineMs }: Question, clock: Clock, { signal }: Waits): Abo
 function answerOf(request: ClientRequest): Promise<IncomingMessage> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const closed = (): void => reject(new Error('the connection was closed without an answer'));
-  request.once('response', resolve).on('error', reject).once('close', closed);
+  request.once('response', (response) => {
+    request.off('close', closed);
+    resolve(response);
+  });
+  request.on('error', reject).once('close', closed);
   request.once('upgrade', (_, socket) => {
     socket.destroy();
     closed();
