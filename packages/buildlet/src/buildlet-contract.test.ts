@@ -48,6 +48,11 @@ buildletContract('our buildlet over TLS with a pinned key', async () => {
   return ours({ listen: '127.0.0.1:0', keyPair });
 });
 
+buildletContract('our buildlet by Go’s endpoints alone', async () => {
+  const stack = new AsyncDisposableStack();
+  return adapted(stack.use(await startTestBuildlet()).address, stack);
+});
+
 buildletContract('a machine in memory', () => {
   const machine = createFakeMachine({ clock: systemClock, commands: contractCommands });
   const stack = new AsyncDisposableStack();
