@@ -154,9 +154,10 @@ test('path: absent leaves it alone, empty clears it; env, dir, debug and the hoo
   await using at = stage();
   assert.deepEqual(JSON.parse((await at.run('env', { extraEnv: ['A=1', 'B=x=y'] }))[1]), { A: '1', B: 'x=y' });
   assert.deepEqual(JSON.parse((await at.run('env', { path: [] }))[1]), { PATH: '' });
-  assert.deepEqual(JSON.parse((await at.run('env', { path: ['$WORKDIR/bin', '/x'] }))[1]), { PATH: '$WORKDIR/bin:/x' });
+  assert.deepEqual(JSON.parse((await at.run('env', { path: ['$WORKDIR/bin', '/x'] }))[1]), { PATH: '/workdir/bin:/x' });
   at.machine.tree.makeDirectory('go/src');
   assert.deepEqual(await at.run('pwd', { dir: '/workdir/go/src' }), ['ok', 'go/src']);
+  at.machine.tree.makeDirectory('tools');
   assert.deepEqual(await at.run('tools/hello.sh', { systemLevel: false }), ['ok', 'hello']);
   assert.match((await at.run('echo', { args: ['x'], debug: true }))[1], /^:: Running echo with args \["echo" "x"\]\n\nx\n$/);
   const order: string[] = [];

@@ -1,4 +1,5 @@
 /** A fake machine's commands: functions under the names of programs. @see buildlet.md 1.10 */
+import { dirname } from 'node:path/posix';
 import { formOf, isMethod, say, write, type Asked } from './answers.ts';
 import { clean, type FakeTree } from './tree.ts';
 
@@ -46,14 +47,14 @@ interface Started extends Pick<FakeCall, 'signal' | 'write'> {
 }
 
 async function stateOf({ form, cmd, signal, write: give }: Started, { workDir, tree, commands }: FakePrograms): Promise<string> {
-  const program = form.get('mode') === 'sys' ? cmd : `${workDir}/${cmd}`;
+  const isSystem = form.get('mode') === 'sys';
+  const program = isSystem ? cmd : `${workDir}/${cmd}`;
   const command = commands[below(program, workDir)];
-  const dir = below(form.get('dir') || workDir, workDir);
-  if (dir.startsWith('/') || tree.find(dir)?.kind !== 'directory') return `chdir ${form.get('dir')}: no such file or directory`;
+  const given = form.get('dir') || (isSystem ? workDir : dirname(program));
+  const dir = below(given, workDir);
+  if (dir.startsWith('/') || tree.find(dir)?.kind !== 'directory') return `chdir ${given}: no such file or directory`;
   if (!command) return program.includes('/') ? `fork/exec ${program}: no such file or directory` : notFound(program);
-  const env = Object.fromEntries(form.getAll('env').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]));
-  const path = form.getAll('path');
-  if (path.length > 0) env['PATH'] = path.map((element) => (element === '$EMPTY' ? '' : element)).join(':');
+  const env = environmentOf(form, workDir);
   try {
     const state = await command({ args: form.getAll('cmdArg'), env, dir, tree, signal, write: give });
     return typeof state === 'string' ? state : state === 0 ? 'ok' : `exit status ${state}`;
@@ -61,6 +62,14 @@ async function stateOf({ form, cmd, signal, write: give }: Started, { workDir, t
     if (signal.aborted) return 'signal: killed';
     throw error;
   }
+}
+
+function environmentOf(form: URLSearchParams, workDir: string): Record<string, string> {
+  const pairs = form.getAll('env').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)] as const);
+  const env: Record<string, string> = Object.fromEntries(pairs);
+  const names: Record<string, string> = { $PATH: env['PATH'] ?? '', $WORKDIR: workDir, $EMPTY: '' };
+  const path = form.getAll('path').map((element) => element.replaceAll(/\$(PATH|WORKDIR|EMPTY)/g, (name) => names[name] ?? ''));
+  return path.length === 0 ? env : { ...env, PATH: path.filter((element) => element !== '').join(':') };
 }
 
 /** Programs that are files of the tree are named from there. */
