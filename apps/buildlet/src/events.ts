@@ -1,5 +1,7 @@
 /** Every message that the buildlet logs, with its fields. It has no metrics of its own: its status tells them to the coordinator. */
 export const messages = {
+  /** Its settings are right. `pid`, `concealed`: whether only root can look into this process. */
+  started: 'buildlet started',
   /** Serves from now on. `address`, `pid`, `workDir`, `stateDir`, `runs` uncollected, `tree`: how trees are held together, `start`: how commands are started. */
   ready: 'buildlet ready',
   /** `run`, `exit`, `outputBytes`. */

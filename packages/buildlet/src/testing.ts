@@ -1,7 +1,7 @@
 /** A real buildlet process in a fresh directory, for tests: started, killed, started again over the same directory. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chown, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,6 +30,8 @@ export interface TestBuildletOptions {
   readonly keyPair?: KeyPair | undefined;
   /** Certificate and key (PEM) that it shows on TCP. */
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
+  /** The user (and group) to run as, for root. */
+  readonly uid?: number | undefined;
   /** Further flags. */
   readonly flags?: readonly string[] | undefined;
 }
@@ -54,6 +56,7 @@ export interface TestBuildlet extends AsyncDisposable {
 export async function startTestBuildlet(options: TestBuildletOptions = {}): Promise<TestBuildlet> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'croft-buildlet-')));
   const password = systemRandom.hex(16);
+  if (options.uid !== undefined) await chown(dir, options.uid, options.uid);
   let child = launch(dir, password, options);
   let address = await serving(child, dir, password, options);
   const restart = async (): Promise<void> => {
@@ -101,7 +104,9 @@ function launch(dir: string, password: string, options: TestBuildletOptions): Ch
   const secured = tls && { META_tls_cert: tls.cert, META_tls_key: tls.key };
   const env = { ...process.env, ...options.env, ...secured, META_password: password };
   const [program, ...first] = command;
-  return spawn(program, [...first, ...args], { env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+  const { uid } = options;
+  const user = uid === undefined ? {} : { uid, gid: uid };
+  return spawn(program, [...first, ...args], { ...user, env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
 async function serving(child: ChildProcess, dir: string, password: string, options: TestBuildletOptions): Promise<BuildletAddress> {

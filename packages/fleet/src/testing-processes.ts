@@ -5,12 +5,15 @@ import { readdirSync, readFileSync } from 'node:fs';
 export function processesBelow(dir: string): { pid: number; text: string }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .flatMap((pid) => {
-      try {
-        const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-        return `${text}${readFileSync(`/proc/${pid}/environ`, 'utf8')}`.includes(dir) ? [{ pid: Number(pid), text }] : [];
-      } catch {
-        return []; // it ended meanwhile
-      }
-    });
+    .map((pid) => ({ pid: Number(pid), text: read(pid, 'cmdline') }))
+    .filter(({ pid, text }) => `${text}${read(String(pid), 'environ')}`.includes(dir));
+}
+
+/** Empty when it has ended meanwhile, or hides this. */
+function read(pid: string, what: 'cmdline' | 'environ'): string {
+  try {
+    return readFileSync(`/proc/${pid}/${what}`, 'utf8');
+  } catch {
+    return '';
+  }
 }

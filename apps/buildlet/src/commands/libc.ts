@@ -48,7 +48,7 @@ export function loadLibc(): Libc | undefined {
 }
 
 /** Says nothing of being experimental: there is another way behind it, and its self-check decides. */
-function loadFfi(): typeof Ffi | undefined {
+export function loadFfi(): typeof Ffi | undefined {
   const { emitWarning } = process;
   process.emitWarning = () => {};
   try {

@@ -7,6 +7,7 @@ import { Secret } from '@croft/runtime/config';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { isLoopback, parseHostPort } from './addresses.ts';
 import { isTrue } from './flags.ts';
+import { descriptorOf, readGiven } from './given.ts';
 
 export interface ReverseSettings {
   readonly hostType: string;
@@ -72,14 +73,18 @@ function buildKey({ hostType, keyFile, insecureDev }: ReverseFlags, env: NodeJS.
   const path = given || join(env['HOME'] || homedir(), `.gobuildkey-${hostType}`);
   let key: string;
   try {
-    if (keyFile !== undefined && (statSync(path).mode & 0o077) !== 0) throw new Error(`others can read it: chmod 600 ${path}`);
-    key = readFileSync(path, 'utf8').trim();
+    if (keyFile !== undefined && isOpenToOthers(path)) throw new Error(`others can read it: chmod 600 ${path}`);
+    key = readGiven(path);
   } catch (error) {
     throw wrong(`read the key of ${hostType} from ${path}: ${errorText(error)}`, 'A coordinator makes one; give it with --key-file FILE.');
   }
-  if (isTrue(env['GO_BUILD_KEY_DELETE_AFTER_READ'])) rmSync(path, { force: true });
+  if (isTrue(env['GO_BUILD_KEY_DELETE_AFTER_READ']) && descriptorOf(path) === undefined) rmSync(path, { force: true });
   if (!headerText.test(key)) throw wrong(`the key of ${hostType} in ${path} is empty or not one line of text`);
   return key;
+}
+
+function isOpenToOthers(path: string): boolean {
+  return descriptorOf(path) === undefined && (statSync(path).mode & 0o077) !== 0;
 }
 
 function readPem(path: string): string {

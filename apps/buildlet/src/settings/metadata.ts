@@ -1,12 +1,12 @@
 /**
  * What whoever made this machine left for its buildlet: password, certificate and key. From the environment (`META_*`, also as
- * `@file`), else from the cloud that the machine runs in. buildlet.md 1.13.
+ * `@file` and `@fd:N`), else from the cloud that the machine runs in. buildlet.md 1.13.
  */
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import * as z from 'zod';
+import { readGiven } from './given.ts';
 
 export type Cloud = 'gce' | 'ec2' | 'none';
 
@@ -39,14 +39,12 @@ function takeOut(env: NodeJS.ProcessEnv, name: string): string | undefined {
   const variables = [`META_${plain}`, `META_${plain.toUpperCase()}`];
   const value = variables.map((variable) => env[variable]).find(Boolean);
   for (const variable of variables) delete env[variable];
-  return value?.startsWith('@') ? readGiven(name, value.slice(1)) : value;
-}
-
-function readGiven(name: string, path: string): string {
+  if (!value?.startsWith('@')) return value;
+  const place = value.slice(1);
   try {
-    return readFileSync(path, 'utf8').trim();
+    return readGiven(place);
   } catch (cause) {
-    throw new CroftError('invalid', `read the ${name} from ${path}`, { cause });
+    throw new CroftError('invalid', `read the ${name} from ${place}`, { cause });
   }
 }
 
