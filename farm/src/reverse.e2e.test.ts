@@ -8,6 +8,10 @@ import { makeRepo, type TestRepo } from './testing-repo.ts';
 import { hostType, startReverseFarm, type ReverseFarm } from './testing-reverse.ts';
 import { makeStage } from './testing-stage.ts';
 
+// The farm's certificate is its own.
+process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+const env = { PATH: process.env['PATH'], HOME: process.env['HOME'] };
+
 function configOf(repo: TestRepo): Partial<ConfigInput> {
   return { repos: [{ name: 'app', url: repo.dir }], builders: [{ name: 'ci', repo: 'app', hostType }] };
 }
@@ -24,7 +28,7 @@ test('kill -9 of the coordinator: the machine dials in anew, its command has gon
   const lines =
     'for n in $(seq 1 200); do say "line $n"; sleep 0.01; done; mark half x; wait_at end; for n in $(seq 201 300); do say "line $n"; done';
   await using repo = await makeRepo(stage.script(lines));
-  await using rack = await startReverseFarm(configOf(repo));
+  await using rack = await startReverseFarm(configOf(repo), env);
   const { farm } = rack;
   await rack.machine('a');
   const { id } = await onlyBuild(farm);
@@ -48,7 +52,7 @@ test('kill -9 of the coordinator: the machine dials in anew, its command has gon
 test('kill -9 of the buildlet: its supervisor starts it again, and the build has another attempt on it', async () => {
   await using stage = await makeStage();
   await using repo = await makeRepo(stage.script('say "this is $RUN"; wait_at end'));
-  await using rack = await startReverseFarm(configOf(repo));
+  await using rack = await startReverseFarm(configOf(repo), env);
   const { farm } = rack;
   const machine = await rack.machine('a');
   const { id } = await onlyBuild(farm);
@@ -67,7 +71,7 @@ test('kill -9 of the buildlet: its supervisor starts it again, and the build has
 test('an operator takes a machine out of work and gives it back; declared lost, its build goes elsewhere', async () => {
   await using stage = await makeStage();
   await using repo = await makeRepo(stage.script('say "this is $RUN"; wait_at end'));
-  await using rack = await startReverseFarm(configOf(repo));
+  await using rack = await startReverseFarm(configOf(repo), env);
   const { farm } = rack;
   await rack.machine('a');
   const { id } = await onlyBuild(farm);

@@ -29,10 +29,11 @@ export interface TestMachine {
   output(): string;
 }
 
-/** The machines know the farm by a key that it made; nothing is trusted but what is on loopback. */
-export async function startReverseFarm(config: Partial<ConfigInput>): Promise<ReverseFarm> {
-  // The certificate is its own: this process asks the farm, and trusts whatever answers on loopback.
-  process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
+/** Of the machines; without what this process needs to trust the farm. */
+export type MachineEnv = Readonly<Record<'PATH' | 'HOME', string | undefined>>;
+
+/** The machines know the farm by a key that it made; whoever asks it must trust whatever answers on loopback. */
+export async function startReverseFarm(config: Partial<ConfigInput>, env: MachineEnv): Promise<ReverseFarm> {
   await using stack = new AsyncDisposableStack();
   const dir = await mkdtemp(join(tmpdir(), 'croft-rack-'));
   stack.defer(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
@@ -51,7 +52,7 @@ export async function startReverseFarm(config: Partial<ConfigInput>): Promise<Re
     farm,
     dir,
     async machine(host) {
-      const machine = await createMachine({ host, dir, coordinator: new URL(farm.url).host });
+      const machine = await createMachine({ host, dir, coordinator: new URL(farm.url).host, env });
       machines.start(host, machine.run);
       return machine;
     },
@@ -63,12 +64,14 @@ interface Place {
   readonly host: string;
   readonly dir: string;
   readonly coordinator: string;
+  readonly env: MachineEnv;
 }
 
 async function createMachine({
   host,
   dir,
   coordinator,
+  env,
 }: Place): Promise<TestMachine & { run(waits: { signal: AbortSignal }): Promise<void> }> {
   const own = join(dir, host);
   await mkdir(join(own, 'work'), { recursive: true, mode: 0o700 });
@@ -76,13 +79,12 @@ async function createMachine({
   let output = '';
   const flags = ['-reverse-type', hostType, '-coordinator', coordinator, '--insecure-dev', '--key-file', join(dir, 'key')];
   const places = ['-hostname', host, '-workdir', join(own, 'work'), '--state-dir', join(own, 'state')];
-  const { PATH, HOME } = process.env;
   return {
     pid: () => child?.pid ?? 0,
     output: () => output,
     async run({ signal }) {
       for (; !signal.aborted; await systemClock.sleep(500, { signal })) {
-        child = spawn(process.execPath, [buildletMain, ...flags, ...places], { env: { PATH, HOME }, stdio: ['ignore', 'pipe', 'pipe'] });
+        child = spawn(process.execPath, [buildletMain, ...flags, ...places], { env, stdio: ['ignore', 'pipe', 'pipe'] });
         for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (piece) => (output += String(piece)));
         const ended = once(child, 'exit');
         const kill = (): void => void child?.kill('SIGTERM');

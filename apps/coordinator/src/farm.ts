@@ -39,7 +39,7 @@ import { retainArtifacts } from './artifacts/retain-artifacts.ts';
 import { retainLogs } from './logs/retain-logs.ts';
 import { createMachineCare, holdDrained } from './machines/machine-care.ts';
 import { createSelfTests, type SelfTests } from './machines/self-tests.ts';
-import { createMachines } from './machines/stored-machines.ts';
+import { createMachines, shortfalls } from './machines/stored-machines.ts';
 import type { Machines } from './machines/watch-machines.ts';
 import type { FarmFacts } from './queries/read-farm.ts';
 import type { SecretKeeper } from '@croft/config/keep-secrets';
@@ -260,7 +260,7 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
 }
 
 function factsOf(
-  { version, clock }: FarmParts,
+  { version, clock, pools }: FarmParts,
   { disk, machines, drivers, live }: Pick<Works, 'machines' | 'drivers'> & { disk: Disk; live: LiveConfig },
 ): () => FarmFacts {
   const startedAt = clock.now();
@@ -270,6 +270,7 @@ function factsOf(
     hold: disk.hold(),
     disk: disk.state(),
     watched: machines.list(),
+    dialIn: shortfalls(pools()),
     troubles: [...machines.troubles(), ...drivers.troubles()],
     config: live.current(),
     status: live.status(),

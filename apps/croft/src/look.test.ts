@@ -63,6 +63,7 @@ const farm: Farm = {
   version: '1.2',
   startedAt: testNow - 120_000,
   troubles: [],
+  dialIn: [],
   disk: { path: '/', freeBytes: 5e9, lowWaterBytes: 1, ok: true },
   machines: [
     {

@@ -151,6 +151,14 @@ export const machineViewSchema = z.object({
   selfTest: selfTestSchema.optional(),
   /** What it is doing, and until when that may take. */
   lease: z.object({ id: z.string(), holder: z.string(), build: z.string().optional(), epoch: z.number().int(), acquiredAt: at }).optional(),
+  /** Go's protocol version, as its buildlet tells it. */
+  version: z.number().int().optional(),
+  /** How it is connected, for one that dials in: what it calls itself, from where, since when. */
+  line: z.object({ host: z.string(), from: z.string(), since: at }).optional(),
+  /** Somebody took it out of work. */
+  drained: z.boolean().optional(),
+  /** What an operator should know of it. */
+  note: z.string().optional(),
   /** What happens with it next, one sentence. */
   next: z.string(),
   evidence: z.string().optional(),
@@ -197,6 +205,19 @@ export const farmSchema = z.object({
   troubles: z.array(troubleSchema),
   disk: z.object({ path: z.string(), freeBytes: z.number(), lowWaterBytes: z.number(), ok: z.boolean() }),
   machines: z.array(machineViewSchema),
+  /** Pools whose machines dial in. */
+  dialIn: z
+    .array(
+      z.object({
+        pool: z.string(),
+        hostType: z.string(),
+        expect: z.number().int(),
+        connected: z.number().int(),
+        /** That were here and are not, latest first. */
+        missing: z.array(z.object({ host: z.string(), seenAt: at, why: z.string() })),
+      }),
+    )
+    .default([]),
   running: z.array(buildSummarySchema),
   /** The head of the queue in the order of scheduling. */
   queue: z.array(buildSummarySchema),

@@ -1,6 +1,7 @@
 /** The machine watch over the store: what it tells of machines is noted there. */
 import type { MachineId } from '@croft/domain/names';
 import type { Observed, Pool } from '@croft/fleet/pool';
+import type { Farm } from '@croft/protocol/api';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Database } from '@croft/store/database';
@@ -14,6 +15,14 @@ export interface MachineParts {
   readonly pools: () => readonly Pool[];
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** What pools whose machines dial in say of those that should be there. */
+export function shortfalls(pools: readonly Pool[]): Farm['dialIn'] {
+  return pools.flatMap((pool) => {
+    const shortfall = pool.shortfall?.();
+    return shortfall ? [{ pool: pool.name, ...shortfall, missing: [...shortfall.missing] }] : [];
+  });
 }
 
 /** Those of a pool that were not given up. */

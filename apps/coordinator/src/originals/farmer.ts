@@ -111,12 +111,13 @@ async function readHosts(sql: Sql, { config, clock, version, watched }: FarmerDe
   const stored = new Map((await listMachines(sql)).map((machine) => [machine.id, machine]));
   const waiting = await countQueuedByNeeds(sql);
   const now = clock.now();
-  const toStatus = ({ observed: { id, hostType }, seenAt }: WatchedMachine): MachineStatus => {
+  const toStatus = ({ observed: { id, hostType, line, version: own }, seenAt }: WatchedMachine): MachineStatus => {
     const lease = leases.get(id);
-    const connectedAt = stored.get(id)?.createdAt ?? seenAt;
+    const connectedAt = line?.since ?? stored.get(id)?.createdAt ?? seenAt;
     const seconds = (from: number): number => Math.max(0, (now - from) / 1_000);
     const time = lease ? { BusySec: seconds(lease.acquiredAt) } : { IdleSec: seconds(connectedAt) };
-    return { Name: id, HostType: hostType, ConnectedSec: seconds(connectedAt), ...time, Version: version, Busy: lease !== undefined };
+    const Version = line && own !== undefined ? String(own) : version;
+    return { Name: line?.host ?? id, HostType: hostType, ConnectedSec: seconds(connectedAt), ...time, Version, Busy: lease !== undefined };
   };
   const up = watched().filter(({ observed }) => observed.state === 'up');
   const names = new Set([...pools.map(({ hostType }) => hostType), ...up.map(({ observed }) => observed.hostType)]);

@@ -4,14 +4,17 @@ import type { BuildSummary, Farm, MachineView } from '@croft/protocol/api';
 import { formatBytes } from '@croft/web/html/format';
 import { notice } from '@croft/web/html/document';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
-import { badge, lookOfBuild, lookOfMachine } from '@croft/web/html/state';
-import { commitUrl, listTable as table, repoUrl, section } from './list-table.ts';
+import { badge, lookOfBuild } from '@croft/web/html/state';
+import { listTable as table, repoUrl, section } from './list-table.ts';
+import { buildLink, holder, machineList, missingMachines } from './machine-list.ts';
 import { troubleNotice } from './trouble.ts';
 
 export interface FarmView {
   readonly farm: Farm;
   /** Whether this reader may see the configuration. */
   readonly mayConfigure?: boolean;
+  /** Whether this reader may take machines out of work. */
+  readonly mayTend?: boolean;
   readonly now: number;
 }
 
@@ -19,7 +22,7 @@ export function farmPage(view: FarmView): Html {
   return html`<h1 class="unseen">Farm</h1>${farmFragment(view)}`;
 }
 
-export function farmFragment({ farm, mayConfigure = false, now }: FarmView): Html {
+export function farmFragment({ farm, mayConfigure = false, mayTend = false, now }: FarmView): Html {
   return html`<div id="farm" class="live farm" data-live="farm build commits" hx-get="/farm" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${farm.hold ? notice('warning', bdi(farm.hold)) : ''}
 ${configurationNotices(farm.config, now)}
@@ -27,7 +30,8 @@ ${farm.troubles.map((trouble) => troubleNotice(trouble, now))}
 ${facts(farm, mayConfigure, now)}
 ${section('Running', farm.running.length, [running(farm.running, now), 'Nothing runs at the moment.'])}
 ${section('Waiting', farm.queueLength, [queue(farm, now), 'Nothing waits: every commit the farm knows of has been built or is being built.'])}
-${section('Machines', farm.machines.length, [machines(farm, now), 'No machine is known. The local pool starts its own; others dial in.'])}
+${section('Machines', farm.machines.length, [machineList({ farm, mayTend, now }), 'No machine is known. The local pool starts its own; others dial in.'])}
+${missingMachines(farm, now)}
 ${section('Leases', farm.machines.filter(({ lease }) => lease).length, [leases(farm, now), 'Nobody holds a machine.'])}
 ${section('Repositories', farm.repos.length, [repositories(farm, now), 'No repository. Start the farm with --repo PATH_OR_URL.'])}
 </div>`;
@@ -69,10 +73,6 @@ function facts(
 </dl>`;
 }
 
-function buildLink(build: BuildSummary): Html {
-  return html`<a href="${build.url}">${bdi(build.builder)}</a> <a class="dim" href="${commitUrl(build)}">${bdi(build.repo)} <code>${build.revision.slice(0, 7)}</code></a>`;
-}
-
 function running(builds: readonly BuildSummary[], now: number): Html {
   const rows = builds.map((build) => [
     buildLink(build),
@@ -99,32 +99,6 @@ function queue({ queue: builds, queueLength }: Farm, now: number): Html {
   return html`${table(['Build', 'Place', 'Band', 'Why it waits', 'Expected start', 'Since'], rows, 'Waiting builds')}${rest > 0 ? html`<p class="nothing">and ${plural(rest, 'more build')}</p>` : ''}`;
 }
 
-function machines({ machines: all, running: builds }: Farm, now: number): Html {
-  const rows = all.map((machine) => [
-    html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>`,
-    machine.state === 'ready' && machine.held !== undefined ? badge('skipped', 'closed') : badge(lookOfMachine(machine), machine.state),
-    machine.labels.map((label) => html`<span class="label">${bdi(label)}</span> `) as unknown as Html,
-    machine.lease ? holder(machine.lease, builds) : html`<span class="dim">nothing</span>`,
-    html`${instant(machine.createdAt, now)}`,
-    html`${instant(machine.seenAt, now)}`,
-    machine.freeBytes === undefined ? html`<span class="dim">–</span>` : formatBytes(machine.freeBytes),
-    selfTest(machine, now),
-    html`${bdi(machine.next)}${machine.evidence ? html` <span class="dim">${bdi(machine.evidence)}</span>` : ''}`,
-  ]);
-  return table(['Machine', 'State', 'Labels', 'Does', 'Made', 'Last heard', 'Free disk', 'Self-test', 'Next'], rows, 'Machines');
-}
-
-/** What it found wrong stands open, the rest behind a click. */
-function selfTest({ selfTest: test }: MachineView, now: number): Html {
-  if (!test) return html`<span class="dim">–</span>`;
-  if (test.at === 0) return html`<span class="dim">under way</span>`;
-  const line = ({ name, found }: (typeof test.checks)[number]): Html => html`<li><b>${bdi(name)}</b> ${bdi(found)}</li>`;
-  const wrong = test.checks.filter(({ ok }) => !ok);
-  const right = test.checks.filter(({ ok }) => ok);
-  return html`${wrong.length > 0 ? html`${badge('failed', 'failed')}<ul class="checks">${wrong.map(line)}</ul>` : ''}
-<details class="checks"><summary>${plural(right.length, 'check')} passed ${instant(test.at, now)}</summary><ul>${right.map(line)}</ul></details>`;
-}
-
 function leases({ machines: all, running: builds }: Farm, now: number): Html {
   const rows = all.flatMap(({ id, lease }) =>
     lease
@@ -132,13 +106,6 @@ function leases({ machines: all, running: builds }: Farm, now: number): Html {
       : [],
   );
   return table(['Lease', 'Machine', 'Holder', 'Epoch', 'Taken'], rows, 'Leases');
-}
-
-/** The build by the name of its builder where it is known, else the holder's id. */
-function holder({ holder: name, build }: NonNullable<MachineView['lease']>, builds: readonly BuildSummary[]): Html {
-  const known = builds.find(({ id }) => id === build);
-  if (known) return buildLink(known);
-  return build === undefined ? bdi(name) : html`<a href="/builds/${encodeURIComponent(build)}">${bdi(name)}</a>`;
 }
 
 function repositories({ repos }: Farm, now: number): Html {

@@ -80,6 +80,15 @@ test('cancelling says who and why and comes back to the build', async () => {
   assert.deepEqual(farm.asked, [`cancel ${id} someone: superseded`]);
 });
 
+test('an operator tends a machine from the page, and comes back to the farm', async () => {
+  const { farm, post, get } = open();
+  assert.match(await (await get('/farm')).text(), /Drain <bdi>local-1<\/bdi>.*Declare <bdi>local-1<\/bdi> lost/s);
+  for (const verb of ['drain', 'lose']) assert.equal((await post(`/farm/machines/local-1/${verb}`, { why: 'new disk' })).status, 303);
+  const part = await post('/farm/machines/local-1/undrain', {}, { 'HX-Request': 'true' });
+  assert.match(await part.text(), /^<div id="farm"/);
+  assert.deepEqual(farm.asked, ['drain local-1 someone: new disk', 'lose local-1 someone: new disk', 'undrain local-1']);
+});
+
 test('a retry from a script comes back with the part that changed', async () => {
   const { farm, post } = open();
   const part = await (await post(`/builds/${id}/retry`, {}, { 'HX-Request': 'true' })).text();

@@ -2,7 +2,8 @@
 import { Hono } from 'hono';
 import { cancelRequestSchema, type AttemptView, type BuildDetail } from '@croft/protocol/api';
 import { operations } from '@croft/protocol/operations';
-import { parseBuildId } from '@croft/domain/names';
+import { parseBuildId, parseMachineId } from '@croft/domain/names';
+import { machineWhySchema } from '@croft/protocol/machines';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Clock } from '@croft/runtime/clock';
 import { readForm, parseInput } from '@croft/web/body';
@@ -56,10 +57,12 @@ function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
   app.get('/farm', async (c) => {
     const { who, capabilities } = c.var;
     const mayConfigure = hasRole(who, operations['config.get'].role) && who.repos.length === 0;
-    const view = { farm: await capabilities.farm(), mayConfigure, now: clock.now() };
+    const view = { farm: await capabilities.farm(), mayConfigure, mayTend: mayConfigure, now: clock.now() };
     if (isPartial(c)) return answer(c, await farmFragment(view));
     return show(c, { title: 'Farm', place: 'farm', live: true, body: farmPage(view) });
   });
+
+  for (const verb of tendingVerbs) app.post(`/farm/machines/:machine/${verb}`, (c) => tend(c, verb, clock));
 
   app.get('/config', async (c) => {
     requireRole(c.var.who, operations['config.get'].role);
@@ -95,6 +98,23 @@ function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
     return act(c, clock, { does: (id) => c.var.capabilities.retry(id, c.var.who.name), unless: 'ended' });
   });
   return app;
+}
+
+const tendingVerbs = ['drain', 'undrain', 'lose'] as const;
+
+/** Does it and shows the farm as it is afterwards. */
+async function tend(c: AppContext, verb: (typeof tendingVerbs)[number], clock: Clock): Promise<Response> {
+  const { who, capabilities } = c.var;
+  requireRole(who, operations[`machine.${verb}`].role);
+  const id = parseMachineId(c.req.param('machine') ?? '');
+  if (verb === 'undrain') await capabilities.machines.undrain(id);
+  else {
+    const { why } = parseInput(machineWhySchema, Object.fromEntries(await readForm(c.req.raw)), 'the form');
+    if (verb === 'drain') await capabilities.machines.drain(id, who.name, why);
+    else await capabilities.machines.lose(id, { by: who.name, why }, { signal: c.req.raw.signal });
+  }
+  if (!isPartial(c)) return c.redirect('/farm', 303);
+  return answer(c, await farmFragment({ farm: await capabilities.farm(), mayConfigure: true, mayTend: true, now: clock.now() }));
 }
 
 interface Action {

@@ -189,6 +189,16 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
         next: 'is forgotten in 22 h unless it dials in again',
         evidence: 'connection reset by peer',
       },
+      testDialledIn(idle),
+    ],
+    dialIn: [
+      {
+        pool: 'reverse',
+        hostType: 'darwin-arm64',
+        expect: 4,
+        connected: 1,
+        missing: [{ host: 'mac-mini-2.rack.example.com', seenAt: testNow - 86_400_000, why: 'its line ended: it was silent for 15 s' }],
+      },
     ],
     running: cells.filter((cell) => cell.state === 'running').slice(0, 3),
     queue: cells.filter((cell) => cell.state === 'queued'),
@@ -203,6 +213,21 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
       },
     ],
     ...over,
+  };
+}
+
+/** One that dials in, is contested and was taken out of work. */
+function testDialledIn(machine: MachineView): MachineView {
+  return {
+    ...machine,
+    id: 'reverse-mac-mini-3',
+    pool: 'reverse',
+    hostType: 'darwin-arm64',
+    version: 29,
+    line: { host: 'mac-mini-3.rack.example.com', from: '2001:db8::17', since: testNow - 7_200_000 },
+    drained: true,
+    note: 'another machine of this name was refused at 2026-03-01T12:00:00.000Z, from 10.0.0.9',
+    next: 'was taken out of work by ada (T0123456789ab): its fan is loud',
   };
 }
 

@@ -18,6 +18,7 @@ export interface FarmFacts {
   readonly hold: string | undefined;
   readonly disk: DiskState;
   readonly watched: readonly WatchedMachine[];
+  readonly dialIn: Farm['dialIn'];
   readonly troubles: readonly Trouble[];
   readonly config: FarmConfig;
   readonly status: ConfigStatus;
@@ -27,12 +28,10 @@ const shownQueue = 50;
 const shownMistakes = 100;
 
 export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Promise<Farm> {
-  const { version, startedAt, hold, disk, watched, troubles, config, status } = facts;
+  const { version, startedAt, hold, disk, troubles, config, status } = facts;
+  const watched = new Map(facts.watched.map((machine) => [machine.observed.id, machine]));
   const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease]));
-  const machines = (await listMachines(sql)).map((machine) => {
-    const now = watched.find((candidate) => candidate.observed.id === machine.id);
-    return toMachineView(machine, leases.get(machine.id), now);
-  });
+  const machines = (await listMachines(sql)).map((machine) => toMachineView(machine, leases.get(machine.id), watched.get(machine.id)));
   const counts = await countByState(sql);
   return {
     version,
@@ -41,6 +40,7 @@ export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Pr
     troubles: [...troubles],
     disk,
     machines,
+    dialIn: facts.dialIn,
     running: await summarize(sql, await runningBuilds(sql), outlook),
     queue: await summarize(sql, (await queuedBuilds(sql, { limit: shownQueue })).slice(0, shownQueue), outlook),
     queueLength: counts.queued,
@@ -79,7 +79,7 @@ function toMachineView(machine: Machine, lease: Lease | undefined, now: WatchedM
   const up = now?.observed.state === 'up';
   const state = !up ? 'away' : lease ? 'busy' : 'ready';
   const evidence = up ? undefined : (now?.observed.evidence ?? machine.evidence ?? 'no pool has this machine');
-  const freeBytes = now?.observed.freeBytes;
+  const { freeBytes, version, line, note } = now?.observed ?? {};
   return {
     id,
     pool,
@@ -93,6 +93,10 @@ function toMachineView(machine: Machine, lease: Lease | undefined, now: WatchedM
     ...(up && now?.observed.held !== undefined ? { held: now.observed.held } : {}),
     ...(up && now?.observed.selfTest ? { selfTest: now.observed.selfTest } : {}),
     ...(lease ? { lease: toLeaseView(lease) } : {}),
+    ...(version === undefined ? {} : { version }),
+    ...(line ? { line } : {}),
+    ...(machine.drained === undefined ? {} : { drained: true }),
+    ...(note === undefined ? {} : { note }),
     next: nextOf(state, lease, now),
     ...(evidence === undefined ? {} : { evidence }),
   };

@@ -141,6 +141,12 @@ function mountPages(app: Hono<AppEnv>, pages: Pages, { admit }: Operator): void 
       await next();
     });
   }
+  for (const verb of ['drain', 'undrain', 'lose'] as const) {
+    app.post(`/farm/machines/:machine/${verb}`, async (c, next) => {
+      await admit(c, `machine.${verb}`, { machine: c.req.param('machine') });
+      await next();
+    });
+  }
   app.use(async (c, next) => {
     if (!c.req.path.startsWith('/static/')) requireRole(c.var.who, 'viewer');
     await next();

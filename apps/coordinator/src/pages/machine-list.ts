@@ -1,0 +1,86 @@
+/** The machines of the farm: how each is, how it is connected, what happens with it next, and what an operator may do about it. */
+import { html } from 'hono/html';
+import type { BuildSummary, Farm, MachineView } from '@croft/protocol/api';
+import { formatBytes } from '@croft/web/html/format';
+import { bdi, instant, plural, type Html } from '@croft/web/html/markup';
+import { badge, lookOfMachine } from '@croft/web/html/state';
+import { commitUrl, listTable as table } from './list-table.ts';
+
+export interface MachineListView {
+  readonly farm: Farm;
+  /** Whether this reader may take machines out of work. */
+  readonly mayTend: boolean;
+  readonly now: number;
+}
+
+export function machineList({ farm, mayTend, now }: MachineListView): Html {
+  const rows = farm.machines.map((machine) => [
+    html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>${lineOf(machine, now)}`,
+    machine.state === 'ready' && machine.held !== undefined ? badge('skipped', 'closed') : badge(lookOfMachine(machine), machine.state),
+    machine.labels.map((label) => html`<span class="label">${bdi(label)}</span> `) as unknown as Html,
+    machine.lease ? holder(machine.lease, farm.running) : html`<span class="dim">nothing</span>`,
+    html`${instant(machine.createdAt, now)}`,
+    html`${instant(machine.seenAt, now)}`,
+    machine.freeBytes === undefined ? html`<span class="dim">–</span>` : formatBytes(machine.freeBytes),
+    selfTest(machine, now),
+    html`${bdi(machine.next)}${machine.evidence ? html` <span class="dim">${bdi(machine.evidence)}</span>` : ''}${machine.note ? html` <strong class="warn">${bdi(machine.note)}</strong>` : ''}${mayTend ? tending(machine) : ''}`,
+  ]);
+  return table(['Machine', 'State', 'Labels', 'Does', 'Made', 'Last heard', 'Free disk', 'Self-test', 'Next'], rows, 'Machines');
+}
+
+/** Host name, address, time and version of one that dials in. */
+function lineOf({ line, version }: MachineView, now: number): Html {
+  if (!line) return html``;
+  const told = version === undefined ? '' : html`, version ${version}`;
+  return html`<br><span class="dim">${bdi(line.host)} from ${bdi(line.from)} since ${instant(line.since, now)}${told}</span>`;
+}
+
+/** What it found wrong stands open, the rest behind a click. */
+function selfTest({ selfTest: test }: MachineView, now: number): Html {
+  if (!test) return html`<span class="dim">–</span>`;
+  if (test.at === 0) return html`<span class="dim">under way</span>`;
+  const line = ({ name, found }: (typeof test.checks)[number]): Html => html`<li><b>${bdi(name)}</b> ${bdi(found)}</li>`;
+  const wrong = test.checks.filter(({ ok }) => !ok);
+  const right = test.checks.filter(({ ok }) => ok);
+  return html`${wrong.length > 0 ? html`${badge('failed', 'failed')}<ul class="checks">${wrong.map(line)}</ul>` : ''}
+<details class="checks"><summary>${plural(right.length, 'check')} passed ${instant(test.at, now)}</summary><ul>${right.map(line)}</ul></details>`;
+}
+
+/** Each asks before it acts, without a script too, and is kept as it is while the page renews itself. */
+function tending({ id, drained, state }: MachineView): Html {
+  const at = `/farm/machines/${encodeURIComponent(id)}`;
+  const form = (action: string, text: string, fields: Html): Html =>
+    html`<details class="act" id="act-${action}-${id}" data-keep><summary>${text}…</summary>
+<form method="post" action="${at}/${action}" hx-post="${at}/${action}" hx-target="#farm" hx-swap="morph">${fields}</form></details>`;
+  const why = html`<label>Why? <input name="why" maxlength="500" required autocomplete="off" placeholder="new disk, acts strangely, …"></label>`;
+  return html`<div class="acts">${
+    drained === true
+      ? form('undrain', 'Give it work', html`<button class="primary">Give ${bdi(id)} work again</button>`)
+      : form('drain', 'Drain', html`<p>It ends what it does and gets nothing new.</p>${why}<button>Drain ${bdi(id)}</button>`)
+  }${state === 'gone' ? '' : form('lose', 'Declare lost', html`<p>What it does runs elsewhere, at once.</p>${why}<button class="danger">Declare ${bdi(id)} lost</button>`)}</div>`;
+}
+
+/** What should be there and is not. */
+export function missingMachines({ dialIn }: Farm, now: number): Html {
+  const rows = dialIn.flatMap(({ pool, missing }) =>
+    missing.map(({ host, seenAt, why }) => [bdi(host), bdi(pool), html`${instant(seenAt, now)}`, bdi(why)]),
+  );
+  const short = dialIn.filter(({ expect, connected }) => connected < expect);
+  const told = short.map(
+    ({ pool, expect, connected }) =>
+      html`<p><strong class="warn">${plural(expect - connected, 'machine')} missing</strong>: ${connected} of ${expect} of the pool ${bdi(pool)} are connected.</p>`,
+  );
+  if (rows.length + told.length === 0) return html``;
+  return html`<section>${told}${rows.length === 0 ? '' : table(['Host', 'Pool', 'Last here', 'Why it is not'], rows, 'Machines that were here')}</section>`;
+}
+
+/** The build by the name of its builder where it is known, else the holder's id. */
+export function holder({ holder: name, build }: NonNullable<MachineView['lease']>, builds: readonly BuildSummary[]): Html {
+  const known = builds.find(({ id }) => id === build);
+  if (known) return buildLink(known);
+  return build === undefined ? bdi(name) : html`<a href="/builds/${encodeURIComponent(build)}">${bdi(name)}</a>`;
+}
+
+export function buildLink(build: BuildSummary): Html {
+  return html`<a href="${build.url}">${bdi(build.builder)}</a> <a class="dim" href="${commitUrl(build)}">${bdi(build.repo)} <code>${build.revision.slice(0, 7)}</code></a>`;
+}
