@@ -3,7 +3,8 @@
  * the same boot, and everything that runs on the machine goes on.
  */
 import type { Duplex } from 'node:stream';
-import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
+import { createBuildlet, type Buildlet, type BuildletAddress } from '@croft/buildlet/client';
+import { createGoBuildlet, type GoBuildlet } from '@croft/buildlet/go-buildlet';
 import type { MachineId } from '@croft/domain/names';
 import { buildletStatusSchema, type BuildletStatus } from '@croft/protocol/runs';
 import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
@@ -12,6 +13,7 @@ import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { Dialer, Dialers } from '@croft/streams/revdial-dialer';
 import { liveness } from '@croft/streams/revdial-line';
+import { currentBuildlet } from './current-buildlet.ts';
 import { heldUntil, noteEnd, type ShortLines } from './flapping.ts';
 import { observeStatus } from './observe.ts';
 import type { Observed } from './pool.ts';
@@ -43,6 +45,8 @@ export interface MachineDeps {
   readonly random: Random;
   readonly log: Log;
   readonly dialers: Dialers;
+  /** For output of commands on Go's buildlets, which keep none. */
+  readonly spoolDir: string;
   /** Work that goes on beside; ended with the pool. */
   start(name: string, task: (waits: { signal: AbortSignal }) => Promise<void>): void;
   onChange(): void;
@@ -56,16 +60,22 @@ interface OpenLine {
   readonly since: number;
   /** Connections picked up over it. */
   readonly sockets: Set<Duplex>;
+  /** Gives a buildlet of Go runs, as long as this line lasts. */
+  readonly go: GoBuildlet | undefined;
   status?: BuildletStatus;
 }
 
 export class ReverseMachine implements AsyncDisposable {
   readonly id: MachineId;
   readonly host: string;
-  readonly buildlet: Buildlet;
+  /** A buildlet of Go is another one with each line. */
+  readonly buildlet: Buildlet = currentBuildlet(() => this.#line?.go ?? this.#buildlet);
   /** Ends of lines that had not lasted. */
   shortLines: ShortLines;
   readonly #deps: MachineDeps;
+  /** Over whatever line there is. */
+  readonly #buildlet: Buildlet;
+  readonly #closing = new Set<Promise<void>>();
   #line: OpenLine | undefined;
   #gone = 'it has not dialled in since the coordinator started';
   /** Boots that are to be ended before the machine is trusted again, and why. */
@@ -78,7 +88,7 @@ export class ReverseMachine implements AsyncDisposable {
     this.host = host;
     this.shortLines = shortLines;
     this.#deps = deps;
-    this.buildlet = createBuildlet({ dial: (waits) => this.#dial(waits), name: host, password: '' }, { clock: deps.clock });
+    this.#buildlet = createBuildlet(this.#address, { clock: deps.clock });
   }
 
   get connected(): boolean {
@@ -100,12 +110,14 @@ export class ReverseMachine implements AsyncDisposable {
 
   /** Takes the line over; an older one ends. */
   arrive(arrival: Arrival, control: Duplex): void {
-    const { clock, random, dialers, log, start } = this.#deps;
+    const { clock, random, dialers, spoolDir, log, start } = this.#deps;
     const peer = arrival.boot === undefined ? 'go' : 'croft';
     const onStatus = (status: unknown): void => this.#tell(line, status);
     const dialer = dialers.open(control, { peer, onStatus });
-    const boot = arrival.boot ?? `go.${random.hex(8)}`;
-    const line: OpenLine = { arrival, dialer, boot, since: clock.now(), sockets: new Set() };
+    const onDead = (why: CroftError): void => dialer.close(errorText(why));
+    const go = peer === 'go' ? createGoBuildlet(this.#address, { clock, random, spoolDir, onDead }) : undefined;
+    const boot = arrival.boot ?? go?.boot ?? '';
+    const line: OpenLine = { arrival, dialer, go, boot, since: clock.now(), sockets: new Set() };
     const older = this.#line;
     this.#line = line;
     older?.dialer.close(`${this.id} has dialled in anew`);
@@ -140,7 +152,9 @@ export class ReverseMachine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close('the machine is not kept any more');
-    await this.buildlet[Symbol.asyncDispose]();
+    await this.#line?.go?.[Symbol.asyncDispose]();
+    await Promise.all(this.#closing);
+    await this.#buildlet[Symbol.asyncDispose]();
   }
 
   #state(): Omit<Observed, 'id' | 'hostType' | 'labels' | 'held'> {
@@ -159,8 +173,11 @@ export class ReverseMachine implements AsyncDisposable {
     const until = heldUntil(this.shortLines, now);
     if (until !== undefined)
       return `takes no work before ${new Date(until).toISOString()}: its line ended ${this.shortLines.length} times in 10 min`;
-    if (this.#line?.status && !this.#line.status.Croft) return 'is a buildlet without runs, and takes no builds';
     return undefined;
+  }
+
+  get #address(): BuildletAddress {
+    return { dial: (waits) => this.#dial(waits), name: this.host, password: '' };
   }
 
   async #dial(waits: Waits): Promise<Duplex> {
@@ -207,7 +224,7 @@ export class ReverseMachine implements AsyncDisposable {
   /** Asks for the status. A machine that does not give it is not there. */
   async #look(line: OpenLine, withinMs: number, { signal }: { signal: AbortSignal }): Promise<boolean> {
     try {
-      const status = await this.buildlet.status({ signal: anySignal(signal, this.#deps.clock.deadline(withinMs)) });
+      const status = await this.#buildlet.status({ signal: anySignal(signal, this.#deps.clock.deadline(withinMs)) });
       if (this.#line === line) this.#note(line, status);
       return true;
     } catch (error) {
@@ -218,7 +235,7 @@ export class ReverseMachine implements AsyncDisposable {
 
   async #end(line: OpenLine, { signal }: Waits): Promise<void> {
     try {
-      await this.buildlet.halt(undefined, { signal: anySignal(signal, this.#deps.clock.deadline(haltMs)) });
+      await this.#buildlet.halt(undefined, { signal: anySignal(signal, this.#deps.clock.deadline(haltMs)) });
       await Promise.race([line.dialer.done, this.#deps.clock.sleep(haltMs, { signal })]);
     } catch (error) {
       this.#deps.log.warn('machine not ended', { machine: this.id, error: errorText(error) });
@@ -228,6 +245,7 @@ export class ReverseMachine implements AsyncDisposable {
 
   #ended(line: OpenLine, why: string): void {
     for (const socket of line.sockets) socket.destroy();
+    if (line.go) this.#close(line.go);
     if (this.#line !== line) return; // a newer one has taken its place
     const { clock, log } = this.#deps;
     const now = clock.now();
@@ -236,6 +254,14 @@ export class ReverseMachine implements AsyncDisposable {
     this.#gone = `its line ended at ${new Date(now).toISOString()}: ${why}`;
     log.info('line ended', { machine: this.id, why });
     this.#changed();
+  }
+
+  /** Its commands ended with their connections. */
+  #close(go: GoBuildlet): void {
+    const closed = Promise.resolve(go[Symbol.asyncDispose]())
+      .catch((error: unknown) => this.#deps.log.warn('spool not removed', { machine: this.id, error: errorText(error) }))
+      .finally(() => this.#closing.delete(closed));
+    this.#closing.add(closed);
   }
 
   #changed(): void {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import type { RequestListener } from 'node:http';
 import { duplexPair } from 'node:stream';
-import { test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { MachineId } from '@croft/domain/names';
+import type { MachineId, RunId } from '@croft/domain/names';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { FakeClock, seededRandom } from '@croft/runtime/testing';
@@ -14,6 +17,8 @@ import { answerStatus, dialIn, serveWith, type DialledIn } from './testing-rever
 
 const hostType = 'host-test';
 const a = 'rack-a' as MachineId;
+const spoolDir = mkdtempSync(join(tmpdir(), 'croft-spool-'));
+after(() => rmSync(spoolDir, { recursive: true }));
 
 interface Stage extends AsyncDisposable {
   readonly clock: FakeClock;
@@ -31,7 +36,7 @@ const croft = (boot: string): object => ({ boot, epoch: 0, runs: 0, freeBytes: 1
 function openStage(known: readonly MachineId[] = []): Stage {
   const clock = new FakeClock();
   const desk = createReverseDesk({ clock, random: seededRandom(1), log: silentLog });
-  const pool = desk.open({ name: 'rack', known });
+  const pool = desk.open({ name: 'rack', known, spoolDir });
   pool.declare({ hostType, labels: ['arm'], expect: 2 });
   const lines: DialledIn[] = [];
   const see = async (): Promise<Observed | undefined> => (await pool.reconcile({}))[0];
@@ -75,7 +80,7 @@ test('a Croft is up when it has told its status over the line, and nothing is pi
   assert.equal(await stage.see(), seen, 'the same object while nothing changes');
 });
 
-test('a buildlet of Go is asked for its status every 10 to 14 s, and takes no builds', async () => {
+test('a buildlet of Go is asked for its status every 10 to 14 s', async () => {
   await using stage = openStage();
   let asked = 0;
   stage.arrive({ boot: undefined }, (request, response) => {
@@ -83,12 +88,37 @@ test('a buildlet of Go is asked for its status every 10 to 14 s, and takes no bu
     answerStatus(() => ({ Version: 25 }))(request, response);
   });
   const seen = await stage.until(isUp);
-  assert.match(seen?.held ?? '', /without runs/);
+  assert.deepEqual([seen?.held, seen?.version], [undefined, 25]);
   for (let seconds = 0; seconds < 60; seconds += 1) {
     await stage.clock.advance(1_000);
     for (let turns = 0; turns < 20; turns += 1) await nextTurn();
   }
   assert.ok(asked >= 5 && asked <= 7, `${asked} times in a minute`);
+});
+
+test('a buildlet of Go takes builds as well; with the next line it is another one, which knows of nothing', async () => {
+  await using stage = openStage();
+  const answer: RequestListener = (request, response) => {
+    if (request.url === '/workdir') return void response.end('/work');
+    if (request.url !== '/exec') return answerStatus(() => ({ Version: 25 }))(request, response);
+    response.writeHead(200, { Trailer: 'Process-State' }).write('hi\n');
+    response.addTrailers({ 'Process-State': 'exit status 3' });
+    response.end();
+  };
+  const first = stage.arrive({ boot: undefined }, answer);
+  const boot = (await stage.until(isUp))?.boot;
+  const id = 'B0123456789abcdef.1.test' as RunId;
+  const spec = { argv: ['true'], dir: '.', env: {}, limitMs: 60_000, outputLimitBytes: 1_000 };
+  const buildlet = stage.pool.connect(a);
+  await buildlet.startOrAttach(id, spec, 1, {});
+  const run = await buildlet.run(id, { waitMs: 10_000 });
+  assert.deepEqual(typeof run === 'object' && run.state === 'ended' && run.exit, { kind: 'exited', code: 3 });
+  await first[Symbol.asyncDispose]();
+  await stage.until((seen) => seen?.state === 'silent');
+  stage.arrive({ boot: undefined }, answer);
+  const seen = await stage.until(isUp);
+  assert.ok(boot !== undefined && seen?.boot !== undefined && seen.boot !== boot);
+  assert.equal(await buildlet.run(id, {}), 'unknown');
 });
 
 test('one that does not tell its status, or is too old, is not kept (RP-2)', async () => {

@@ -112,7 +112,7 @@ async function openStage(): Promise<PoolStage> {
     async open() {
       const now = createReverseDesk({ clock: systemClock, random: systemRandom, log: silentLog });
       const known = workers.map(({ host }) => machineIdOf('rack', host));
-      const opened = now.open({ name: 'rack', known });
+      const opened = now.open({ name: 'rack', known, spoolDir: join(dir, 'spool') });
       opened.declare({ hostType, labels: ['test'], expect: 2 });
       desk = now;
       pool = opened;

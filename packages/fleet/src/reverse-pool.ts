@@ -27,6 +27,8 @@ export interface ReversePoolOptions {
   readonly name: string;
   /** Machines that an earlier coordinator had: they are given time to dial in again. */
   readonly known: readonly MachineId[];
+  /** For output of commands on Go's buildlets; empty, and this pool's alone. */
+  readonly spoolDir: string;
 }
 
 export interface ReversePoolDeps {
@@ -67,6 +69,7 @@ class ReverseMachines implements ReversePool {
   readonly name: string;
   readonly #deps: ReversePoolDeps;
   readonly #tasks: TaskGroup;
+  readonly #spoolDir: string;
   readonly #machines = new Map<MachineId, ReverseMachine>();
   readonly #missing = new Map<MachineId, Missing>();
   #declared: ReverseDeclared = { hostType: 'unknown', labels: [], expect: 0 };
@@ -77,8 +80,9 @@ class ReverseMachines implements ReversePool {
   #onChange: (() => void) | undefined;
   #telling = false;
 
-  constructor({ name, known }: ReversePoolOptions, deps: ReversePoolDeps) {
+  constructor({ name, known, spoolDir }: ReversePoolOptions, deps: ReversePoolDeps) {
     this.name = name;
+    this.#spoolDir = spoolDir;
     this.#deps = deps;
     this.#tasks = createTaskGroup((task, error) =>
       deps.log.error('background work stopped', { pool: name, task, error: errorText(error) }),
@@ -180,7 +184,8 @@ class ReverseMachines implements ReversePool {
   }
 
   #add(id: MachineId, host: string): ReverseMachine {
-    const deps: MachineDeps = { ...this.#deps, start: (name, task) => this.#tasks.start(name, task), onChange: () => this.#changed() };
+    const own = { spoolDir: this.#spoolDir, onChange: () => this.#changed() };
+    const deps: MachineDeps = { ...this.#deps, ...own, start: (name, task) => this.#tasks.start(name, task) };
     const machine = new ReverseMachine({ id, host, shortLines: this.#missing.get(id)?.shortLines ?? [] }, deps);
     this.#machines.set(id, machine);
     return machine;

@@ -1,4 +1,5 @@
 /** Opens pools of each kind over the data directory. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { prepareContainerNode, type ContainerNode } from '@croft/fleet/container-node';
 import { openDockerPool } from '@croft/fleet/docker-pool';
@@ -37,6 +38,10 @@ export function createOpeners(dataDir: string, { distribution, env, desk, known,
       };
       return openDockerPool({ ...pool, dir: join(dataDir, 'containers'), node, program: files, pools: names }, deps);
     },
-    reverse: async ({ name }) => desk.open({ name, known: await known(name) }),
+    async reverse({ name }) {
+      const spoolDir = join(dataDir, 'spools', name);
+      await rm(spoolDir, { recursive: true, force: true }); // of commands that ended with an earlier coordinator
+      return desk.open({ name, known: await known(name), spoolDir });
+    },
   };
 }

@@ -31,7 +31,7 @@ interface Stage extends AsyncDisposable {
 async function openStage(over: Partial<DoorDeps> = {}, { tls = true } = {}): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
   const desk = createReverseDesk({ clock: systemClock, random: systemRandom, log: silentLog });
-  const pool = stack.use(desk.open({ name: 'rack', known: [] }));
+  const pool = stack.use(desk.open({ name: 'rack', known: [], spoolDir: '/nowhere' }));
   pool.declare({ hostType, labels: [], expect: 1 });
   const refused: string[] = [];
   const door = createReverseDoor({
@@ -191,7 +191,7 @@ test('a machine is let in, asked for its status over a connection that it fetche
   await using stage = await openStage();
   const asked = Promise.withResolvers<string>();
   await using stack = new AsyncDisposableStack();
-  const pool = stack.use(stage.desk.open({ name: 'other', known: [] }));
+  const pool = stack.use(stage.desk.open({ name: 'other', known: [], spoolDir: '/nowhere' }));
   pool.declare({ hostType: 'host-b', labels: [], expect: 1 });
   stack.use(await attach(stage, asked.resolve));
   assert.equal(await asked.promise, '/status');

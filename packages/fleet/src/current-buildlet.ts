@@ -1,0 +1,28 @@
+/** A buildlet that is another one from time to time: each call goes to the one that there is then. */
+import type { Buildlet } from '@croft/buildlet/client';
+
+/** Disposal leaves them to whoever made them. */
+export function currentBuildlet(current: () => Buildlet): Buildlet {
+  return {
+    get gzipLevel() {
+      return current().gzipLevel;
+    },
+    status: (...args) => current().status(...args),
+    workDir: (...args) => current().workDir(...args),
+    putTarGz: (...args) => current().putTarGz(...args),
+    getTarGz: (...args) => current().getTarGz(...args),
+    removeAll: (...args) => current().removeAll(...args),
+    startOrAttach: (...args) => current().startOrAttach(...args),
+    run: (...args) => current().run(...args),
+    runs: (...args) => current().runs(...args),
+    output: (...args) => current().output(...args),
+    ack: (...args) => current().ack(...args),
+    cancel: (...args) => current().cancel(...args),
+    signal: (...args) => current().signal(...args),
+    collect: (...args) => current().collect(...args),
+    portFor: (...args) => current().portFor(...args),
+    isOpen: (...args) => current().isOpen(...args),
+    halt: (...args) => current().halt(...args),
+    async [Symbol.asyncDispose]() {},
+  };
+}
