@@ -16,7 +16,7 @@ const keepAliveMs = 15_000;
 export interface Connecting {
   /** Ends the attempt; a connection that stands is left alone. */
   readonly signal: AbortSignal;
-  /** Where to read to instead of the stream; not for dialled connections, which are streams already. */
+  /** Where to read to instead of the stream, on connections to a socket or an address. */
   readonly onread?: OnReadOpts | undefined;
 }
 

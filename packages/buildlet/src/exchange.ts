@@ -63,11 +63,8 @@ export function createExchange(address: BuildletAddress, clock: Clock, extra: Re
   };
 
   const begin = (question: Question, signal: AbortSignal): ClientRequest => {
-    const { method, path, epoch, source, body } = question;
-    const headers = { ...standing, ...leaseHeaders(epoch, source), ...question.headers };
-    if (body) headers['Content-Type'] = body.type;
-    if (typeof body?.content === 'string') headers['Content-Length'] = String(Buffer.byteLength(body.content));
-    return httpRequest({ agent: pool.agent, method, path, headers, signal });
+    const { method, path } = question;
+    return httpRequest({ agent: pool.agent, method, path, headers: { ...standing, ...headersOf(question) }, signal });
   };
 
   return {
@@ -91,12 +88,13 @@ export function createExchange(address: BuildletAddress, clock: Clock, extra: Re
     async *stream(question, { signal: given }) {
       const signal = anySignal(given);
       try {
-        const { doing, method, path, epoch, source } = question;
-        const headers = { ...standing, ...leaseHeaders(epoch, source) };
-        // A connection that is dialled may take long until it is there, and cannot be read into a buffer of ours: those kept are used.
-        await using answer = address.dial
-          ? keptAnswer(await open(question, signal))
-          : await askForLong(address, { method, path, headers }, { signal });
+        const { doing, method, path } = question;
+        const headers = { ...standing, ...headersOf(question) };
+        // Where it takes trips until a connection stands, those that are kept are used.
+        await using answer =
+          address.dial || address.tls
+            ? keptAnswer(await open(question, signal))
+            : await askForLong(address, { method, path, headers }, { signal });
         const { status, body } = answer;
         if (status !== 200) throw refused(doing, { status, text: await readCapped(body, maxErrorBytes, doing) });
         yield* body;
@@ -169,10 +167,13 @@ function diedIdle(request: ClientRequest, { method, body }: Question, error: unk
   return isRepeatable && request.reusedSocket && ['ECONNRESET', 'EPIPE'].includes(systemCode(error) ?? '');
 }
 
-function leaseHeaders(epoch: number | undefined, source: string | undefined): Record<string, string> {
+function headersOf({ epoch, source, headers: given, body }: Question): Record<string, string> {
   const headers: Record<string, string> = {};
   if (epoch !== undefined) headers[epochHeader] = String(epoch);
   if (source !== undefined) headers[sourceHeader] = source;
+  Object.assign(headers, given);
+  if (body) headers['Content-Type'] = body.type;
+  if (typeof body?.content === 'string') headers['Content-Length'] = String(Buffer.byteLength(body.content));
   return headers;
 }
 

@@ -254,6 +254,15 @@ test('a raw connection is given with what came early, and a refusal is told (3.8
   await assert.rejects(remote.proxyTcp(22, {}), withCode('unavailable', /wanted 101.*404 Not Found.*404 page not found/));
 });
 
+test('a tunnel is not waited for longer than 15 s (3.8)', async () => {
+  const clock = new FakeClock();
+  await using at = stage({ clock });
+  at.machine.become('silent');
+  const waiting = assert.rejects(at.client.connectSsh('gopher', 'key', {}), withCode('timeout'));
+  await clock.advance(15_000);
+  await waiting;
+});
+
 test('names and addresses are told as by Go (3.1)', () => {
   const shown = (ipPort: string, tls: boolean): string =>
     createGoClient(goAddress(ipPort, tls ? { certificate: 'c', key: 'abc' } : undefined), { clock: systemClock }).url;

@@ -97,6 +97,29 @@ test('a machine that shows another key never hears the password', async () => {
   assert.deepEqual(server.asked, []);
 });
 
+test('a machine that shows a key of another kind is told as Go tells it', async () => {
+  const how = [
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-subj',
+    '/CN=x',
+    '-keyout',
+    '-',
+    '-out',
+    '-',
+  ];
+  const { stdout } = await promisify(execFile)('openssl', how);
+  await using server = await machine({ certificate: stdout, key: stdout });
+  await using client = server.client({ pinned: made.certificate });
+  await assert.rejects(client.workDir({}), (error) => /peer cert was a ec; expected RSA/.test(errorText(error)));
+  assert.deepEqual(server.asked, []);
+});
+
 test('a certificate of an authority is taken for the right name alone', async () => {
   await using server = await machine(made);
   await using right = server.client({ ca: made.certificate, serverName: 'localhost' });
