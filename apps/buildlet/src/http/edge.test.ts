@@ -10,7 +10,7 @@ import { connect as connectTls } from 'node:tls';
 import { createBuildlet } from '@croft/buildlet/client';
 import { systemClock } from '@croft/runtime/clock';
 import { Secret } from '@croft/runtime/config';
-import { ask, runId, spec, startMachine, withCode, type TestMachine } from '../testing.ts';
+import { ask, runId, spec, startMachine, until, withCode, type TestMachine } from '../testing.ts';
 import { lacksOpenssl, selfSigned, type Pair } from '../testing-tls.ts';
 import { listen } from './listener.ts';
 
@@ -165,6 +165,44 @@ describe('a machine', () => {
     await assert.rejects(machine.client.startOrAttach(runId('b'), spec(['true']), 1, {}), withCode('unavailable'));
     assert.equal((await machine.client.status({})).Version, 27);
     await machine.client.halt(1, {});
+    assert.equal(await machine.process.ended(), 0);
+  });
+});
+
+describe('told to end by SIGTERM', () => {
+  const upload = async ({ process: own }: TestMachine): Promise<Socket> => {
+    const { socketPath = '', password } = own.address;
+    const socket = connect(socketPath);
+    const head = `PUT /write?path=sent&mode=420 HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ${btoa(`:${password}`)}\r\n`;
+    socket.on('error', () => {}).write(`${head}Expect: 100-continue\r\nContent-Length: 10\r\n\r\n`);
+    await once(socket, 'readable');
+    assert.match(String(socket.read()), /^HTTP\/1\.1 100 /, 'it is being read');
+    socket.write('first');
+    return socket;
+  };
+  const isClosed = ({ process: own }: TestMachine): Promise<unknown> =>
+    until('nobody new is let in', async () => {
+      const socket = connect(own.address.socketPath ?? '');
+      const refused = await Promise.race([once(socket, 'connect').then(() => false), once(socket, 'error')]).catch(() => true);
+      socket.destroy();
+      return refused !== false;
+    });
+
+  test('it lets an upload come to its end, and then ends', async () => {
+    await using machine = await startMachine();
+    const socket = await upload(machine);
+    process.kill(machine.process.pid, 'SIGTERM');
+    await isClosed(machine);
+    socket.write('secon');
+    assert.match(await text(socket), /^HTTP\/1\.1 200 [^]*OK$/);
+    assert.equal(await machine.process.ended(), 0);
+  });
+
+  test('it cuts one that stands still, after five seconds', async () => {
+    await using machine = await startMachine();
+    const socket = await upload(machine);
+    process.kill(machine.process.pid, 'SIGTERM');
+    assert.equal(await text(socket).catch(() => ''), '');
     assert.equal(await machine.process.ended(), 0);
   });
 });

@@ -25,10 +25,13 @@ export async function openListening(config: Config, onRequest: RequestListener, 
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
+  let closing = false;
+  server.on('request', (_, response) => response.once('close', () => closing && server.closeIdleConnections()));
   return {
     address: boundAddress(config.listen, server.address()),
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
+      closing = true;
       server.close();
       await within(closed, requestsEndWithinMs, clock);
       for (const socket of sockets) socket.destroy();

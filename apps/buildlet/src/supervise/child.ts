@@ -1,6 +1,8 @@
 /** The buildlet as a child of its supervisor: one process and the channel to it. */
-import { spawn } from 'node:child_process';
+import { spawn, type StdioOptions } from 'node:child_process';
+import type { Writable } from 'node:stream';
 import type { Clock } from '@croft/runtime/clock';
+import type { Secret } from '@croft/runtime/config';
 
 export type ChildEnd =
   /** By itself, because it was asked to drain, or because it was stopped. */
@@ -21,6 +23,8 @@ export interface Child {
 export interface ChildOptions {
   readonly program: string;
   readonly args: readonly string[];
+  /** Read by it from descriptor 4. */
+  readonly key: Secret | undefined;
   readonly clock: Clock;
 }
 
@@ -28,9 +32,12 @@ export interface ChildOptions {
 const heldStatus = 3;
 const quiet = '--disable-warning=ExperimentalWarning';
 
-export function startChild({ program, args, clock }: ChildOptions): Child {
+export function startChild({ program, args, key, clock }: ChildOptions): Child {
   const flags = process.allowedNodeEnvironmentFlags.has('--disable-warning') ? [quiet] : [];
-  const child = spawn(process.execPath, [...flags, program, ...args], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc', ...(key ? ['pipe' as const] : [])];
+  const child = spawn(process.execPath, [...flags, program, ...args], { stdio });
+  const pipe = child.stdio.at(4) as Writable | null | undefined;
+  if (key) pipe?.on('error', () => {}).end(key.reveal()); // one that dies before it has read it is told as that
   const ready = Promise.withResolvers<void>();
   const ended = Promise.withResolvers<ChildEnd>();
   child.on('message', (message) => {

@@ -4,13 +4,16 @@ import { systemClock as clock } from '@croft/runtime/clock';
 import { createLog } from '@croft/runtime/log';
 import { systemRandom as random } from '@croft/runtime/random';
 import { runMain } from '@croft/runtime/run-main';
+import { conceal } from '../machine/conceal.ts';
 import { lockStateDir } from '../state/lock.ts';
+import { holdKey } from './held-key.ts';
 import { createOffers } from './offers.ts';
 import { readSettings } from './settings.ts';
 import { supervise } from './supervise.ts';
 import { openVersionFiles } from './version-files.ts';
 
 await runMain(async () => {
+  conceal(); // before there is a secret to read
   const { from, ca, proxies, dir, args, version, logLevel, pace } = readSettings(process.argv.slice(2), process.env);
   if (version) {
     process.stdout.write('supervisor of manifests of format 1\n');
@@ -21,7 +24,7 @@ await runMain(async () => {
   const log = createLog({ level: logLevel, service: 'supervisor' });
   const stopped = new AbortController();
   const deps = { files: openVersionFiles(dir), offers: createOffers({ from, ca, proxies, clock }), clock, random, log };
-  const finished = supervise({ args, ...pace }, deps, stopped);
+  const finished = supervise({ ...holdKey(args), ...pace }, deps, stopped);
   return {
     finished,
     async [Symbol.asyncDispose]() {

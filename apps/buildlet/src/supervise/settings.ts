@@ -41,7 +41,7 @@ export interface Settings {
   readonly ca: string | undefined;
   readonly proxies: Trust['proxies'];
   readonly dir: string;
-  readonly pace: Omit<SuperviseOptions, 'args'>;
+  readonly pace: Omit<SuperviseOptions, 'args' | 'key'>;
   readonly logLevel: LogLevel;
   readonly version: boolean;
   /** The buildlet's. */

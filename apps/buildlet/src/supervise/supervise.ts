@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import type { Manifest } from '@croft/protocol/distribution';
 import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
+import type { Secret } from '@croft/runtime/config';
 import { errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { backoffMs, type Random } from '@croft/runtime/random';
@@ -18,6 +19,8 @@ import type { VersionFiles } from './version-files.ts';
 export interface SuperviseOptions {
   /** Of the buildlet. */
   readonly args: readonly string[];
+  /** Its key, where it was given to the supervisor to hold. */
+  readonly key: Secret | undefined;
   /** From one look at the farm's manifest to the next, ms; up to a quarter more or less. */
   readonly lookEveryMs: number;
   /** In which a new version must be ready, while the farm answers, ms. */
@@ -143,11 +146,11 @@ interface RunOptions extends SuperviseOptions {
 
 /** Runs the current version until it has ended, and draws the conclusion. @returns how long it lived, ms */
 async function runOnce(program: string, options: RunOptions, deps: SuperviseDeps, { signal }: { signal: AbortSignal }): Promise<number> {
-  const { life, args } = options;
+  const { life, args, key } = options;
   const { clock, log } = deps;
   const version = life.versions.kind === 'none' ? '' : life.versions.current;
   const startedAt = clock.monotonic();
-  const child = startChild({ program, args, clock });
+  const child = startChild({ program, args, key, clock });
   log.info(messages.started, { version, pid: child.pid });
   let next: string | undefined;
   let late = false;
