@@ -19,11 +19,12 @@ import { memory } from './rows/memory.ts';
 import { output } from './rows/output.ts';
 import { poll } from './rows/poll.ts';
 import { start } from './rows/start.ts';
+import { tar } from './rows/tar.ts';
 import { throughput } from './rows/throughput.ts';
 import { verdict } from './rows/verdict.ts';
 import { table } from './table.ts';
 
-const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start, legacyJson, config, hook, poll];
+const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start, legacyJson, config, hook, poll, tar];
 /** Where farms keep their data, not on a memory disk that `/tmp` may be. */
 const placeDir = fileURLToPath(new URL('../../.croft/', import.meta.url));
 const resultsDir = fileURLToPath(new URL('../results', import.meta.url));

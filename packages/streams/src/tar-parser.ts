@@ -12,7 +12,7 @@ export interface TarSink {
   entryEnd(): void;
 }
 
-/** A long name or the PAX records of one entry may not be larger, bytes. */
+/** The long names and PAX records of one entry may not be larger together, bytes; nor may global ones. */
 const maxMetaBytes = 1024 * 1024;
 /** Links, devices, directories and fifos have no content, whatever their header says. */
 const withoutContent = new Set(['1', '2', '3', '4', '5', '6']);
@@ -29,6 +29,8 @@ export class TarParser {
   #padding = 0;
   #zeroBlocks = 0;
   #overrides = new Map<string, string>();
+  /** What stands before the entry to come, bytes. */
+  #metaBytes = 0;
 
   constructor(sink: TarSink) {
     this.#sink = sink;
@@ -97,12 +99,14 @@ export class TarParser {
     if ([...this.#overrides.keys()].some((key) => key.startsWith('GNU.sparse.')))
       throw new CroftError('invalid', 'tar error: sparse files are not supported');
     this.#overrides = new Map();
+    this.#metaBytes = 0;
     this.#startEntry(header);
   }
 
   #startMeta(type: Meta, size: number): void {
-    if (size > maxMetaBytes)
-      throw new CroftError('invalid', `tar error: a name or extended header of ${size} bytes is larger than ${maxMetaBytes}`);
+    if (type !== 'g') this.#metaBytes += size + blockSize;
+    if (Math.max(size, this.#metaBytes) > maxMetaBytes)
+      throw new CroftError('invalid', `tar error: names and extended headers of an entry are larger than ${maxMetaBytes} bytes`);
     if (size === 0) return;
     this.#meta = type;
     this.#missing = size;
