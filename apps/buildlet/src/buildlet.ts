@@ -11,6 +11,7 @@ import { createBell, createTaskGroup } from '@croft/runtime/tasks';
 import { messages } from './events.ts';
 import { commandPath } from './commands/environment.ts';
 import { openLauncher } from './commands/launcher.ts';
+import { createTerminals } from './commands/terminals.ts';
 import type { Config } from './config.ts';
 import { createExecs, type Execs } from './exec/execs.ts';
 import { execRoutes } from './exec/routes.ts';
@@ -68,7 +69,8 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const trees = createTrees({ clock, probeName: `croft-probe-${process.pid}` });
   const launcher = stack.use(await openLauncher({ pipesDir: join(stateDir, 'pipes'), clock, way: config.start }));
   const common = { clock, random, log, tasks, workDir, stateDir };
-  const commands = stack.use(await openCommands({ ...common, records, trees, launcher, disk, spoolLimitBytes, environment }));
+  const terminals = createTerminals(config.ptyModule);
+  const commands = stack.use(await openCommands({ ...common, records, trees, launcher, terminals, disk, spoolLimitBytes, environment }));
   const { runs, execs } = commands;
   const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
   const source = openSourceNote(stateDir, workDir);

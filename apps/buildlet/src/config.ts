@@ -67,6 +67,8 @@ const configSchema = z
     'low-water': number(0).default(512 * MiB),
     /** `auto` starts commands with posix_spawn where that works; `fifo` does not try. */
     start: z.enum(['auto', 'fifo']).default('auto'),
+    /** `pty.node` of @lydell/node-pty 1.1.0 for this system; else one beside the program, else the installed package. */
+    'pty-module': z.string().min(1).optional(),
     /** A file to log to; stderr when absent. */
     'log-file': z.string().min(1).optional(),
     'log-level': z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
@@ -104,6 +106,7 @@ const configSchema = z
     spoolLimitBytes: rest['spool-limit'],
     lowWaterBytes: rest['low-water'],
     start: rest.start,
+    ptyModule: rest['pty-module'],
     log: { file: rest['log-file'], level: rest['log-level'] },
     version: rest.version,
     password: rest.password,

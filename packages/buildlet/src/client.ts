@@ -10,9 +10,11 @@ import {
   openPortSchema,
   runListSchema,
   runSchema,
+  takenInputSchema,
   type BuildletStatus,
   type Run,
   type RunSpec,
+  type TerminalSize,
 } from '@croft/protocol/runs';
 import { selfTestSchema, type SelfTest, type SelfTestRequest } from '@croft/protocol/self-test';
 import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
@@ -63,6 +65,13 @@ export interface Buildlet extends AsyncDisposable {
   cancel(id: RunId, reason: string, epoch: number, waits: Waits): Promise<Run>;
   /** To the command's process group. @throws CroftError `conflict` when it has ended */
   signal(id: RunId, name: NodeJS.Signals, epoch: number, waits: Waits): Promise<void>;
+  /**
+   * Input from an offset on; repeating it takes nothing twice. Waits for the command to read.
+   * @returns how much of its input it has taken. @throws CroftError `conflict` when it has ended or takes none
+   */
+  writeStdin(id: RunId, input: InputPart, epoch: number, waits: Waits): Promise<number>;
+  /** Of its terminal. @throws CroftError `conflict` when it has ended or has none */
+  resize(id: RunId, size: TerminalSize, epoch: number, waits: Waits): Promise<void>;
   /** Forgets everything but the id. @throws CroftError `conflict` while it runs */
   collect(id: RunId, epoch: number, waits: Waits): Promise<void>;
   /** A free port of the machine; the same again for the same name. */
@@ -73,6 +82,13 @@ export interface Buildlet extends AsyncDisposable {
   selfTest?(asked: SelfTestRequest, waits: Waits): Promise<SelfTest>;
   /** Ends its runs and then itself. */
   halt(epoch: number | undefined, waits: Waits): Promise<void>;
+}
+
+export interface InputPart {
+  readonly from: number;
+  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
+  /** Nothing comes after it. */
+  readonly end?: boolean | undefined;
 }
 
 export interface SourceWaits extends Waits {
@@ -136,6 +152,7 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
       askFor(runSchema, { doing: `cancel run ${id}`, method: 'POST', path: `/runs/${id}/cancel`, epoch, body: asJson({ reason }) }, waits),
     signal: (id, name, epoch, waits) =>
       tell({ doing: `send ${name} to run ${id}`, method: 'POST', path: `/runs/${id}/signal?name=${name}`, epoch }, waits),
+    ...inputCalls(ask),
     collect: (id, epoch, waits) => tell({ doing: `collect run ${id}`, method: 'DELETE', path: `/runs/${id}`, epoch }, waits),
     portFor: async (name, waits) => (await askFor(givenPortSchema, portQuestion('POST', `name=${encodeURIComponent(name)}`), waits)).port,
     isOpen: async (port, waits) => (await askFor(openPortSchema, portQuestion('GET', `port=${port}`), waits)).open,
@@ -154,6 +171,26 @@ function unpackQuestion(dir: string, content: AsyncIterable<Uint8Array>, epoch: 
   return { doing: `send files to "${dir}"`, method: 'PUT', path, epoch, source, body, deadlineMs: uploadMs };
 }
 
+type Ask = (question: Question, waits: Waits) => Promise<Reply>;
+
+function inputCalls(ask: Ask): Pick<Buildlet, 'writeStdin' | 'resize'> {
+  return {
+    async writeStdin(id, input, epoch, waits) {
+      const question = inputQuestion(id, input, epoch);
+      return understood(takenInputSchema, await ask(question, waits), question.doing).length;
+    },
+    async resize(id, { cols, rows }, epoch, waits) {
+      await ask({ doing: `resize run ${id}`, method: 'POST', path: `/runs/${id}/size?cols=${cols}&rows=${rows}`, epoch }, waits);
+    },
+  };
+}
+
+function inputQuestion(id: RunId, { from, content, end }: InputPart, epoch: number): Question {
+  const body = { type: 'application/octet-stream', content: content instanceof Uint8Array ? piecesOf(content) : content };
+  const path = `/runs/${id}/stdin?from=${from}${end ? '&end=1' : ''}`;
+  return { doing: `write input of run ${id}`, method: 'PUT', path, epoch, body, deadlineMs: uploadMs };
+}
+
 function portQuestion(method: 'GET' | 'POST', query: string): Question {
   return { doing: 'ask for a port', method, path: `/ports?${query}` };
 }
@@ -166,6 +203,10 @@ function tarQuestion(dir: string, match: readonly string[], epoch: number, { sou
 /** Pieces that stay as they are. */
 async function* owned(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   for await (const piece of pieces) yield Buffer.from(piece);
+}
+
+async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 function asJson(value: unknown): NonNullable<Question['body']> {

@@ -52,6 +52,8 @@ export function createGoBuildlet(address: BuildletAddress, options: GoBuildletOp
     workDir: (waits) => client.workDir(waits),
     ...fileCalls(held),
     ...runCalls(held),
+    writeStdin: async () => unable('gives a command no input'),
+    resize: async () => unable('has no terminals'),
     signal: async (_id, name) => unable(`sends no ${name} to a command`),
     portFor: async () => unable('gives no ports to services'),
     isOpen: async () => unable('tells nothing about its ports'),

@@ -26,12 +26,21 @@ const textSchema = z
   .max(131_072)
   .refine((text) => !text.includes('\0'), 'holds a NUL');
 
+export const terminalSizeSchema = z.object({ cols: z.number().int().min(1).max(1_000), rows: z.number().int().min(1).max(1_000) });
+export type TerminalSize = z.infer<typeof terminalSizeSchema>;
+
+const terminalSchema = z.strictObject({ ...terminalSizeSchema.shape, term: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$/) });
+
 export const runSpecSchema = z.strictObject({
   argv: z.array(textSchema).min(1).max(4096),
   dir: textSchema.min(1).max(4096),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), textSchema),
   limitMs: z.number().int().positive(),
   outputLimitBytes: z.number().int().positive(),
+  /** A pipe as standard input instead of the null device. */
+  input: z.boolean().optional(),
+  /** A terminal as stdin, stdout and stderr. */
+  pty: terminalSchema.optional(),
 });
 export type RunSpec = z.infer<typeof runSpecSchema>;
 
@@ -49,6 +58,9 @@ export const runSchema = z.discriminatedUnion('state', [
   }),
 ]);
 export type Run = z.infer<typeof runSchema>;
+
+/** What a run has taken of its input. */
+export const takenInputSchema = z.object({ length: z.number().int().nonnegative() });
 
 /** Answers of `/ports`. */
 export const givenPortSchema = z.object({ port: z.number().int().min(1).max(65_535) });

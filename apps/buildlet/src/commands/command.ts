@@ -1,6 +1,9 @@
 /** What a command is, how it is started, and why it could not be: the same whichever way this machine starts commands. */
+import { accessSync, constants as access, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
+import type { OnReadOpts, Socket } from 'node:net';
+import { constants } from 'node:os';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 
 export interface Command {
@@ -8,6 +11,10 @@ export interface Command {
   readonly argv: readonly [string, ...string[]];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
+  /** A pipe as stdin instead of the null device. */
+  readonly input?: boolean | undefined;
+  /** A terminal as stdin, stdout and stderr instead of pipes. */
+  readonly terminal?: TerminalSize | undefined;
   /** A file that the kernel cannot execute is an error and not a script for `sh`. Only `posix_spawn` can tell. */
   readonly exact?: boolean;
 }
@@ -28,8 +35,31 @@ export interface Exited {
   readonly usage?: Usage;
 }
 
+export interface TerminalSize {
+  readonly cols: number;
+  readonly rows: number;
+}
+
+export interface Terminal {
+  /** Reads what is shown, and writes what is typed. Call once. */
+  open(onread: OnReadOpts): Socket;
+  resize(size: TerminalSize): void;
+}
+
+/** Where the output of a command is read: the read end of its pipe, or its terminal. */
+export type OutputSource = number | Pick<Terminal, 'open'>;
+
+export interface Process {
+  readonly pid: number;
+  readonly exited: Promise<Exited>;
+}
+
 export type Launched =
-  | { readonly kind: 'started'; readonly pid: number; readonly exited: Promise<Exited>; readonly readFd: number }
+  | (Process & {
+      readonly kind: 'started';
+      readonly readFd: number;
+      /** The write end of its input, where asked for. */ readonly inputFd?: number;
+    })
   | { readonly kind: 'failed'; readonly code: string; readonly error?: Error };
 
 /** A way to start commands. */
@@ -47,6 +77,17 @@ export interface Launcher extends AsyncDisposable {
 
 export type Born = <T>(start: () => T) => T;
 
+/** A signal has several names at times; the first one in the system's order is what Node says, too. */
+const signalNames = new Map(
+  Object.entries(constants.signals)
+    .toReversed()
+    .map(([name, number]) => [number, name]),
+);
+
+export function signalName(number: number): string {
+  return signalNames.get(number) ?? `SIG${number}`;
+}
+
 /** Failures that say something about this machine and nothing about the command. */
 const machineFailures = ['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'EIO'];
 
@@ -54,6 +95,27 @@ const machineFailures = ['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE', 'EIO'];
 export function checkMachine({ argv: [program] }: Command, { code, error }: { code: string; error?: Error }): void {
   if (!machineFailures.includes(code)) return;
   throw new CroftError('unavailable', `start "${program}": the machine could not make a process (${code})`, { cause: error });
+}
+
+/** Where the C library looks when there is no PATH. */
+const defaultPath = '/bin:/usr/bin';
+
+/** A name without a slash is the first executable file of that name in the command's PATH. */
+export function findProgram({ argv: [program], cwd, env }: Command): { path: string; code?: undefined } | { code: string } {
+  if (program.includes('/')) return { path: program };
+  let code = 'ENOENT';
+  if (program === '') return { code };
+  for (const dir of (env['PATH'] ?? defaultPath).split(delimiter)) {
+    const path = join(resolve(cwd, dir), program);
+    try {
+      if (!statSync(path).isFile()) continue;
+      accessSync(path, access.X_OK);
+      return { path };
+    } catch (error) {
+      if (systemCode(error) === 'EACCES') code = 'EACCES';
+    }
+  }
+  return { code };
 }
 
 /** Why a directory cannot be worked in; undefined when it can. */

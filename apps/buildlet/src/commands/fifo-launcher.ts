@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { systemCode } from '@croft/runtime/errors';
 import { escapedText } from './byte-text.ts';
-import type { Command, Exited, Launched, Launcher } from './command.ts';
+import type { Command, Exited, Launched, Launcher, Process } from './command.ts';
 import { openPipeStock } from './pipes.ts';
 
 /** @throws CroftError `unavailable` when there is no `mkfifo` program */
@@ -14,25 +14,28 @@ export async function openFifoLauncher(pipesDir: string): Promise<Launcher> {
     async launch(command, born, { signal }) {
       if (command.argv[0] === '') return { kind: 'failed', code: 'ENOENT' };
       using pipe = await pipes.take();
+      using input = command.input ? await pipes.take({ forInput: true }) : undefined;
       signal.throwIfAborted();
-      const launched = await settled(born(() => spawnWith(command, pipe.writeFd)));
-      return launched.kind === 'started' ? { ...launched, readFd: pipe.takeReadEnd() } : launched;
+      const launched = await settled(born(() => spawnWith(command, { input: input?.readFd, output: pipe.writeFd })));
+      if (launched.kind === 'failed') return launched;
+      const inputFd = input?.takeWriteEnd();
+      return { ...launched, readFd: pipe.takeReadEnd(), ...(inputFd === undefined ? {} : { inputFd }) };
     },
     [Symbol.asyncDispose]: () => pipes[Symbol.asyncDispose](),
   };
 }
 
 /** The fork happens before this returns. */
-function spawnWith({ argv, cwd, env }: Command, outputFd: number): ChildProcess | Error {
+function spawnWith({ argv, cwd, env }: Command, { input, output }: { input: number | undefined; output: number }): ChildProcess | Error {
   try {
     const [program, ...args] = argv.map(escapedText) as [string, ...string[]];
-    return spawn(program, args, { cwd, env: { ...env }, detached: true, stdio: ['ignore', outputFd, outputFd] });
+    return spawn(program, args, { cwd, env: { ...env }, detached: true, stdio: [input ?? 'ignore', output, output] });
   } catch (error) {
     return error as Error;
   }
 }
 
-type Settled = Exclude<Launched, { kind: 'started' }> | { kind: 'started'; pid: number; exited: Promise<Exited> };
+type Settled = Exclude<Launched, { kind: 'started' }> | (Process & { kind: 'started' });
 
 /** Waits until it is known whether the spawn worked. */
 async function settled(child: ChildProcess | Error): Promise<Settled> {

@@ -3,10 +3,10 @@
  * wait4. Linux on 64 bits only; whoever opens this proves first that it works here.
  */
 import type * as Ffi from 'node:ffi';
-import { constants, endianness } from 'node:os';
+import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import { bytesOfText } from './byte-text.ts';
-import type { Exited } from './command.ts';
+import { signalName, type Exited } from './command.ts';
 
 const O_CLOEXEC = 0o2000000;
 const WNOHANG = 1;
@@ -23,6 +23,8 @@ const noPointer = 0n;
 export interface SpawnPlace {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Becomes the command's stdin; the null device when absent. */
+  readonly inputFd?: number | undefined;
   /** Becomes the command's stdout and stderr. */
   readonly outputFd: number;
 }
@@ -91,14 +93,15 @@ function bind(ffi: typeof Ffi): Libc {
       if (c.pipe2(result, O_CLOEXEC) !== 0) throw Object.assign(new Error('make a pipe: too many files are open'), { code: 'EMFILE' });
       return { readFd: result.readInt32LE(0), writeFd: result.readInt32LE(4) };
     },
-    spawn(path, argv, { cwd, env, outputFd }) {
+    spawn(path, argv, { cwd, env, inputFd, outputFd }) {
       const vectors = [argv, Object.entries(env).map(([name, value]) => `${name}=${value}`)];
       if ([path, cwd, ...vectors.flat()].some((text) => text.includes('\0'))) return 'EINVAL';
       const [args, variables] = [table(argv), table(vectors[1] ?? [])];
       const [file, dir] = [cString(path), cString(cwd)];
       c.posix_spawn_file_actions_init(actions);
       c.posix_spawn_file_actions_addchdir_np(actions, dir);
-      c.posix_spawn_file_actions_addopen(actions, 0, devNull, 0, 0);
+      if (inputFd === undefined) c.posix_spawn_file_actions_addopen(actions, 0, devNull, 0, 0);
+      else c.posix_spawn_file_actions_adddup2(actions, inputFd, 0);
       c.posix_spawn_file_actions_adddup2(actions, outputFd, 1);
       c.posix_spawn_file_actions_adddup2(actions, outputFd, 2);
       closeFrom?.(actions, 3); // Node's own close themselves; those that were open when it was started would not
@@ -139,20 +142,13 @@ function cString(text: string): Buffer {
   return Buffer.concat([bytesOfText(text), Buffer.of(0)]);
 }
 
-/** A signal has several names at times; the first one in the system's order is what Node says, too. */
-const signalNames = new Map(
-  Object.entries(constants.signals)
-    .toReversed()
-    .map(([name, number]) => [number, name]),
-);
-
 /** The status of wait(2), and of `struct rusage` on 64 bits: two times as seconds and microseconds, then the peak in KiB. */
 function exitedOf(status: number, usage: Buffer): Exited {
   const number = status & 0x7f;
   const timeMs = (at: number): number => Number(usage.readBigInt64LE(at)) * 1_000 + Number(usage.readBigInt64LE(at + 8)) / 1_000;
   return {
     code: number === 0 ? (status >> 8) & 0xff : null,
-    signal: number === 0 ? null : (signalNames.get(number) ?? `SIG${number}`),
+    signal: number === 0 ? null : signalName(number),
     coreDumped: (status & 0x80) !== 0,
     usage: { cpuMs: Math.round(timeMs(0) + timeMs(16)), peakBytes: Number(usage.readBigInt64LE(32)) * 1024 },
   };

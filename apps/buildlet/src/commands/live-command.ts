@@ -1,13 +1,18 @@
 /** One way to start, watch and end a command, for runs and for `/exec`: born in its tree, and ended when the whole tree is dead. */
+import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import type { Log } from '@croft/runtime/log';
 import type { TaskGroup } from '@croft/runtime/tasks';
 import { messages } from '../events.ts';
 import { killIfThere } from '../tree/groups.ts';
 import type { TreeMark, Trees } from '../tree/trees.ts';
-import type { Command, Exited, Launched, Launcher } from './command.ts';
+import { foregroundGroup } from '../tree/processes.ts';
+import type { Born, Command, Exited, Launched, Launcher, OutputSource, Terminal, TerminalSize } from './command.ts';
+import type { Terminals } from './terminals.ts';
 
 export interface LiveDeps {
   readonly launcher: Launcher;
+  readonly terminals: Terminals;
   readonly trees: Trees;
   /** Owns the killing. */
   readonly tasks: TaskGroup;
@@ -16,8 +21,12 @@ export interface LiveDeps {
 
 export interface LiveCommand {
   readonly pid: number;
-  /** The read end of its output, for whoever takes it over. */
-  readonly readFd: number;
+  /** Its output, for whoever takes it over; its input, once that has happened. */
+  readonly source: OutputSource;
+  /** Where what it reads is written; undefined when it reads nothing. */
+  input(): Writable | undefined;
+  /** False when it has no terminal. */
+  resize(size: TerminalSize): boolean;
   /** Resolves when the command has ended and everything that it started is dead, but for what is stuck in the kernel. */
   readonly ended: Promise<Exited>;
   /** Kills the whole tree; false when the command has ended by itself. */
@@ -30,10 +39,11 @@ export type Start = { readonly kind: 'started'; readonly command: LiveCommand } 
 
 /** @throws the signal's reason when it is aborted before the start. The place of the tree is made, also when nothing was started. */
 export async function startCommand(command: Command, mark: TreeMark, deps: LiveDeps, waits: { signal: AbortSignal }): Promise<Start> {
-  const { launcher, trees, tasks, log } = deps;
-  const launched = await launcher.launch(command, (start) => trees.spawnInside(mark, start), waits);
+  const { launcher, terminals, trees, tasks, log } = deps;
+  const born: Born = (start) => trees.spawnInside(mark, start);
+  const launched = command.terminal ? terminals.launch(command, born) : await launcher.launch(command, born, waits);
   if (launched.kind === 'failed') return launched;
-  const { pid, readFd, exited } = launched;
+  const { pid, exited } = launched;
   let hasExited = false;
   const end = async (): Promise<Exited> => {
     const how = await exited;
@@ -42,21 +52,38 @@ export async function startCommand(command: Command, mark: TreeMark, deps: LiveD
     if (left.length > 0) log.error(messages.wouldNotDie, { run: mark.cookie.replace(/^[^:]*:/, ''), pids: left });
     return how;
   };
-  const ended = end();
+  const live = {
+    pid,
+    ended: end(),
+    kill() {
+      if (!hasExited) tasks.start('kill a command', async () => void (await trees.fell(mark, pid)));
+      return !hasExited;
+    },
+    signal(name: NodeJS.Signals) {
+      if (!hasExited) killIfThere(-((command.terminal && foregroundGroup(pid)) ?? pid), name);
+      return !hasExited;
+    },
+  };
+  return { kind: 'started', command: { ...live, ...('terminal' in launched ? onTerminal(launched.terminal) : onPipes(launched)) } };
+}
+
+type Ends = Pick<LiveCommand, 'source' | 'input' | 'resize'>;
+
+function onPipes({ readFd, inputFd }: { readFd: number; inputFd?: number }): Ends {
+  const input = inputFd === undefined ? undefined : new Socket({ fd: inputFd, readable: false, writable: true });
+  input?.on('error', () => {}); // told to whoever writes
+  return { source: readFd, input: () => input, resize: () => false };
+}
+
+/** Both ways are one stream, which is made by whoever reads it. */
+function onTerminal(terminal: Terminal): Ends {
+  let stream: Socket | undefined;
   return {
-    kind: 'started',
-    command: {
-      pid,
-      readFd,
-      ended,
-      kill() {
-        if (!hasExited) tasks.start('kill a command', async () => void (await trees.fell(mark, pid)));
-        return !hasExited;
-      },
-      signal(name) {
-        if (!hasExited) killIfThere(-pid, name);
-        return !hasExited;
-      },
+    source: { open: (onread) => (stream = terminal.open(onread)) },
+    input: () => stream,
+    resize(size) {
+      terminal.resize(size);
+      return true;
     },
   };
 }

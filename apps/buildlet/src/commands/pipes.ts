@@ -12,16 +12,19 @@ import { CroftError } from '@croft/runtime/errors';
 const stockSize = 16;
 const refillAt = 4;
 
-/** A pipe that no name leads to any more. Disposing closes the ends that were not handed on. */
+/** A pipe that no name leads to any more. Disposing closes the ends that were not handed on: a command has its own by then. */
 export interface Pipe extends Disposable {
-  /** For the command, as its descriptors 1 and 2. Ours must be closed once the command has its own, or the pipe never ends. */
+  readonly readFd: number;
   readonly writeFd: number;
   /** The read end, for whoever takes it over. Call once. */
   takeReadEnd(): number;
+  /** The write end, likewise. */
+  takeWriteEnd(): number;
 }
 
 export interface PipeStock extends AsyncDisposable {
-  take(): Promise<Pipe>;
+  /** @param use `forInput`: a command reads it, which must wait for what comes; else we do */
+  take(use?: { forInput: boolean }): Promise<Pipe>;
 }
 
 /** @throws CroftError `unavailable` when there is no `mkfifo` program */
@@ -41,11 +44,11 @@ export async function openPipeStock(dir: string): Promise<PipeStock> {
   };
   await refill();
   return {
-    async take() {
+    async take({ forInput } = { forInput: false }) {
       while (ready.length === 0) await refill();
       const path = ready.shift() as string;
       if (ready.length < refillAt) refill().catch(() => {}); // told to whoever finds the stock empty
-      return openPipe(path);
+      return openPipe(path, forInput);
     },
     async [Symbol.asyncDispose]() {
       await filling?.catch(() => {});
@@ -65,23 +68,25 @@ async function makeFifos(paths: readonly string[]): Promise<void> {
   if (code !== 0) throw new CroftError('unavailable', `make pipes for the output of commands: mkfifo ended with ${code}`);
 }
 
-function openPipe(path: string): Pipe {
-  const readFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+function openPipe(path: string, forInput: boolean): Pipe {
+  const firstFd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK); // else it would wait for a writer
   const writeFd = openSync(path, constants.O_WRONLY);
+  const readFd = forInput ? openSync(path, constants.O_RDONLY) : firstFd;
+  if (forInput) closeSync(firstFd);
   unlinkSync(path);
-  let taken = false;
-  let disposed = false;
+  const ours = new Set([readFd, writeFd]);
+  const take = (fd: number): number => {
+    ours.delete(fd);
+    return fd;
+  };
   return {
+    readFd,
     writeFd,
-    takeReadEnd() {
-      taken = true;
-      return readFd;
-    },
+    takeReadEnd: () => take(readFd),
+    takeWriteEnd: () => take(writeFd),
     [Symbol.dispose]() {
-      if (disposed) return;
-      disposed = true;
-      closeSync(writeFd);
-      if (!taken) closeSync(readFd);
+      for (const fd of ours) closeSync(fd);
+      ours.clear();
     },
   };
 }

@@ -2,9 +2,11 @@
  * Reads a pipe into a ring and hands it on in pieces as large as they have become while the last piece was being stored. Without
  * the ring each 64 KiB of a pipe would be an allocation, a copy and a write of its own.
  */
-import { Socket, type SocketConstructorOpts } from 'node:net';
+import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '@croft/runtime/clock';
+import { systemCode } from '@croft/runtime/errors';
+import type { OutputSource } from './command.ts';
 
 /** For output that goes to a disk. */
 const defaultRingBytes = 512 * 1024;
@@ -25,7 +27,7 @@ export interface Pump {
  * the ring is full nothing is read and writers wait. A ring that was given is free again when `done` has resolved.
  */
 export function pumpPipe(
-  readFd: number,
+  source: OutputSource,
   store: (piece: Buffer) => Promise<void>,
   ring: Buffer = Buffer.allocUnsafeSlow(defaultRingBytes),
 ): Pump {
@@ -66,9 +68,8 @@ export function pumpPipe(
     advance();
     return held < ringBytes;
   };
-  const options: SocketConstructorOpts = { fd: readFd, readable: true, writable: false, onread: { buffer: target, callback: onRead } };
-  const socket = new Socket(options);
-  socket.on('error', fail);
+  const socket = openSource(source, { buffer: target, callback: onRead });
+  socket.on('error', (error) => void (systemCode(error) === 'EIO' || fail(error))); // EIO: nobody has the terminal open any more
   socket.on('close', () => {
     closed = true;
     advance();
@@ -82,6 +83,12 @@ export function pumpPipe(
       await done.promise;
     },
   };
+}
+
+function openSource(source: OutputSource, onread: OnReadOpts): Socket {
+  if (typeof source !== 'number') return source.open(onread);
+  const options: SocketConstructorOpts = { fd: source, readable: true, writable: false, onread };
+  return new Socket(options);
 }
 
 interface Quiet {

@@ -3,15 +3,12 @@
  * with what it used. SIGCHLD says that some child has ended; each of ours is then asked for by its own pid, so that the ends of Node's
  * children are left to Node.
  */
-import { closeSync, statSync, accessSync, constants } from 'node:fs';
-import { delimiter, join, resolve } from 'node:path';
+import { closeSync } from 'node:fs';
 import type { Clock } from '@croft/runtime/clock';
 import { systemCode } from '@croft/runtime/errors';
-import type { Command, Exited, Launcher } from './command.ts';
+import { findProgram, type Command, type Exited, type Born, type Launched, type Launcher } from './command.ts';
 import { loadLibc, type Libc } from './libc.ts';
 
-/** Where the C library looks when there is no PATH. */
-const defaultPath = '/bin:/usr/bin';
 const shell = '/bin/sh';
 /** SIGCHLD comes at once; this also keeps Node from ending while a command of ours runs, of which it knows nothing. */
 const askEveryMs = 1_000;
@@ -45,24 +42,11 @@ export function openSpawnLauncher(clock: Clock): Launcher | undefined {
       signal.throwIfAborted();
       const file = findProgram(command);
       if (file.code !== undefined) return { kind: 'failed', code: file.code };
-      let pipe;
-      try {
-        pipe = libc.pipe();
-      } catch (error) {
-        return { kind: 'failed', code: systemCode(error) ?? 'EMFILE', error: error as Error };
-      }
-      const place = { cwd: command.cwd, env: command.env, outputFd: pipe.writeFd };
-      let pid: number | string = 'EIO';
-      try {
-        pid = born(() => spawnFile(libc, file.path, command, place));
-      } finally {
-        closeSync(pipe.writeFd);
-        if (typeof pid === 'string') closeSync(pipe.readFd);
-      }
-      if (typeof pid === 'string') return { kind: 'failed', code: pid };
-      const exited = new Promise<Exited>((tell) => living.set(pid, tell));
+      const started = start(libc, file.path, command, born);
+      if (typeof started === 'string') return { kind: 'failed', code: started };
+      const exited = new Promise<Exited>((tell) => living.set(started.pid, tell));
       void keepAsking();
-      return { kind: 'started', pid, readFd: pipe.readFd, exited };
+      return { kind: 'started', exited, ...started };
     },
     async [Symbol.asyncDispose]() {
       process.removeListener('SIGCHLD', ask);
@@ -77,20 +61,27 @@ function spawnFile(libc: Libc, path: string, { argv, exact }: Command, place: Pa
   return pid === 'ENOEXEC' && !exact ? libc.spawn(shell, [shell, path, ...argv.slice(1)], place) : pid;
 }
 
-/** A name without a slash is the first executable file of that name in PATH. */
-function findProgram({ argv: [program], cwd, env }: Command): { path: string; code?: undefined } | { code: string } {
-  if (program.includes('/')) return { path: program };
-  let code = 'ENOENT';
-  if (program === '') return { code };
-  for (const dir of (env['PATH'] ?? defaultPath).split(delimiter)) {
-    const path = join(resolve(cwd, dir), program);
-    try {
-      if (!statSync(path).isFile()) continue;
-      accessSync(path, constants.X_OK);
-      return { path };
-    } catch (error) {
-      if (systemCode(error) === 'EACCES') code = 'EACCES';
-    }
+type Started = Omit<Extract<Launched, { kind: 'started' }>, 'kind' | 'exited'>;
+
+/** The process with our ends of its pipes, or the system's code for why there is none; then no end is left open. */
+function start(libc: Libc, path: string, command: Command, born: Born): Started | string {
+  const open: number[] = [];
+  try {
+    const output = libc.pipe();
+    open.push(output.readFd, output.writeFd);
+    const input = command.input ? libc.pipe() : undefined;
+    if (input) open.push(input.readFd, input.writeFd);
+    const place = { cwd: command.cwd, env: command.env, inputFd: input?.readFd, outputFd: output.writeFd };
+    const pid = born(() => spawnFile(libc, path, command, place));
+    if (typeof pid === 'string') return pid;
+    const ours = { readFd: output.readFd, ...(input ? { inputFd: input.writeFd } : {}) };
+    for (const fd of Object.values(ours)) open.splice(open.indexOf(fd), 1);
+    return { pid, ...ours };
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'EMFILE') return code;
+    throw error;
+  } finally {
+    for (const fd of open) closeSync(fd);
   }
-  return { code };
 }

@@ -7,6 +7,7 @@ import { isCode } from '@croft/runtime/errors';
 import { createBell } from '@croft/runtime/tasks';
 import type { SegmentLog } from '@croft/streams/segment-log';
 import type { Disk } from '../state/disk.ts';
+import type { OutputSource } from '../commands/command.ts';
 import { pumpPipe } from '../commands/pump.ts';
 
 const retryMs = 500;
@@ -29,8 +30,8 @@ export interface Drain {
 }
 
 export interface DrainParts {
-  /** The read end of the pipe, which the drain takes over. */
-  readonly readFd: number;
+  /** The output, which the drain takes over. */
+  readonly source: OutputSource;
   readonly spool: SegmentLog;
   readonly limits: DrainLimits;
   readonly acked: () => number;
@@ -42,7 +43,7 @@ export interface DrainParts {
 }
 
 export function startDrain(parts: DrainParts): Drain {
-  const { readFd, spool, limits, acked, onOverLimit, disk, clock, signal } = parts;
+  const { source, spool, limits, acked, onOverLimit, disk, clock, signal } = parts;
   const room = createBell();
   let treeIsDead = false;
   let over = false;
@@ -63,7 +64,7 @@ export function startDrain(parts: DrainParts): Drain {
       }
     }
   };
-  const pump = pumpPipe(readFd, async (piece) => {
+  const pump = pumpPipe(source, async (piece) => {
     if (over) return; // read on, so that nobody waits in a write; the tree is being killed
     const left = limits.outputLimitBytes - spool.length;
     await store(piece.subarray(0, left));

@@ -1,6 +1,6 @@
 /** `/runs` and below. @see docs/protocols/runs.md */
 import { constants } from 'node:os';
-import { maxWaitMs, runSpecSchema } from '@croft/protocol/runs';
+import { maxWaitMs, runSpecSchema, terminalSizeSchema } from '@croft/protocol/runs';
 import { parseRunId } from '@croft/domain/names';
 import { anySignal, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
@@ -32,8 +32,9 @@ const handlers: Readonly<Record<string, Handler>> = {
   'POST ack': acknowledge,
   'POST signal': signalRun,
   'POST cancel': cancel,
-  'PUT stdin': notYet,
-  'PUT size': notYet,
+  'PUT stdin': writeInput,
+  'PUT size': resize,
+  'POST size': resize,
 };
 
 /** The route for `/runs` or for one run's path; undefined for other paths. */
@@ -78,6 +79,12 @@ async function startOrAttach(id: string, { request }: Call, { runs, fence, sourc
         code: 'conflict',
         message: `start run ${id}: the source ${asked} does not lie in the work directory (any more)`,
         hint: 'Send it again, and begin from the first command.',
+      });
+    case 'no-terminal':
+      return refusal(501, {
+        code: 'unavailable',
+        message: `start run ${id}: this buildlet has no terminals`,
+        hint: 'Put pty.node of @lydell/node-pty 1.1.0 for its system beside its program, or name it with -pty-module.',
       });
     case 'collected':
       return wasCollected(id);
@@ -141,7 +148,7 @@ async function signalRun(id: string, { request, query }: Call, { runs, fence }: 
     return refusal(400, { code: 'invalid', message: `there is no signal ${JSON.stringify(name.slice(0, 40))}` });
   const run = await runs.find(id);
   if (typeof run === 'string') return missing(id, run);
-  if (!run.controls.signal(name as NodeJS.Signals)) return refusal(409, { code: 'conflict', message: `run ${id} has ended` });
+  if (!run.controls.signal(name as NodeJS.Signals)) return conflict(`run ${id} has ended`);
   return json(run.view());
 }
 
@@ -162,8 +169,34 @@ async function collect(id: string, { request }: Call, { runs, fence }: RunRouteD
   return noContent;
 }
 
-async function notYet(id: string, { path }: Call): Promise<Answer> {
-  return refusal(501, { code: 'invalid', message: `${path}: run ${id} has no input or terminal in this version` });
+async function writeInput(id: string, { request, query, signal: gone }: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
+  const from = queryNumber(query, 'from');
+  using admission = await enter(request, fence);
+  const run = await runs.find(id);
+  if (typeof run === 'string') return missing(id, run);
+  const { input } = run.controls;
+  if (run.hasEnded || !input) return conflict(`run ${id} ${run.hasEnded ? 'has ended' : 'reads no input'}`);
+  const body = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  const signal = anySignal(gone, admission.signal);
+  const taking = await input.take({ from, body, end: query.get('end') === '1', signal });
+  if (taking === 'closed') return conflict(`run ${id} takes no more input than its first ${input.taken} bytes`);
+  if (taking === 'beyond')
+    return refusal(416, { code: 'invalid', message: `run ${id} has taken ${input.taken} bytes of input, not ${from}` });
+  return json({ length: input.taken });
+}
+
+async function resize(id: string, { request, query }: Call, { runs, fence }: RunRouteDeps): Promise<Answer> {
+  const size = terminalSizeSchema.safeParse({ cols: queryNumber(query, 'cols'), rows: queryNumber(query, 'rows') });
+  if (!size.success) return refusal(400, { code: 'invalid', message: 'cols and rows are 1 to 1000 each' });
+  using _admission = await enter(request, fence);
+  const run = await runs.find(id);
+  if (typeof run === 'string') return missing(id, run);
+  if (run.hasEnded || !run.controls.resize(size.data)) return conflict(`run ${id} ${run.hasEnded ? 'has ended' : 'has no terminal'}`);
+  return json(run.view());
+}
+
+function conflict(message: string): Answer {
+  return refusal(409, { code: 'conflict', message });
 }
 
 /** On our own endpoints a sender must say its epoch. */

@@ -11,11 +11,13 @@ import { openSegmentLog, type SegmentLog } from '@croft/streams/segment-log';
 import { badDirectory, checkMachine, explain, type Command, type Exited, type Launcher } from '../commands/command.ts';
 import { commandEnvironment, commandTempDir } from '../commands/environment.ts';
 import { startCommand, type LiveCommand } from '../commands/live-command.ts';
+import type { Terminals } from '../commands/terminals.ts';
 import { messages } from '../events.ts';
 import type { Disk } from '../state/disk.ts';
 import { markProcess } from '../tree/processes.ts';
 import type { Trees } from '../tree/trees.ts';
 import { startDrain } from './drain.ts';
+import { createInput } from './input.ts';
 import type { Intent, Records } from './records.ts';
 import { createRun, type Exit, type KillCause, type ManagedRun } from './run.ts';
 
@@ -28,6 +30,7 @@ export interface CommandDeps {
   readonly records: Records;
   readonly trees: Trees;
   readonly launcher: Launcher;
+  readonly terminals: Terminals;
   readonly disk: Disk;
   /** Owns what goes on while a command runs; aborted when the buildlet ends without waiting any more. */
   readonly tasks: TaskGroup;
@@ -69,8 +72,13 @@ async function tryStart(
   await mkdir(commandTempDir(deps.workDir), { recursive: true });
   const bad = await badDirectory(cwd, spec.dir);
   if (bad) return { kind: 'not-started', reason: bad };
-  const env = commandEnvironment(deps.environment, spec.env, { workDir: deps.workDir, cwd, cookie: tree.cookie });
-  const command: Command = { argv: spec.argv as [string, ...string[]], cwd, env };
+  const env = commandEnvironment(deps.environment, spec.pty ? { TERM: spec.pty.term, ...spec.env } : spec.env, {
+    workDir: deps.workDir,
+    cwd,
+    cookie: tree.cookie,
+  });
+  const { input, pty: terminal } = spec;
+  const command: Command = { argv: spec.argv as [string, ...string[]], cwd, env, input, terminal };
   const start = await startCommand(command, tree, deps, waits);
   if (start.kind === 'started') return start;
   checkMachine(command, start);
@@ -88,11 +96,13 @@ function supervise({ id, intent }: PlannedRun, spool: SegmentLog, command: LiveC
     kill(overOutput(spec.outputLimitBytes));
     cause = overOutput(spec.outputLimitBytes); // also when the command had ended and only the pipe told
   };
-  const run = createRun({ id, spec, startedAt, spool }, { kill, signal: command.signal, acknowledged: () => drain.roomMade() });
+  const input = spec.pty || spec.input ? createInput(command.input, { isTerminal: spec.pty !== undefined }) : undefined;
+  const { signal, resize } = command;
+  const run = createRun({ id, spec, startedAt, spool }, { kill, signal, resize, input, acknowledged: () => drain.roomMade() });
   const limits = { outputLimitBytes: spec.outputLimitBytes, spoolLimitBytes: deps.spoolLimitBytes };
   const { disk, clock, tasks } = deps;
-  const { readFd } = command;
-  const drain = startDrain({ readFd, spool, limits, acked: () => run.acked, onOverLimit: exceed, disk, clock, signal: tasks.signal });
+  const { source } = command;
+  const drain = startDrain({ source, spool, limits, acked: () => run.acked, onOverLimit: exceed, disk, clock, signal: tasks.signal });
 
   const timer = new AbortController();
   tasks.start('limit the time of a run', async ({ signal }) => {
@@ -104,6 +114,7 @@ function supervise({ id, intent }: PlannedRun, spool: SegmentLog, command: LiveC
     const mark = markProcess(command.pid);
     if (mark) await deps.records.saveProcess(id, mark).catch(() => {}); // only evidence: the tree is known from the intent
     const status = await command.ended.finally(() => timer.abort());
+    input?.close();
     try {
       await drain.finish();
     } catch (error) {

@@ -2,8 +2,9 @@
  * One run as its requests see it: what it is now, its output, and how to stop it. `run-command.ts` moves a living one to its
  * end; a run that is loaded from disk has ended already.
  */
-import type { Run, RunSpec } from '@croft/protocol/runs';
+import type { Run, RunSpec, TerminalSize } from '@croft/protocol/runs';
 import type { SegmentLog } from '@croft/streams/segment-log';
+import type { RunInput } from './input.ts';
 import type { End } from './records.ts';
 
 export type Exit = End['exit'];
@@ -17,6 +18,10 @@ export interface Controls {
   kill(cause: KillCause): void;
   /** False when the command has ended. */
   signal(name: NodeJS.Signals): boolean;
+  /** False when it has no terminal. */
+  resize(size: TerminalSize): boolean;
+  /** Undefined when it reads nothing. */
+  readonly input: RunInput | undefined;
   /** Bytes below the new mark may be dropped: the spool has room again. */
   acknowledged(): void;
 }
@@ -44,7 +49,7 @@ export interface RunParts {
   readonly spool: SegmentLog;
 }
 
-const noControls: Controls = { kill() {}, signal: () => false, acknowledged() {} };
+const noControls: Controls = { kill() {}, signal: () => false, resize: () => false, input: undefined, acknowledged() {} };
 
 export function createRun(parts: RunParts, controls: Controls = noControls): ManagedRun {
   const { id, spec, startedAt, spool } = parts;

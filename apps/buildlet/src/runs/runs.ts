@@ -15,7 +15,7 @@ const maxRuns = 10_000;
 
 export type StartResult =
   | { readonly kind: 'started' | 'attached'; readonly run: ManagedRun }
-  | { readonly kind: 'collected' | 'another' | 'not-ready' | 'low-disk' | 'too-many' | 'ending' };
+  | { readonly kind: 'collected' | 'another' | 'not-ready' | 'no-terminal' | 'low-disk' | 'too-many' | 'ending' };
 
 export interface StartWaits {
   /** Whether the work directory holds what the command needs; asked before it is started and not when it is attached to. */
@@ -52,6 +52,7 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
   const start = async (id: string, spec: RunSpec, { ready, signal }: StartWaits): Promise<StartResult> => {
     if (records.isCollected(id)) return { kind: 'collected' };
     if (!ready()) return { kind: 'not-ready' };
+    if (spec.pty && !deps.terminals.available()) return { kind: 'no-terminal' };
     if (runs.size >= maxRuns) return { kind: 'too-many' };
     if ((await deps.disk.check()).low) return { kind: 'low-disk' };
     const run = await startRun(id, spec, deps, anySignal(signal, noMoreStarts.signal));

@@ -79,7 +79,7 @@ test('a pipe that somebody outside of the tree holds open is abandoned after the
     const pipe = await stock.take();
     await using spool = await openSegmentLog(join(dir, 'spool'));
     const drain = startDrain({
-      readFd: pipe.takeReadEnd(),
+      source: pipe.takeReadEnd(),
       spool,
       limits: { outputLimitBytes: 1_000, spoolLimitBytes: 1_000 },
       acked: () => 0,

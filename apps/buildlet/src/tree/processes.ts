@@ -34,18 +34,27 @@ export function findProcesses(cookie: string, leader: number | undefined): numbe
   });
 }
 
+/** The process group that is in the foreground of this process's terminal; undefined when it has none. */
+export function foregroundGroup(pid: number): number | undefined {
+  const group = readStat(pid)?.foreground ?? -1;
+  return group > 0 ? group : undefined;
+}
+
 interface Stat {
   readonly state: string;
   readonly group: number;
   readonly session: number;
+  readonly foreground: number;
   readonly startTicks: string;
 }
 
 function readStat(pid: number): Stat | undefined {
   const text = read(`/proc/${pid}/stat`);
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' '); // the name before may hold anything; field 3 comes first here
-  const [state, group, session, startTicks] = [fields[0], fields[2], fields[3], fields[19]];
-  return state && startTicks ? { state, group: Number(group), session: Number(session), startTicks } : undefined;
+  const [state, group, session, foreground, startTicks] = [fields[0], fields[2], fields[3], fields[5], fields[19]];
+  return state && startTicks
+    ? { state, group: Number(group), session: Number(session), foreground: Number(foreground), startTicks }
+    : undefined;
 }
 
 /** New each time that the machine is switched on; empty where there is no /proc. */
