@@ -137,7 +137,7 @@ async function goExec(call: Call, path: string, { onOutput, signal, ...options }
 }
 
 /** Disposing leaves the buildlet alone. */
-export function croftClient(address: BuildletAddress): PeerClient & AsyncDisposable {
+export function croftClient(address: BuildletAddress): PeerClient & AsyncDisposable & { markBroken(): void } {
   let failures = 0;
   const client = createGoClient(address, { clock: systemClock, onHeartbeatFailure: () => void (failures += 1) });
   const told = async <T>(answer: Promise<T>): Promise<T> =>
@@ -167,6 +167,7 @@ export function croftClient(address: BuildletAddress): PeerClient & AsyncDisposa
     connectSsh: (user, key) => told(client.connectSsh(user, key, {})),
     heartbeatFailures: () => failures,
     isBroken: async () => client.isBroken,
+    markBroken: client.markBroken,
     close: () => client.close(),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };

@@ -9,7 +9,8 @@ import { createKeyPair } from '@croft/buildlet/key-pair';
 import { systemClock } from '@croft/runtime/clock';
 import { systemRandom } from '@croft/runtime/random';
 import { until } from '../testing-waiting.ts';
-import { openGoCoordinator, type PeerCoordinator } from './coordinators.ts';
+import type { Maker } from './buildlets.ts';
+import { openCroftPool, openGoCoordinator, type Registry } from './coordinators.ts';
 import { goPrograms } from './go-programs.ts';
 import { dialRaw, head, type RawLine } from './raw-lines.ts';
 
@@ -19,20 +20,24 @@ const hostType = 'host-linux-test';
 const key = createHmac('md5', masterKey).update(hostType).digest('hex');
 const waitMs = 20_000;
 const good = {
-  'X-Go-Builder-Hostname': 'myhost',
   'X-Go-Builder-Key': key,
   'X-Go-Builder-Version': '25',
   'X-Go-Host-Type': hostType,
   'X-Revdial-Version': '2',
 };
 type Fields = Readonly<Record<string, string | undefined>>;
+let cases = 0;
 
-describe(`a buildlet by hand × Go’s coordinator (${'missing' in programs ? 'Go' : programs.version})`, () => {
-  let coordinator: PeerCoordinator | undefined;
+for (const maker of ['Go', 'Croft'] as const)
+  describe(`a buildlet by hand × ${maker}’s coordinator (${'missing' in programs ? 'Go' : programs.version})`, () => registers(maker));
+
+function registers(maker: Maker): void {
+  let coordinator: Registry | undefined;
   before(async () => {
     if ('missing' in programs) return;
     const pair = await createKeyPair({ clock: systemClock, random: systemRandom });
-    coordinator = await openGoCoordinator({ programs, pair, masterKey });
+    const options = { programs, pair, masterKey };
+    coordinator = maker === 'Go' ? await openGoCoordinator(options) : await openCroftPool(options, hostType);
   });
   after(() => coordinator?.[Symbol.asyncDispose]());
 
@@ -41,10 +46,11 @@ describe(`a buildlet by hand × Go’s coordinator (${'missing' in programs ? 'G
       if ('missing' in programs) return t.skip(programs.missing);
       const port = coordinator?.port ?? assert.fail();
       using lines = new DisposableStack();
+      const hostname = `myhost-${(cases += 1)}`;
       const open = async (fields: Fields = {}): Promise<RawLine> => {
         const line = await dialRaw(port);
         lines.defer(() => line.close());
-        line.write(request('/reverse', { ...good, ...fields }));
+        line.write(request('/reverse', { 'X-Go-Builder-Hostname': hostname, ...good, ...fields }));
         return line;
       };
       await body(open, port);
@@ -77,9 +83,9 @@ describe(`a buildlet by hand × Go’s coordinator (${'missing' in programs ? 'G
       assert.equal(await control.until('\n'), '{"command":"keep-alive"}\n');
       const picked = await pickUp(control, port);
       const asked = await picked.until(head);
-      assert.match(asked, /^GET \/status HTTP\/1\.1\r\nHost: myhost\r\n/);
+      assert.match(asked, /^GET \/status HTTP\/1\.1\r\n(.*\r\n)*Host: myhost-\d+\r\n/i);
       answerStatus(picked, 25);
-      await until(() => coordinator?.take(hostType), { what: 'the buildlet in the pool', limitMs: waitMs });
+      await until(() => coordinator?.has(hostType), { what: 'the buildlet in the pool', limitMs: waitMs });
     },
   );
 
@@ -134,7 +140,7 @@ describe(`a buildlet by hand × Go’s coordinator (${'missing' in programs ? 'G
       line.close();
     }
   });
-});
+}
 
 function request(path: string, fields: Fields, method = 'GET'): string {
   const given = Object.entries({ Host: '', 'User-Agent': 'Go-http-client/1.1', ...fields }).filter(([, value]) => value !== undefined);
