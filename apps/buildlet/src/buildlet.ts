@@ -98,9 +98,9 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     find: (path) => (Object.hasOwn(routes, path) ? routes[path] : findRunRoute(path, { runs, fence, source, clock })),
     onRequest: ending.checkGround,
     onContact: ending.heard,
-    onWork(until) {
+    onWork() {
       ending.checkWork();
-      draining.worksUntil(until);
+      return draining.work();
     },
     log,
   });

@@ -42,8 +42,8 @@ export interface RouterOptions {
   readonly onRequest: () => void;
   /** Called for each authenticated request. */
   readonly onContact: () => void;
-  /** Called for each authenticated request that may start work; refuses it by throwing. What it starts lasts until the signal aborts. */
-  readonly onWork: (until: AbortSignal) => void;
+  /** Called for each authenticated request that may start work; refuses it by throwing. @returns what is called when its answer was sent */
+  readonly onWork: () => () => void;
   readonly log: Log;
 }
 
@@ -61,22 +61,24 @@ async function serve(request: IncomingMessage, response: ServerResponse, signal:
   const [path = '', search = ''] = (request.url ?? '').split(/\?(.*)/s);
   const call: Call = { request, method: request.method ?? '', path, query: new URLSearchParams(search), signal };
   const route = options.find(path);
+  const work: { end?: () => void } = {};
   let answer: Answer;
   try {
-    answer = await answerCall(call, route, options);
+    answer = await answerCall(call, route, options, work);
   } catch (error) {
     if (!(error instanceof CroftError)) options.log.error(messages.requestFailed, { method: call.method, path, error: String(error) });
     answer = failureAnswer(error, request.headers[epochHeader] === undefined ? (route?.style ?? 'text') : 'json');
   }
   if (!request.complete) discardRest(request);
   if (behindGate(request.socket)) response.setHeader('Connection', 'close'); // it lets one head through
-  await sendAnswer(answer, response, { signal });
+  await sendAnswer(answer, response, { signal }).finally(work.end);
 }
 
 async function answerCall(
   call: Call,
   route: Route | undefined,
   { password, dialled, onRequest, onContact, onWork }: RouterOptions,
+  work: { end?: () => void },
 ): Promise<Answer> {
   const foreign = dialled ? undefined : foreignOrigin(call.request);
   if (foreign) return textError(403, foreign);
@@ -85,7 +87,7 @@ async function answerCall(
   if (!route.open) {
     if (password !== undefined && !hasPassword(call.request, password)) return textError(403, 'invalid password');
     onContact();
-    if (call.method !== 'GET' && !route.whileEnding) onWork(call.signal);
+    if (call.method !== 'GET' && !route.whileEnding) work.end = onWork();
   }
   return route.handle(call);
 }

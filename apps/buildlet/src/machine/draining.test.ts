@@ -58,17 +58,14 @@ test('it waits for runs that are alive or uncollected, and then for quiet', asyn
 
 test('it waits for an upload or a command of Go’s, and each ask puts it off', async (context) => {
   const { clock, draining, drain, ended } = openScene(context);
-  const upload = new AbortController();
-  draining.worksUntil(upload.signal);
+  const uploaded = draining.work();
   drain.abort();
   await clock.advance(5 * quietMs);
-  upload.abort();
+  uploaded();
   for (let asks = 0; asks < 3; asks += 1) {
     await clock.advance(quietMs - 1);
     assert.ok(!ended());
-    const short = new AbortController();
-    draining.worksUntil(short.signal);
-    short.abort();
+    draining.work()();
   }
   await clock.advance(quietMs);
   assert.ok(ended());

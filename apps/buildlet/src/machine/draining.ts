@@ -10,8 +10,8 @@ import type { Ending } from './ending.ts';
 
 export interface Draining {
   readonly asked: boolean;
-  /** Work was taken, and lasts until the signal aborts. */
-  worksUntil(signal: AbortSignal): void;
+  /** Work was taken. @returns what is called, once, when it has ended */
+  work(): () => void;
 }
 
 export interface DrainingParts {
@@ -49,17 +49,12 @@ export function watchDraining({ drain, quietMs, runs, ending, tasks, clock, log 
     get asked() {
       return drain?.aborted === true;
     },
-    worksUntil(signal) {
-      if (signal.aborted) return;
+    work() {
       working += 1;
-      signal.addEventListener(
-        'abort',
-        () => {
-          working -= 1;
-          quietSince = clock.monotonic();
-        },
-        { once: true },
-      );
+      return () => {
+        working -= 1;
+        quietSince = clock.monotonic();
+      };
     },
   };
 }

@@ -42,7 +42,7 @@ async function openDoor(sshPort: number, home?: string): Promise<Door> {
     find: (path) => (Object.hasOwn(routes, path) ? routes[path] : undefined),
     onRequest: nothing,
     onContact: nothing,
-    onWork: nothing,
+    onWork: () => nothing,
     log: silentLog,
   });
   const server = await listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, { insecure: false }, router);

@@ -85,11 +85,14 @@ interface Life {
   readonly versions: Versions;
   /** Stored before it holds. */
   move(event: VersionEvent): Promise<void>;
+  /** Says in the log why nothing is offered: once for as long as the reason is the same. */
+  complain(error: string | undefined): void;
 }
 
-async function openLife({ files }: SuperviseDeps): Promise<Life> {
+async function openLife({ files, log }: SuperviseDeps): Promise<Life> {
   let versions = await files.load();
   let turn = Promise.resolve();
+  let complaint: string | undefined;
   const moveNow = async (event: VersionEvent): Promise<void> => {
     const next = advance(versions, event);
     if (next === versions) return;
@@ -104,6 +107,10 @@ async function openLife({ files }: SuperviseDeps): Promise<Life> {
       const moved = turn.then(() => moveNow(event));
       turn = moved.catch(() => {});
       return moved;
+    },
+    complain(error) {
+      if (error !== undefined && error !== complaint) log.warn(messages.noOffer, { error });
+      complaint = error;
     },
   };
 }
@@ -133,9 +140,10 @@ async function fetchOffered(life: Life, { files, offers, log }: SuperviseDeps, w
     await files.keepOnly(kept(life.versions)); // so there are two at most
     await files.add(manifest, (file, path) => offers.file(file, path, waits));
   } catch (error) {
-    if (!waits.signal?.aborted) log.warn(messages.noOffer, { error: errorText(error) });
+    if (!waits.signal?.aborted) life.complain(errorText(error));
     return undefined;
   }
+  life.complain(undefined);
   log.info(messages.fetched, { version: manifest.version });
   return manifest.version;
 }
@@ -180,7 +188,10 @@ async function runOnce(program: string, options: RunOptions, deps: SuperviseDeps
   return next === undefined ? livedMs : options.provenAfterMs; // an update is no failure
 }
 
-/** False when a version on trial was not ready in time. Only time in which the farm answers counts: else nothing could be ready. */
+/**
+ * False when a version on trial was not ready in time. Only time in which the farm answers counts: else nothing could be ready. One that has
+ * nothing before it may take as long as it likes.
+ */
 async function proves(
   child: Child,
   { life, readyWithinMs, provenAfterMs }: RunOptions,
@@ -190,7 +201,7 @@ async function proves(
   if (life.versions.kind !== 'trial') return true;
   const { clock, offers, log } = deps;
   const ready = child.ready.then(() => true);
-  for (let left = readyWithinMs; left > 0;) {
+  for (let left = life.versions.previous === undefined ? Infinity : readyWithinMs; left > 0;) {
     const enough = new AbortController();
     const slice = Math.min(left, readyWithinMs / 4);
     const pause = clock.sleep(slice, { signal: anySignal(waits.signal, enough.signal) }).then(

@@ -89,6 +89,7 @@ ${more}
 
 export interface TestSupervisor extends AsyncDisposable {
   readonly dir: string;
+  readonly pid: number | undefined;
   /** What its buildlets told so far. */
   told(): Promise<string[]>;
   /** Waits until they have told this after the first `from` lines. @returns the number of lines up to and with it */
@@ -101,18 +102,19 @@ export interface TestSupervisor extends AsyncDisposable {
   restart(): void;
 }
 
-export function testFlags(farm: Pick<TestFarm, 'url'>, dir: string): string[] {
-  const soon = ['--look-every', '60', '--ready-within', '1500', '--proven-after', '300'];
-  return ['--from', farm.url, '--dir', dir, ...soon, '--', join(dir, 'told')];
+export function testFlags(farm: Pick<TestFarm, 'url'>, dir: string, args = [join(dir, 'told')]): string[] {
+  const soon = ['--look-every', '60', '--ready-within', args.length > 1 ? '20000' : '4000', '--proven-after', '300'];
+  return ['--from', farm.url, '--dir', dir, ...soon, '--', ...args];
 }
 
-export async function startSupervisor(farm: Pick<TestFarm, 'url'>): Promise<TestSupervisor> {
+/** @param argsIn the buildlet's arguments, for a supervisor over this directory; a fake one's by default */
+export async function startSupervisor(farm: Pick<TestFarm, 'url'>, argsIn?: (dir: string) => string[]): Promise<TestSupervisor> {
   const dir = await mkdtemp(join(tmpdir(), 'croft-supervisor-'));
   await mkdir(dir, { recursive: true });
   const told = async (): Promise<string[]> => (await readFile(join(dir, 'told'), 'utf8').catch(() => '')).split('\n').filter(Boolean);
   let log = '';
   const start = (): ChildProcess => {
-    const child = spawn(process.execPath, [main, ...testFlags(farm, dir)], { stdio: ['ignore', 'inherit', 'pipe'] });
+    const child = spawn(process.execPath, [main, ...testFlags(farm, dir, argsIn?.(dir))], { stdio: ['ignore', 'inherit', 'pipe'] });
     child.stderr?.on('data', (data: Buffer) => (log += data.toString()));
     return child;
   };
@@ -127,6 +129,9 @@ export async function startSupervisor(farm: Pick<TestFarm, 'url'>): Promise<Test
   };
   return {
     dir,
+    get pid() {
+      return child.pid;
+    },
     told,
     async hears(line, from = 0) {
       return until(`"${line}" after ${from}; ${log}`, async () => {
