@@ -15,6 +15,7 @@ import { createTerminals } from './commands/terminals.ts';
 import type { Config } from './config.ts';
 import { createExecs, type Execs } from './exec/execs.ts';
 import { execRoutes } from './exec/routes.ts';
+import { createRoom } from './files/room.ts';
 import { fileRoutes } from './files/routes.ts';
 import { openTrash } from './files/trash.ts';
 import { openListening, within, type Served } from './http/served.ts';
@@ -90,7 +91,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     ...portRoutes(random),
     ...selfTestRoutes(tester),
     ...sshRoutes({ sshd: createSshd({ port: config.sshPort, clock, log, tasks }), clock }),
-    ...fileRoutes({ workDir, fence, trash, source, disk, lowWaterBytes: config.lowWaterBytes, clock, random, log }),
+    ...fileRoutes({ workDir, fence, trash, source, room: createRoom(workDir, config.lowWaterBytes), clock, random, log }),
   };
   const router = createRouter({
     password: config.reverse ? undefined : config.password?.reveal(),

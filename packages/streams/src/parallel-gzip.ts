@@ -21,6 +21,13 @@ const empty = Buffer.alloc(0);
 /** An empty block that says it is the last. */
 const end = Buffer.from([3, 0]);
 
+/** `usual` is never larger than what other programs make at 6, their usual level. */
+export type GzipLevel = number | 'usual';
+
+/** Node's zlib sees no match of three bytes. Where so many pieces share a block, mostly heads of small files, it must look harder. */
+const manyPieces = 32;
+const usualLevels = { few: 6, many: 7 };
+
 /**
  * A piece is copied before the next ones are asked for. Nothing comes out before the first block is full or the pieces have ended; from then
  * on what is ready comes, though the source may stall. A reader that stops early has the source closed behind it.
@@ -28,7 +35,7 @@ const end = Buffer.from([3, 0]);
  */
 export async function* parallelGzip(
   pieces: AsyncIterable<readonly Uint8Array[]>,
-  { level }: { level: number },
+  { level }: { level: GzipLevel },
 ): AsyncGenerator<Buffer, void> {
   const width = Math.min(availableParallelism() + 1, maxUnderWay);
   const blocks = blocksOf(pieces, width);
@@ -78,6 +85,8 @@ async function isFirst(one: Promise<unknown>, other: Promise<unknown>): Promise<
 interface Block {
   readonly dictionary: Buffer;
   readonly block: Buffer;
+  /** Of how many pieces, about. */
+  readonly pieces: number;
 }
 
 /** So many buffers take turns: when a block is asked for, the one that came as many before must be done with. */
@@ -87,11 +96,14 @@ async function* blocksOf(pieces: AsyncIterable<readonly Uint8Array[]>, turns: nu
   let buffer = fresh();
   let start = 0;
   let at = 0;
+  let count = 0;
   for await (const together of pieces) {
+    count += 1;
     for (const piece of together) {
       for (let from = 0; from < piece.length;) {
         if (at === start + blockBytes) {
-          yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at) };
+          yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count };
+          count = 1;
           given.push(buffer);
           const next = given.length < turns ? fresh() : given.shift();
           start = buffer.copy(next ?? buffer, 0, at - windowBytes, at);
@@ -105,10 +117,11 @@ async function* blocksOf(pieces: AsyncIterable<readonly Uint8Array[]>, turns: nu
       }
     }
   }
-  if (at > start) yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at) };
+  if (at > start) yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count };
 }
 
-async function deflate({ block, dictionary }: Block, level: number): Promise<Buffer> {
+async function deflate({ block, dictionary, pieces }: Block, asked: GzipLevel): Promise<Buffer> {
+  const level = asked === 'usual' ? usualLevels[pieces < manyPieces ? 'few' : 'many'] : asked;
   const known = dictionary.length > 0 ? { dictionary } : {};
   const stream = createDeflateRaw({ level, memLevel, chunkSize, finishFlush: constants.Z_SYNC_FLUSH, ...known });
   stream.end(block);

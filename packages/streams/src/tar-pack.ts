@@ -4,7 +4,7 @@
  */
 import { CroftError } from '@croft/runtime/errors';
 import { isUtf8 } from 'node:buffer';
-import { parallelGzip } from './parallel-gzip.ts';
+import { type GzipLevel, parallelGzip } from './parallel-gzip.ts';
 import { storedGzip } from './stored-gzip.ts';
 import { quoteName } from './quote-name.ts';
 import {
@@ -51,12 +51,12 @@ const padding = Buffer.alloc(blockSize);
 
 /**
  * What an entry holds may be overwritten once the next is asked for.
- * @param level 0 (stored) to 9; 1 is the default and nearly as small as 6 for source text
+ * @param level 0 (stored) to 9, or `usual` for what others make at 6; 1 is the default and nearly as small for source text
  * @throws what `entries` throws, and CroftError `invalid` when a content is not as long as its entry says
  */
 export function packTarGz(
   entries: AsyncIterable<TarEntry>,
-  { level = 1 }: { level?: number | undefined } = {},
+  { level = 1 }: { level?: GzipLevel | undefined } = {},
 ): AsyncGenerator<Buffer, void> {
   return level === 0 ? storedGzip(gathered(tarPieces(entries))) : parallelGzip(tarPieces(entries), { level });
 }

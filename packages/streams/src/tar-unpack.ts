@@ -23,8 +23,8 @@ export interface UnpackLimits {
 export interface UnpackOptions {
   readonly signal?: AbortSignal | undefined;
   readonly limits?: UnpackLimits;
-  /** How many bytes there is room for now; asked again as the archive is unpacked. */
-  readonly room?: () => Promise<number>;
+  /** Called before so many bytes of it, decompressed, are written; what it throws ends the unpacking. */
+  readonly room?: (size: number) => Promise<void>;
   /** Links whose target leaves the tree are left out, as Go's buildlet leaves out all links; otherwise they are a failure. */
   readonly leavesOutLinks?: boolean;
   /** Later modification times become this, epoch ms. */
@@ -41,9 +41,6 @@ export interface Unpacked {
   readonly leftOut: number;
 }
 
-/** So much is unpacked before the room is asked for again. */
-const roomEveryBytes = 64 * 1024 * 1024;
-
 /**
  * `root` must exist. What was written before a failure stays. After success the source has been read to its end; after a
  * failure it is left where it stands, neither read on nor closed.
@@ -55,10 +52,14 @@ export async function unpackTarGz(source: AsyncIterable<Uint8Array>, root: strin
   const waits = { signal: options.signal };
   const { limits, leavesOutLinks = false } = options;
   const writer = new TreeWriter(root, { maxMtime: options.now / SECOND, limits, leavesOutLinks });
-  const check = createCheck(options);
+  const check = async (size: number): Promise<void> => {
+    options.signal?.throwIfAborted();
+    if (limits) checkSize(size, input.received, limits);
+    await options.room?.(size);
+  };
   try {
     const plain = await gunzip(input, waits).catch(rethrown('requires gzip-compressed body'));
-    await unpack(plain, writer, (size) => check(size, input.received));
+    await unpack(plain, writer, check);
     while (await input.some(waits));
     const { entries, bytes, untimed, leftOut } = writer;
     return { entries, bytes, untimed, leftOut };
@@ -85,21 +86,6 @@ async function unpack(plain: AsyncGenerator<Buffer, void>, writer: TreeWriter, c
   }
   parser.end();
   writer.finish();
-}
-
-/** What is looked at before a chunk is written: `size` with it, decompressed, of `compressed`. */
-function createCheck({ signal, limits, room }: UnpackOptions): (size: number, compressed: number) => Promise<void> {
-  let asked = -roomEveryBytes;
-  let most = Infinity;
-  return async (size, compressed) => {
-    signal?.throwIfAborted();
-    if (limits) checkSize(size, compressed, limits);
-    if (room && size - asked >= roomEveryBytes) {
-      asked = size;
-      most = size + (await room());
-    }
-    if (size > most) throw new CroftError('exhausted', 'there is no room left for the archive on the disk');
-  };
 }
 
 function checkSize(size: number, compressed: number, { bytes, ratio }: UnpackLimits): void {

@@ -13,9 +13,6 @@ import { listing } from './list.ts';
 import { entryBelow } from './paths.ts';
 import { treeEntries } from './read-tree.ts';
 import type { FileDeps } from './routes.ts';
-
-/** As small as others make it at their 6: the zlib in Node looks for no match of three bytes. Our coordinator says what it wants. */
-const usualLevel = 7;
 const text = 'text/plain; charset=utf-8';
 /** What Go's `strconv.ParseBool` takes for true. */
 const trueTexts = ['1', 't', 'T', 'TRUE', 'true', 'True'];
@@ -33,7 +30,7 @@ export async function readTarGz(call: Call, deps: FileDeps): Promise<Answer> {
   const { method, query } = call;
   if (method !== 'GET') return textError(400, 'requires GET method');
   const match = withContents(query.getAll('match'));
-  const level = Math.min(9, queryNumber(query, 'level', usualLevel));
+  const level = query.has('level') ? Math.min(9, queryNumber(query, 'level')) : 'usual';
   return readBelow(call, deps, {
     type: 'application/x-gzip',
     read: (base, signal) => packTarGz(treeEntries(base, { match, signal }), { level }),

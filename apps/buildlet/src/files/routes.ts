@@ -12,7 +12,6 @@ import { text, textError, type Answer } from '../http/answer.ts';
 import { messages } from '../events.ts';
 import { formValues, requestEpoch, requestSource } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
-import type { Disk } from '../state/disk.ts';
 import type { Fence } from '../state/fence.ts';
 import type { SourceNote } from '../state/source.ts';
 import { makeTree } from '../state/spread.ts';
@@ -20,6 +19,7 @@ import { fetchBody } from './fetch-body.ts';
 import { checkParameter, directoryBelow } from './paths.ts';
 import { listFiles, readTarGz } from './read-routes.ts';
 import { removeAll } from './remove-all.ts';
+import type { Room } from './room.ts';
 import type { Trash } from './trash.ts';
 import { writeFile } from './write-file.ts';
 
@@ -34,8 +34,7 @@ export interface FileDeps {
   readonly fence: Fence;
   readonly trash: Trash;
   readonly source: SourceNote;
-  readonly disk: Disk;
-  readonly lowWaterBytes: number;
+  readonly room: Room;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -63,7 +62,7 @@ async function removePaths({ request, method, query, signal }: Call, { workDir, 
 }
 
 async function putFile({ request, method, query, signal: gone }: Call, deps: FileDeps): Promise<Answer> {
-  const { workDir, fence, source } = deps;
+  const { workDir, fence, source, room } = deps;
   if (method !== 'PUT') return textError(400, 'requires POST method'); // so Go says it
   const path = query.get('path') ?? '';
   checkParameter('path', path);
@@ -74,14 +73,13 @@ async function putFile({ request, method, query, signal: gone }: Call, deps: Fil
   source.forget();
   await mkdir(workDir, { recursive: true });
   const body = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-  await writeFile(path, body, { workDir, mode, room: () => roomFor('write a file', deps), signal }).catch((error: unknown) =>
-    toldByTheSystem(error, join(workDir, path)),
-  );
+  using share = await room.open('write a file');
+  await writeFile(path, body, { workDir, mode, share, signal }).catch((error: unknown) => toldByTheSystem(error, join(workDir, path)));
   return text('OK');
 }
 
 async function writeTarGz({ request, method, query, signal: gone }: Call, deps: FileDeps): Promise<Answer> {
-  const { workDir, fence, clock, source, log } = deps;
+  const { workDir, fence, clock, source, log, room } = deps;
   if (method !== 'PUT' && method !== 'POST') return textError(400, 'requires PUT or POST method');
   const epoch = requestEpoch(request);
   using admission = await fence.enter(epoch);
@@ -93,11 +91,11 @@ async function writeTarGz({ request, method, query, signal: gone }: Call, deps: 
   const name = requestSource(request);
   source.forget();
   const root = await madeDirectory(dir, deps);
+  using share = await room.open('unpack an archive');
   const body = url ? await fetchBody(url, { signal, clock }) : request;
-  const room = (): Promise<number> => roomFor('unpack an archive', deps);
   try {
     // Go's programs send what Go's buildlet takes: it passes over links
-    const options = { signal, limits, room, leavesOutLinks: epoch === undefined, now: clock.now() };
+    const options = { signal, limits, room: share.take, leavesOutLinks: epoch === undefined, now: clock.now() };
     const { untimed, leftOut } = await unpackTarGz(body, root, options).catch((error: unknown) => toldByTheSystem(error));
     if (untimed + leftOut > 0) log.warn(messages.unpackedInPart, { dir, untimed, leftOut });
   } finally {
@@ -105,13 +103,6 @@ async function writeTarGz({ request, method, query, signal: gone }: Call, deps: 
   }
   if (name !== undefined) source.note(name);
   return text('OK');
-}
-
-/** A bomb ends at the low-water mark and not with a full disk. */
-async function roomFor(what: string, { disk, lowWaterBytes }: FileDeps): Promise<number> {
-  const { freeBytes, low } = await disk.check();
-  if (!low) return freeBytes - lowWaterBytes;
-  throw new CroftError('exhausted', `${what}: the disk is below its low-water mark`, { hint: 'Free disk space on the worker.' });
 }
 
 async function madeDirectory(dir: string, { workDir, random }: FileDeps): Promise<string> {

@@ -3,15 +3,16 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { closeSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { systemClock } from '@croft/runtime/clock';
 import { openSegmentLog } from '@croft/streams/segment-log';
 import { complete, endOf, readOutput, runId, shell, startMachine, withCode } from '../testing.ts';
+import { onSmallDisk } from '../testing-disk.ts';
 import { startDrain } from './drain.ts';
 import { openPipeStock } from '../commands/pipes.ts';
 import { pumpPipe } from '../commands/pump.ts';
@@ -147,26 +148,4 @@ function tarHeader(name: string, size: number): Buffer {
   const sum = header.reduce((total, byte) => total + byte, 0);
   header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
   return header;
-}
-
-/** Runs `use` in a file system of this size, mounted for it. */
-async function onSmallDisk(context: TestContext, megabytes: number, use: (dir: string) => Promise<void>): Promise<void> {
-  if (process.getuid?.() !== 0 || process.platform !== 'linux') return context.skip('needs root on Linux to mount a small disk');
-  const dir = await mkdtemp(join(tmpdir(), 'croft-small-'));
-  try {
-    await run('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m,mode=700`, 'tmpfs', dir]);
-    try {
-      await chmod(dir, 0o700);
-      await use(dir);
-    } finally {
-      await run('umount', [dir]);
-    }
-  } finally {
-    await rm(dir, { recursive: true });
-  }
-}
-
-async function run(program: string, args: string[]): Promise<void> {
-  const [code] = await once(spawn(program, args, { stdio: 'inherit' }), 'exit');
-  assert.equal(code, 0, `${program} ${args.join(' ')}`);
 }
