@@ -124,6 +124,9 @@ test('output lies in the directory that was given, and is gone at the end', asyn
 test('what the machine cannot do is refused in words, as a machine that does not fit', async () => {
   await using at = await stage({});
   await assert.rejects(at.buildlet.signal(id, 'SIGTERM', 1, waits), withCode('exhausted', /sends no SIGTERM/));
+  const pty = { cols: 80, rows: 24, term: 'xterm' };
+  await assert.rejects(at.buildlet.startOrAttach(id, { ...spec('true'), pty }, 1, waits), withCode('exhausted', /has no terminals/));
+  await assert.rejects(at.buildlet.startOrAttach(id, { ...spec('true'), input: true }, 1, waits), withCode('exhausted', /no input/));
   await assert.rejects(at.buildlet.portFor('x', waits), withCode('exhausted', /gives no ports/));
   await assert.rejects(at.buildlet.isOpen(80, waits), withCode('exhausted'));
 });

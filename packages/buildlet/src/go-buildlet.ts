@@ -111,7 +111,11 @@ function runCalls(held: Held): Pick<Buildlet, 'startOrAttach' | 'run' | 'runs' |
   return {
     async startOrAttach(id, spec, epoch, waits) {
       const signal = fence.enter(epoch, waits.signal);
-      const mayBegin = (): void => mustHold(held, `start run ${id}`, waits.source);
+      const mayBegin = (): void => {
+        mustHold(held, `start run ${id}`, waits.source);
+        if (spec.pty) unable('has no terminals');
+        if (spec.input) unable('gives a command no input');
+      };
       return (await runs.startOrAttach(id, spec, { mayBegin, workDir: () => client.workDir({ signal }) })).view();
     },
     async run(id, { signal, waitMs = 0 }) {
