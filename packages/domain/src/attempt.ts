@@ -1,7 +1,7 @@
 /** One try of a build: its steps in order, each `pending -> running -> ended`, and one end. Moves are pure. */
 import { CroftError } from '@croft/runtime/errors';
 import { canonicalJson } from './canonical-json.ts';
-import type { AttemptEnd, Exit } from './outcome.ts';
+import type { AttemptEnd, Exit, Seen } from './outcome.ts';
 
 export type StepState =
   | { readonly kind: 'pending' }
@@ -14,11 +14,12 @@ export type StepState =
       readonly logFrom: number;
       readonly logTo: number;
       readonly exit: Exit;
+      readonly seen?: Seen | undefined;
     };
 
 export type StepEvent =
   | { readonly kind: 'started'; readonly at: number; readonly logFrom: number }
-  | { readonly kind: 'ended'; readonly at: number; readonly logTo: number; readonly exit: Exit };
+  | { readonly kind: 'ended'; readonly at: number; readonly logTo: number; readonly exit: Exit; readonly seen?: Seen | undefined };
 
 /** @throws CroftError `conflict` when the event does not fit. */
 export function advanceStep(state: StepState, event: StepEvent): StepState {
@@ -27,7 +28,8 @@ export function advanceStep(state: StepState, event: StepEvent): StepState {
     const { startedAt, logFrom } = state;
     if (event.logTo < logFrom)
       throw new CroftError('conflict', `a step whose output begins at byte ${logFrom} cannot end at byte ${event.logTo}`);
-    return { kind: 'ended', startedAt, endedAt: event.at, logFrom, logTo: event.logTo, exit: event.exit };
+    const { logTo, exit, seen } = event;
+    return { kind: 'ended', startedAt, endedAt: event.at, logFrom, logTo, exit, ...(seen ? { seen } : {}) };
   }
   throw new CroftError('conflict', `a step that is ${state.kind} cannot take "${event.kind}"`);
 }

@@ -47,6 +47,22 @@ test('only what the command itself did is a red cell', () => {
   assert.deepEqual(new Set(red), new Set(['exited', 'signalled', 'not-started', 'over-limit']));
 });
 
+test('a command that the machine killed for lack of memory is no red cell, and one that says so by its exit status is', () => {
+  const seen = { usage: { cpuMs: 1, peakBytes: 1, oomKills: 1 }, evidence: ['the kernel killed process 7 (cc1)'] };
+  assert.deepEqual(endOfStep('test', { kind: 'signalled', signal: 'SIGKILL' }, seen), {
+    kind: 'infra',
+    cause: 'machine-unfit',
+    evidence: 'test was killed: the kernel killed process 7 (cc1)',
+  });
+  for (const exit of [
+    { kind: 'exited', code: 2 },
+    { kind: 'signalled', signal: 'SIGSEGV' },
+  ] as const) {
+    assert.equal(endOfStep('test', exit, seen)?.kind, 'failed');
+  }
+  assert.equal(endOfStep('test', { kind: 'signalled', signal: 'SIGKILL' })?.kind, 'failed');
+});
+
 const ends: [end: AttemptEnd, legacy: string, text: string][] = [
   [{ kind: 'passed' }, 'ok', 'passed'],
   [{ kind: 'failed', step: 'test', text: 'exit status 3' }, 'URL', 'failed in test: exit status 3'],

@@ -13,10 +13,24 @@ export type Exit =
   /** The buildlet that ran it died or ended itself; the exit status was never seen. */
   | { readonly kind: 'lost'; readonly reason: string };
 
+/** What the machine of a command saw while it ran. Told beside its end. */
+export interface Seen {
+  readonly usage?: Usage | undefined;
+  /** What the machine went through, one sentence each. */
+  readonly evidence?: readonly string[] | undefined;
+}
+
+export interface Usage {
+  readonly cpuMs: number;
+  readonly peakBytes: number;
+  /** Processes that the machine killed for lack of memory. */
+  readonly oomKills: number;
+}
+
 export const infraCauses = [
   'buildlet-died', // the buildlet ended while a command ran
   'machine-lost', // not heard from for 15 s, gone as its provider says, or back without the tree of the attempt
-  'machine-unfit', // it refused the work: disk full, broken directory
+  'machine-unfit', // it refused the work: disk full, broken directory; or its memory ran out and it killed the command
   'source-failed', // the tree could not be read or pushed
   'log-failed', // the log could not be stored
   'artifacts-failed', // what the build had left behind could not be brought from the machine or stored
@@ -35,12 +49,18 @@ export type AttemptEnd =
 
 export type EndKind = AttemptEnd['kind'];
 
-/** What a step's exit means for its attempt; undefined when the next step may run. */
-export function endOfStep(step: string, exit: Exit): AttemptEnd | undefined {
+/**
+ * What a step's exit means for its attempt; undefined when the next step may run. A command that the machine killed because its memory ran
+ * out did not end by anything it did itself; one that lost a child that way and said so by its exit status did.
+ */
+export function endOfStep(step: string, exit: Exit, { usage, evidence = [] }: Seen = {}): AttemptEnd | undefined {
   switch (exit.kind) {
     case 'exited':
       return exit.code === 0 ? undefined : { kind: 'failed', step, text: `exit status ${exit.code}` };
     case 'signalled':
+      if (exit.signal === 'SIGKILL' && usage && usage.oomKills > 0) {
+        return { kind: 'infra', cause: 'machine-unfit', evidence: `${step} was killed: ${evidence.join('; ')}` };
+      }
       return { kind: 'failed', step, text: `signal: ${exit.signal}` };
     case 'not-started':
       return { kind: 'failed', step, text: exit.reason };

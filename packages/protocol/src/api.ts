@@ -5,7 +5,7 @@
 import * as z from 'zod';
 import { bands, roles } from '@croft/domain/job';
 import { infraCauses } from '@croft/domain/outcome';
-import { exitSchema } from './runs.ts';
+import { evidenceSchema, exitSchema, usageSchema } from './runs.ts';
 import { selfTestSchema } from './self-test.ts';
 
 export const roleNames = ['monitor', 'viewer', 'developer', 'operator', 'admin'] as const;
@@ -80,6 +80,9 @@ export const stepViewSchema = z.object({
   logFrom: z.number().int().optional(),
   logTo: z.number().int().optional(),
   exit: exitSchema.optional(),
+  usage: usageSchema.optional(),
+  /** What its machine went through meanwhile. */
+  evidence: evidenceSchema.optional(),
 });
 export type StepView = z.infer<typeof stepViewSchema>;
 

@@ -44,6 +44,16 @@ export const runSpecSchema = z.strictObject({
 });
 export type RunSpec = z.infer<typeof runSpecSchema>;
 
+/** What it used, and how often the machine ran out of memory meanwhile. */
+export const usageSchema = z.object({
+  cpuMs: z.number().nonnegative(),
+  peakBytes: z.number().nonnegative(),
+  oomKills: z.number().int().nonnegative(),
+});
+
+/** What its machine went through, one sentence each. */
+export const evidenceSchema = z.array(z.string().max(500)).max(20);
+
 const outputSchema = z.object({ length: z.number().int().nonnegative(), from: z.number().int().nonnegative() });
 
 export const runSchema = z.discriminatedUnion('state', [
@@ -55,6 +65,8 @@ export const runSchema = z.discriminatedUnion('state', [
     endedAt: z.number(),
     output: outputSchema,
     exit: exitSchema,
+    usage: usageSchema.optional(),
+    evidence: evidenceSchema.optional(),
   }),
 ]);
 export type Run = z.infer<typeof runSchema>;

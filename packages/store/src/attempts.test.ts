@@ -150,7 +150,8 @@ eachDatabase('steps', (open) => {
       { ...steps[0], index: 0, state },
       { ...steps[1], index: 1, state: { kind: 'pending' } },
     ]);
-    state = advanceStep(state, { kind: 'ended', at: 9, logTo: 2 ** 33, exit: { kind: 'signalled', signal: 'SIGSEGV' } });
+    const seen = { usage: { cpuMs: 7, peakBytes: 2 ** 33, oomKills: 1 }, evidence: ['the disk was full'] };
+    state = advanceStep(state, { kind: 'ended', at: 9, logTo: 2 ** 33, exit: { kind: 'signalled', signal: 'SIGSEGV' }, seen });
     await database.write((sql) => saveStepState(sql, { ...ref, index: 0 }, state));
     assert.deepEqual(await read(), [
       { ...steps[0], index: 0, state },

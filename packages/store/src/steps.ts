@@ -2,7 +2,7 @@
 import type { StepState } from '@croft/domain/attempt';
 import type { Role } from '@croft/domain/job';
 import type { RunId } from '@croft/domain/names';
-import type { Exit } from '@croft/domain/outcome';
+import type { Exit, Seen } from '@croft/domain/outcome';
 import { CroftError } from '@croft/runtime/errors';
 import type { AttemptRef } from './attempts.ts';
 import type { Sql } from './database.ts';
@@ -44,7 +44,8 @@ export async function saveStepState(
   const text = `UPDATE steps SET state = ?, started_at = ?, ended_at = ?, log_from = ?, log_to = ?, exit_json = ?
     WHERE build = ? AND attempt = ? AND idx = ?`;
   const started = state.kind === 'pending' ? [null, null] : [state.startedAt, state.logFrom];
-  const [endedAt, logTo, exit] = state.kind === 'ended' ? [state.endedAt, state.logTo, JSON.stringify(state.exit)] : [null, null, null];
+  const [endedAt, logTo, exit] =
+    state.kind === 'ended' ? [state.endedAt, state.logTo, JSON.stringify({ ...state.exit, ...state.seen })] : [null, null, null];
   const [startedAt = null, logFrom = null] = started;
   const changed = await sql.run(text, [state.kind, startedAt, endedAt, logFrom, logTo, exit, build, number, index]);
   if (changed === 0) throw new CroftError('not-found', `build ${build}, attempt ${number} has no step ${index}`);
@@ -67,6 +68,7 @@ function toState(row: StepRow): StepState {
   if (row.state === 'pending') return { kind: 'pending' };
   const started = { startedAt: row.started_at ?? 0, logFrom: row.log_from ?? 0 };
   if (row.state === 'running') return { kind: 'running', ...started };
-  const exit = JSON.parse(row.exit_json ?? 'null') as Exit;
-  return { kind: 'ended', ...started, endedAt: row.ended_at ?? 0, logTo: row.log_to ?? 0, exit };
+  const { usage, evidence, ...exit } = JSON.parse(row.exit_json ?? 'null') as Exit & Seen;
+  const seen = usage || evidence ? { seen: { usage, evidence } } : {};
+  return { kind: 'ended', ...started, endedAt: row.ended_at ?? 0, logTo: row.log_to ?? 0, exit, ...seen };
 }

@@ -4,10 +4,10 @@ import type { Writable } from 'node:stream';
 import type { Log } from '@croft/runtime/log';
 import type { TaskGroup } from '@croft/runtime/tasks';
 import { messages } from '../events.ts';
-import { killIfThere } from '../tree/groups.ts';
+import { killIfThere, type GroupUsage } from '../tree/groups.ts';
 import type { TreeMark, Trees } from '../tree/trees.ts';
 import { foregroundGroup } from '../tree/processes.ts';
-import type { Born, Command, Exited, Launched, Launcher, OutputSource, Terminal, TerminalSize } from './command.ts';
+import type { Born, Command, Exited, Launched, Launcher, OutputSource, Terminal, TerminalSize, Usage } from './command.ts';
 import type { Terminals } from './terminals.ts';
 
 export interface LiveDeps {
@@ -48,9 +48,10 @@ export async function startCommand(command: Command, mark: TreeMark, deps: LiveD
   const end = async (): Promise<Exited> => {
     const how = await exited;
     hasExited = true;
+    const usage = wholeUsage(how.usage, trees.usage(mark));
     const left = await trees.fell(mark, pid);
     if (left.length > 0) log.error(messages.wouldNotDie, { run: mark.cookie.replace(/^[^:]*:/, ''), pids: left });
-    return how;
+    return { ...how, ...(usage ? { usage } : {}) };
   };
   const live = {
     pid,
@@ -65,6 +66,12 @@ export async function startCommand(command: Command, mark: TreeMark, deps: LiveD
     },
   };
   return { kind: 'started', command: { ...live, ...('terminal' in launched ? onTerminal(launched.terminal) : onPipes(launched)) } };
+}
+
+/** The group counts what nobody waited for, too; without it the process tells. */
+function wholeUsage(own: Usage | undefined, { cpuMs, peakBytes }: GroupUsage): Usage | undefined {
+  const whole = { cpuMs: Math.max(cpuMs ?? 0, own?.cpuMs ?? 0), peakBytes: peakBytes ?? own?.peakBytes ?? 0 };
+  return whole.peakBytes > 0 ? whole : undefined;
 }
 
 type Ends = Pick<LiveCommand, 'source' | 'input' | 'resize'>;

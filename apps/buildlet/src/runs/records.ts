@@ -6,7 +6,7 @@
 import { mkdirSync } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exitSchema, runSpecSchema } from '@croft/protocol/runs';
+import { evidenceSchema, exitSchema, runSpecSchema, usageSchema } from '@croft/protocol/runs';
 import * as z from 'zod';
 import { appendLine, readIfThere, writeFailure } from '../state/durable.ts';
 import { spreadTrees } from '../state/spread.ts';
@@ -17,7 +17,12 @@ import { openCollected } from './collected.ts';
 const intentSchema = z.object({ spec: runSpecSchema, startedAt: z.number(), tree: treeMarkSchema });
 export type Intent = z.infer<typeof intentSchema>;
 
-const endSchema = z.object({ endedAt: z.number(), exit: exitSchema });
+const endSchema = z.object({
+  endedAt: z.number(),
+  exit: exitSchema,
+  usage: usageSchema.optional(),
+  evidence: evidenceSchema.optional(),
+});
 export type End = z.infer<typeof endSchema>;
 
 const processSchema = z.object({ pid: z.number().int(), startTicks: z.string(), bootId: z.string() });

@@ -18,11 +18,13 @@ import { markProcess } from '../tree/processes.ts';
 import type { Trees } from '../tree/trees.ts';
 import { startDrain } from './drain.ts';
 import { createInput } from './input.ts';
-import type { Intent, Records } from './records.ts';
+import type { End, Intent, Records } from './records.ts';
+import { watchMachine, type Seen } from './seen.ts';
 import { createRun, type Exit, type KillCause, type ManagedRun } from './run.ts';
 
 const longestTimerMs = 2 ** 31 - 1;
 const saveRetryMs = 500;
+const MiB = 1024 * 1024;
 
 export interface CommandDeps {
   readonly clock: Clock;
@@ -88,6 +90,7 @@ async function tryStart(
 /** Watches over a living command. The run is returned at once; its end comes later. */
 function supervise({ id, intent }: PlannedRun, spool: SegmentLog, command: LiveCommand, deps: CommandDeps): ManagedRun {
   const { spec, startedAt } = intent;
+  const seen = watchMachine();
   let cause: KillCause | undefined;
   const kill = (why: KillCause): void => {
     if (!cause && command.kill()) cause = why;
@@ -121,13 +124,16 @@ function supervise({ id, intent }: PlannedRun, spool: SegmentLog, command: LiveC
       if (tasks.signal.aborted) throw error; // no end is written: the next buildlet tells that it was lost
       cause = unstorable(error);
     }
-    await finish(run, cause ?? exitOf(status), deps);
+    await finish(run, cause ?? exitOf(status), deps, await besideEnd(status, seen(), deps));
   });
   return run;
 }
 
-async function finish(run: ManagedRun, exit: Exit, { clock, records, tasks, log }: CommandDeps): Promise<void> {
-  const end = { endedAt: clock.now(), exit };
+type Beside = Pick<End, 'usage' | 'evidence'>;
+
+async function finish(run: ManagedRun, exit: Exit, deps: CommandDeps, beside: Beside = {}): Promise<void> {
+  const { clock, records, tasks, log } = deps;
+  const end = { endedAt: clock.now(), exit, ...beside };
   for (;;) {
     try {
       await run.spool.sync();
@@ -140,6 +146,13 @@ async function finish(run: ManagedRun, exit: Exit, { clock, records, tasks, log 
   }
   run.end(end);
   log.info(messages.runEnded, { run: run.id, exit, outputBytes: run.spool.length });
+}
+
+/** Disk space is looked at now: that it was full is what made a command fail that could not write. */
+async function besideEnd({ usage }: Exited, { oomKills, evidence }: Seen, { disk }: CommandDeps): Promise<Beside> {
+  const { low, freeBytes } = await disk.check();
+  const all = [...evidence, ...(low ? [`the disk of its machine was almost full: ${Math.floor(freeBytes / MiB)} MiB were free`] : [])];
+  return { ...(usage ? { usage: { ...usage, oomKills } } : {}), ...(all.length > 0 ? { evidence: all } : {}) };
 }
 
 function exitOf({ code, signal }: Exited): Exit {

@@ -70,9 +70,7 @@ export function createRun(parts: RunParts, controls: Controls = noControls): Man
     },
     view() {
       const output = { length: spool.length, from: spool.from };
-      return end
-        ? { id, state: 'ended', startedAt, endedAt: end.endedAt, output, exit: end.exit }
-        : { id, state: 'running', startedAt, output };
+      return end ? { id, state: 'ended', startedAt, output, ...end } : { id, state: 'running', startedAt, output };
     },
     async ack(to) {
       acked = Math.max(acked, Math.min(to, spool.length));

@@ -43,6 +43,19 @@ export function groupMembers(group: string): number[] {
   });
 }
 
+/** Of all processes that were ever in it. */
+export interface GroupUsage {
+  readonly cpuMs?: number;
+  readonly peakBytes?: number;
+}
+
+/** What cgroup v2 keeps account of: processor time always, memory only with its controller. */
+export function groupUsage(group: string): GroupUsage {
+  const cpuUs = /^usage_usec (\d+)$/m.exec(readIfThere(join(group, 'cpu.stat')))?.[1];
+  const peak = /^\d+/.exec(readIfThere(join(group, 'memory.peak')))?.[0];
+  return { ...(cpuUs ? { cpuMs: Math.round(Number(cpuUs) / 1_000) } : {}), ...(peak ? { peakBytes: Number(peak) } : {}) };
+}
+
 /** One blow at everything in the group. A killed process may take a moment to be gone: repeat until no member is left. */
 export function strikeGroup(kind: GroupKind, group: string): void {
   const members = groupMembers(group);

@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
 import * as z from 'zod';
-import { bornInside, findGroupHome, groupMembers, killIfThere, removeGroup, strikeGroup } from './groups.ts';
+import { bornInside, findGroupHome, groupMembers, groupUsage, type GroupUsage, killIfThere, removeGroup, strikeGroup } from './groups.ts';
 import { findProcesses, isSameProcess, type ProcessMark } from './processes.ts';
 
 const killDeadlineMs = 10_000;
@@ -27,6 +27,8 @@ export interface Trees {
   mark(name: string, cookie: string): TreeMark;
   /** Calls `spawn` so that the process it starts, and all its descendants, are in the tree from their birth. */
   spawnInside<T>(mark: TreeMark, spawn: () => T): T;
+  /** What all processes of the tree used, where the kernel keeps account of it; to be asked before it is felled. */
+  usage(mark: TreeMark): GroupUsage;
   /** Kills until nothing is left; returns the pids that would not die within 10 s (stuck in the kernel). */
   fell(mark: TreeMark, leader: number | undefined): Promise<number[]>;
   /** Ends the trees whose names begin so and of which nothing else is known. To be called while no command runs. */
@@ -43,6 +45,7 @@ export function createTrees({ clock, probeName }: { clock: Clock; probeName: str
       mkdirSync(mark.group.path, { recursive: true });
       return bornInside(home, mark.group.path, spawn);
     },
+    usage: ({ group }) => (group?.kind === 'cgroup2' ? groupUsage(group.path) : {}),
     async fell(mark, leader) {
       const { group } = mark;
       const left = await killUntilGone(clock, group ? groupTarget(group) : processTarget(mark.cookie, leader));

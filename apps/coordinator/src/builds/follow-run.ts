@@ -3,7 +3,7 @@
  * the spool as in the log (less the step's start), so it resumes exactly where the durable log ends, however often it is cut.
  */
 import type { RunId } from '@croft/domain/names';
-import type { Exit } from '@croft/domain/outcome';
+import type { Exit, Seen } from '@croft/domain/outcome';
 import type { Buildlet } from '@croft/buildlet/client';
 import { anySignal, SECOND } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
@@ -35,12 +35,18 @@ const flushMs = 200;
 const waitMs = 20_000;
 const abandonMs = 5 * SECOND;
 
-export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
+/** How it ended, and what its machine saw. */
+export interface RunEnd {
+  readonly exit: Exit;
+  readonly seen?: Seen;
+}
+
+export async function followRun(run: Followed, drive: Drive): Promise<RunEnd> {
   const { farm, work, log, waits } = drive;
   const ending = watchEnd(run.limits, farm.clock);
   await using flusher = startFlusher(run, drive);
   await using _canceller = startCanceller(run, drive, ending);
-  const follow = async (): Promise<Exit> => {
+  const follow = async (): Promise<RunEnd> => {
     for await (const chunk of outputOf(run, drive, ending)) {
       await append(chunk, drive);
       flusher.poke();
@@ -51,9 +57,10 @@ export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
     if (now.state === 'running') return lost('the buildlet ended the output, but says that the run goes on');
     const came = log.length - run.logFrom;
     if (now.output.length !== came) return lost(`the buildlet sent ${came} bytes of output, but says that there are ${now.output.length}`);
-    return shortened(now.exit);
+    const { usage, evidence } = now;
+    return { exit: shortened(now.exit), ...(usage || evidence ? { seen: { usage, evidence } } : {}) };
   };
-  const exit = await keepTrying(() => follow().catch(lostWhenUnknown), {
+  const end = await keepTrying(() => follow().catch(lostWhenUnknown), {
     work,
     farm,
     signal: waits.signal,
@@ -62,10 +69,10 @@ export async function followRun(run: Followed, drive: Drive): Promise<Exit> {
     waits.signal.throwIfAborted();
     if (!ending.exit) throw error;
     await abandon(run, ending.exit, drive);
-    return ending.exit;
+    return { exit: ending.exit };
   });
   await flusher.finish();
-  return exit;
+  return end;
 }
 
 /** What comes, without secrets and no more than the run may write; offsets stay those of the spool. Its end is looked at with each piece and each time that a quiet line is opened again. */
@@ -89,13 +96,13 @@ async function* outputOf(run: Followed, { farm, log, waits }: Drive, ending: End
 }
 
 /** A buildlet that began afresh has never heard of the run. */
-function lostWhenUnknown(error: unknown): Exit {
+function lostWhenUnknown(error: unknown): RunEnd {
   if (isCode(error, 'not-found')) return lost(error.message);
   throw error;
 }
 
-function lost(reason: string): Exit {
-  return { kind: 'lost', reason };
+function lost(reason: string): RunEnd {
+  return { exit: { kind: 'lost', reason } };
 }
 
 /** Its end is decided, whatever its machine makes of it. Before the next attempt there it is killed at the latest. */

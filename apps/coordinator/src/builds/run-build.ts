@@ -193,7 +193,7 @@ async function ensureStep(
   { job, step, index, state, services }: PlannedStep,
 ): Promise<AttemptEnd | undefined> {
   const { work, farm, log, waits } = drive;
-  if (state.kind === 'ended') return endOfStep(step.name, state.exit);
+  if (state.kind === 'ended') return endOfStep(step.name, state.exit, state.seen);
   const running = await ensureStarted(drive, index, state);
   const id = runId(work.build, work.attempt, step.name);
   const variables = { ...services, ...farm.secrets.variables({ ...job.secrets, ...step.secrets }) };
@@ -210,11 +210,11 @@ async function ensureStep(
     throw error;
   }
   const { logFrom } = running;
-  const exit = await followRun({ id, logFrom, buildlet, limits: spec, cancelReason: () => cancelReason(drive) }, drive);
-  const ended = advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit });
+  const { exit, seen } = await followRun({ id, logFrom, buildlet, limits: spec, cancelReason: () => cancelReason(drive) }, drive);
+  const ended = advanceStep(running, { kind: 'ended', at: farm.clock.now(), logTo: log.length, exit, seen });
   await farm.records.saveStep(work, index, ended);
   if (exit.kind === 'killed') return (await cancelEnd(drive)) ?? endOfStep(step.name, exit);
-  return endOfStep(step.name, exit);
+  return endOfStep(step.name, exit, seen);
 }
 
 /** Stores the intent; after a restart the stored start stands. */

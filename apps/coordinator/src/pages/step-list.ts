@@ -27,9 +27,20 @@ function stepRow(step: StepView, attempt: AttemptView, { from, to, now }: Scale)
 <code class="argv" title="${plain(commandLine(step.argv))}">${bdi(commandLine(step.argv))}</code>
 <span class="exit">${step.exit ? exitText(step.exit) : ''}</span>
 <span class="size num">${output}</span>
-<span class="took">${step.startedAt === undefined ? '' : span(step.startedAt, endedAt, now)}</span>
+<span class="took" title="${usedText(step)}">${step.startedAt === undefined ? '' : span(step.startedAt, endedAt, now)}</span>
 ${step.startedAt === undefined ? html`<span class="line"></span>` : bar(look, [step.startedAt - from, (endedAt ?? now) - from], to - from)}
-</li>`;
+${seenBeside(step)}</li>`;
+}
+
+function usedText({ usage }: StepView): string {
+  return usage ? `${(usage.cpuMs / 1_000).toFixed(1)} s of processor time, at most ${formatBytes(usage.peakBytes)} of memory` : '';
+}
+
+/** What its machine went through is told beside an end that is not a success. */
+function seenBeside(step: StepView): Html | string {
+  const passed = !step.exit || (step.exit.kind === 'exited' && step.exit.code === 0);
+  const told = [...(step.evidence ?? []), usedText(step)].filter(Boolean);
+  return passed || told.length === 0 ? '' : html`<p class="seen">${bdi(told.join(' · '))}</p>`;
 }
 
 /** Drawn with attributes: the pages' policy forbids inline styles. */

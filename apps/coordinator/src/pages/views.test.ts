@@ -114,7 +114,7 @@ test('hostile names, commands and logs are inert on the build page', async () =>
     reason: hostile,
     configHash: hostile,
     end: { kind: 'failed', step: hostile, text: hostile },
-    steps: [testStep({ name: hostile, argv: [hostile, hostile], exit: { kind: 'lost', reason: hostile } })],
+    steps: [testStep({ name: hostile, argv: [hostile, hostile], exit: { kind: 'lost', reason: hostile }, evidence: [hostile] })],
   });
   const build = testDetail({
     builder: hostile,

@@ -81,8 +81,9 @@ function toStepView({ name, role, state }: StoredStep, argv: readonly string[]):
   if (state.kind === 'pending') return base;
   const { startedAt, logFrom } = state;
   if (state.kind === 'running') return { ...base, startedAt, logFrom };
-  const { endedAt, logTo, exit } = state;
-  return { ...base, startedAt, logFrom, endedAt, logTo, exit };
+  const { endedAt, logTo, exit, seen: { usage, evidence } = {} } = state;
+  const seen = { ...(usage ? { usage } : {}), ...(evidence ? { evidence: [...evidence] } : {}) };
+  return { ...base, startedAt, logFrom, endedAt, logTo, exit, ...seen };
 }
 
 export function toCommitView(repo: string, { revision, subject, authorName, authorEmail, committedAt }: Commit): CommitView {
