@@ -235,7 +235,7 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
     source: sources.forBuilds,
     blobs: parts.blobs,
     caches: createCacheRecords(db, { maxBytes: () => config().cacheBytes, clock }),
-    connect: (machine) => machines.connect(machine),
+    connect: (machine) => machines.employ(machine),
     onUnreachable: () => machines.look(),
     get outputLimitBytes() {
       return config().outputLimitBytes;

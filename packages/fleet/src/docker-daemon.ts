@@ -47,8 +47,9 @@ const answerMs = 15 * SECOND;
 /** A container may have much to unmount and delete. */
 const changeMs = MINUTE;
 const pullMs = 30 * MINUTE;
-const saidLines = 20;
-const saidChars = 600;
+const saidLines = 50;
+/** Of the daemon's own words. */
+const messageChars = 600;
 
 export function createDaemon(socketPath: string, { clock }: { clock: Clock }): Daemon {
   let client: Promise<Dockerode> | undefined;
@@ -119,7 +120,7 @@ async function readEnd(container: Dockerode.Container, abortSignal: AbortSignal)
   const { State } = await container.inspect({ abortSignal });
   // A container may have no log that can be read, and its end is told all the same.
   const log = await container.logs({ stdout: true, stderr: true, tail: saidLines, abortSignal }).catch(() => Buffer.alloc(0));
-  return { exitCode: State.ExitCode, outOfMemory: State.OOMKilled, error: State.Error, said: unframed(log).trim().slice(-saidChars) };
+  return { exitCode: State.ExitCode, outOfMemory: State.OOMKilled, error: State.Error, said: unframed(log).trim() };
 }
 
 /** Docker puts a head of eight bytes before each piece of a log: the stream, three zeros, the length. */
@@ -160,5 +161,5 @@ function daemonError(doing: string, error: unknown, socketPath: string): CroftEr
     });
   }
   const said = typeof json?.message === 'string' ? json.message : errorText(error);
-  return new CroftError(statusCode === 404 ? 'not-found' : 'internal', `${doing}: ${said.slice(0, saidChars)}`, { cause: error });
+  return new CroftError(statusCode === 404 ? 'not-found' : 'internal', `${doing}: ${said.slice(0, messageChars)}`, { cause: error });
 }

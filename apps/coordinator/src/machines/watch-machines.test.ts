@@ -244,8 +244,9 @@ test('a machine for one build is given to nobody after it was worked on, until i
   const why = (): string | undefined => machines.list()[0]?.observed.held;
   stage.show({ ...up, oneBuild: true });
   await machines.check({});
+  machines.connect(one); // to look at it
   assert.equal(why(), undefined);
-  machines.connect(one);
+  machines.employ(one);
   assert.equal(why(), 'is made anew for the next build', 'at once: nobody may be faster than the next look');
   await machines.check({});
   assert.deepEqual([why(), stage.isUsed('a'), stage.isUsed('b')], ['is made anew for the next build', true, false]);
@@ -254,7 +255,7 @@ test('a machine for one build is given to nobody after it was worked on, until i
   await clock.advance(0);
   assert.equal(why(), undefined);
 
-  machines.connect(one);
+  machines.employ(one);
   stage.show({ ...up, boot: 'c', oneBuild: true });
   await clock.advance(100);
   assert.equal(why(), 'is made anew for the next build');
@@ -268,7 +269,7 @@ test('a machine for one build that was given out while it was silent is used whe
   const { machines } = stage;
   stage.show({ ...silent, oneBuild: true });
   await machines.check({});
-  machines.connect(one);
+  machines.employ(one);
   stage.show({ ...up, oneBuild: true });
   await machines.check({});
   assert.equal(machines.list()[0]?.observed.held, 'is made anew for the next build');

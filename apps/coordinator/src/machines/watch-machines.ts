@@ -8,10 +8,11 @@ import { isLost, liveness } from '@croft/domain/lease';
 import type { Observed, Pool } from '@croft/fleet/pool';
 import type { Trouble } from '@croft/protocol/api';
 import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
-import { CroftError, errorText, isCode } from '@croft/runtime/errors';
+import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { createBell } from '@croft/runtime/tasks';
 import { ringOrRest } from '../keep-doing.ts';
+import { connect, toldStrays } from './among-pools.ts';
 
 export interface WatchedMachine {
   readonly observed: Observed;
@@ -42,8 +43,10 @@ export interface Machines {
   troubles(): readonly Trouble[];
   /** True once each pool has told its machines: what is not in the list then does not exist. */
   surveyed(): boolean;
-  /** For work: a machine that is for one build gets no other. @throws CroftError `unavailable` for a machine of no pool. */
+  /** @throws CroftError `unavailable` for a machine of no pool. */
   connect(id: MachineId): Buildlet;
+  /** The same for work: a machine that is for one build gets no other. */
+  employ(id: MachineId): Buildlet;
   /** Somebody's work on it has ended. */
   release(id: MachineId): void;
   /** Look at the machines now instead of at the next ping. */
@@ -118,15 +121,12 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
     list: () => [...known.values()].map(({ observed, pool, seenAt }) => ({ observed, pool: pool.name, seenAt })),
     troubles: () => [...troubles.values(), ...strays],
     surveyed: () => pools().every((pool) => told.has(pool)),
-    connect: (id) => connect(watch, pools(), id),
+    connect: (id) => connect(pools(), id),
+    employ: (id) => connect(pools(), use(watch, id)),
     release: (id) => void (known.get(id)?.told.oneBuild === true && bell.ring()),
     look: () => bell.ring(),
     hold: (id, why) => hold(watch, id, why),
-    async lose(id, evidence, waits) {
-      const entry = known.get(id);
-      if (!entry) throw new CroftError('not-found', `machine ${id} belongs to no pool`);
-      await lose(watch, id, { entry, evidence }, waits);
-    },
+    lose: (id, evidence, waits) => lose(watch, id, evidence, waits),
     check,
     async run({ signal }) {
       while (!signal.aborted) {
@@ -135,12 +135,6 @@ export function watchMachines(pools: () => readonly Pool[], events: MachineEvent
       }
     },
   };
-}
-
-/** Each once, also where two pools see it, with when it was first seen. */
-function toldStrays(pools: readonly Pool[], before: readonly Trouble[], now: number): Trouble[] {
-  const seen = new Map(pools.flatMap((pool) => (pool.strays?.() ?? []).map((text): [string, string] => [text, `pool ${pool.name}`])));
-  return [...seen].map(([text, what]) => before.find((one) => one.text === text) ?? { what, text, since: now });
 }
 
 /** Until the next look while something is starting or down, so that work begins the moment a machine is there, ms. */
@@ -202,11 +196,12 @@ function hold(watch: Watch, id: MachineId, why: string | undefined): void {
 }
 
 /** It counts for the machine as it is now, or as it comes back when it does not answer now. */
-function use(watch: Watch, id: MachineId): void {
+function use(watch: Watch, id: MachineId): MachineId {
   const entry = watch.known.get(id);
-  if (entry?.told.oneBuild !== true) return;
+  if (entry?.told.oneBuild !== true) return id;
   watch.used.set(id, entry.told.boot);
   watch.known.set(id, { ...entry, observed: withHold(watch, entry.told) });
+  return id;
 }
 
 /** What operators say comes first, what the machine says last. The same object as before where nothing has changed. */
@@ -271,30 +266,15 @@ async function giveUp(watch: Watch, id: MachineId, entry: Known, waits: Waits): 
   const { observed, silentMs, askingSince } = entry;
   const now = watch.clock.monotonic();
   if (observed.state === 'up' || !isLost({ lastAt: now - silentMs, askingSince }, now)) return;
-  await lose(watch, id, { entry, evidence: observed.evidence ?? 'it did not answer' }, waits);
+  await lose(watch, id, observed.evidence ?? 'it did not answer', waits);
 }
 
-async function lose({ known, clock, log, events }: Watch, id: MachineId, { entry, evidence }: Losing, waits: Waits): Promise<void> {
+async function lose({ known, clock, log, events }: Watch, id: MachineId, evidence: string, waits: Waits): Promise<void> {
+  const entry = known.get(id);
+  if (!entry) throw new CroftError('not-found', `machine ${id} belongs to no pool`);
   log.warn('machine lost', { machine: id, evidence });
   await events.onLost(id, evidence);
   await entry.pool.replace(id, evidence, waits);
   known.set(id, { ...entry, silentMs: 0, lookedAt: clock.monotonic() });
   events.onChange();
-}
-
-interface Losing {
-  readonly entry: Known;
-  readonly evidence: string;
-}
-
-function connect(watch: Watch, pools: readonly Pool[], id: MachineId): Buildlet {
-  use(watch, id);
-  for (const pool of pools) {
-    try {
-      return pool.connect(id);
-    } catch (error) {
-      if (!isCode(error, 'not-found')) throw error;
-    }
-  }
-  throw new CroftError('unavailable', `machine ${id} belongs to no pool`);
 }

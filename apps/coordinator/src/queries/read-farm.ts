@@ -31,7 +31,10 @@ export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Pr
   const { version, startedAt, hold, disk, troubles, config, status } = facts;
   const watched = new Map(facts.watched.map((machine) => [machine.observed.id, machine]));
   const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease]));
-  const machines = (await listMachines(sql)).map((machine) => toMachineView(machine, leases.get(machine.id), watched.get(machine.id)));
+  const stored = await listMachines(sql);
+  const views = stored.map((machine) => toMachineView(machine, leases.get(machine.id), watched.get(machine.id)));
+  const known = new Set(stored.map(({ id }) => id));
+  const machines = [...views, ...facts.watched.filter(({ observed }) => !known.has(observed.id)).map(neverUp)];
   const counts = await countByState(sql);
   return {
     version,
@@ -74,7 +77,20 @@ export function toConfigView({ environment }: FarmConfig, { file, loadedAt, rest
   };
 }
 
-function toMachineView(machine: Machine, lease: Lease | undefined, now: WatchedMachine | undefined): MachineView {
+/** Its pool tries, and says what is in the way. */
+function neverUp(now: WatchedMachine): MachineView {
+  const { observed, pool, seenAt } = now;
+  const { id, hostType, labels } = observed;
+  return toMachineView(
+    { id, pool, hostType, labels, createdAt: seenAt, epoch: 0, seenAt, evidence: undefined, drained: undefined },
+    undefined,
+    now,
+  );
+}
+
+type ShownMachine = Omit<Machine, 'state' | 'goneAt' | 'boot'>;
+
+function toMachineView(machine: ShownMachine, lease: Lease | undefined, now: WatchedMachine | undefined): MachineView {
   const { id, pool, hostType, labels, createdAt, epoch } = machine;
   const up = now?.observed.state === 'up';
   const state = !up ? 'away' : lease ? 'busy' : 'ready';
