@@ -1,4 +1,10 @@
-/** Stands in the bundle for `node:module`, whose compile cache came with Node 22. The bundler tells when another name is asked for. */
+/**
+ * Stands in the bundle for `node:module`, whose compile cache came with Node 22. The bundler tells when a name is asked for that is not
+ * here.
+ */
 import * as module from 'node:module';
 
 export const flushCompileCache: typeof module.flushCompileCache = module.flushCompileCache ?? (() => {});
+/** Under another name here: the bundle begins with an import of its own. */
+const requireFrom = module.createRequire;
+export { requireFrom as createRequire };
