@@ -5,8 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
@@ -46,6 +45,7 @@ const cacheDir = fileURLToPath(new URL('../../../.croft/interop/', import.meta.u
 const downloadMs = 2 * MINUTE;
 const buildMs = 8 * MINUTE;
 const lockedPollMs = 200;
+const retryMs = 5 * MINUTE;
 const run = promisify(execFile);
 
 /**
@@ -61,7 +61,9 @@ export async function goPrograms(options: GoProgramsOptions): Promise<GoPrograms
   const found = await kept(dir);
   if (found) return found;
   using _ = await lock(options);
-  return (await kept(dir)) ?? (await make(dir, go.path, options));
+  const made = (await kept(dir)) ?? (await make(dir, go.path, options));
+  if ('missing' in made) await writeFile(`${dir}.missing`, made.missing);
+  return made;
 }
 
 async function findGo(env: GoProgramsOptions['env']): Promise<{ path: string; version: string } | undefined> {
@@ -87,10 +89,13 @@ async function cacheName(goVersion: string, { CROFT_GO_BUILD_SOURCES: sources }:
   return `${sources ? 'sources' : 'module'}-${hash.digest('hex').slice(0, 16)}`;
 }
 
-async function kept(dir: string): Promise<GoPrograms | undefined> {
-  const made = join(dir, 'version');
-  if (!existsSync(made)) return undefined;
-  return { version: (await readFile(made, 'utf8')).trim(), buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver') };
+/** What was made before, or why it could not be a moment ago: a suite asks once for each of its files. */
+async function kept(dir: string): Promise<GoPrograms | { readonly missing: string } | undefined> {
+  const made = await readFile(join(dir, 'version'), 'utf8').catch(() => undefined);
+  if (made !== undefined) return { version: made.trim(), buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver') };
+  const missing = await stat(`${dir}.missing`).catch(() => undefined);
+  if (!missing || systemClock.now() - missing.mtimeMs > retryMs) return undefined;
+  return { missing: await readFile(`${dir}.missing`, 'utf8') };
 }
 
 /** The kernel frees it when its owner is killed. */
@@ -163,7 +168,8 @@ async function putSources(tree: string, { go, runIn, options }: Sources): Promis
     await runIn(tree, ['chmod', '-R', 'u+w', tree], downloadMs);
     return old ? nameOf2022 : pinned.name;
   } catch (error) {
-    return { missing: `${module}@${pinned.version} cannot be had: ${errorText(error).trim().split('\n').at(-1)}` };
+    const [, why] = /"Error": "(.*)"/.exec((error as { stdout?: string }).stdout ?? '') ?? [];
+    return { missing: `${module}@${pinned.version} cannot be had: ${why ?? errorText(error).trim().split('\n').at(-1)}` };
   }
 }
 

@@ -17,6 +17,10 @@ export function pairingName({ client, buildlet }: Pairing, programs: GoPrograms 
   return `${'missing' in programs ? 'Go' : programs.version}: ${client}’s client × ${buildlet}’s buildlet`;
 }
 
+export function linePairingName({ client, buildlet }: Pairing, programs: GoPrograms | { readonly missing: string }): string {
+  return `${'missing' in programs ? 'Go' : programs.version}: ${client}’s coordinator × ${buildlet}’s buildlet`;
+}
+
 export interface Peers extends AsyncDisposable {
   readonly client: PeerClient;
   readonly buildlet: BuildletProcess;

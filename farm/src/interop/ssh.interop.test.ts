@@ -1,20 +1,30 @@
-/** The tunnel to the machine's SSH server, in each pairing, of a buildlet that listens. */
+/** The tunnel to the machine's SSH server, in each pairing: to a buildlet that listens, and over the line of one that dials. */
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { createKeyPair } from '@croft/buildlet/key-pair';
+import { systemClock } from '@croft/runtime/clock';
+import { systemRandom } from '@croft/runtime/random';
 import { sshFlags, startBuildlet } from './buildlets.ts';
 import { goPrograms } from './go-programs.ts';
-import { openPeers, pairingName, pairings } from './pairings.ts';
+import { openLine } from './lines.ts';
+import { linePairingName, openPeers, pairingName, pairings } from './pairings.ts';
 import { head, rawLine, type RawLine } from './raw-lines.ts';
 import { portTaken, serveSsh, sshContract, sshPortFor } from './ssh-contract.ts';
 
 const programs = await goPrograms({ env: process.env, progress: (text) => process.stderr.write(`${text}\n`) });
+const pair = await createKeyPair({ clock: systemClock, random: systemRandom });
 
 for (const pairing of pairings) {
   sshContract(pairingName(pairing, programs), {
     ...pairing,
     programs,
     open: (given, sshPort) => openPeers(pairing, { programs: given, env: process.env, flags: sshFlags(pairing.buildlet, sshPort) }),
+  });
+  sshContract(`${linePairingName(pairing, programs)}, over the line`, {
+    ...pairing,
+    programs,
+    open: (given, sshPort) => openLine(pairing, { programs: given, pair, env: process.env, flags: sshFlags(pairing.buildlet, sshPort) }),
   });
 }
 
