@@ -7,6 +7,8 @@ import { CroftError, systemCode } from '@croft/runtime/errors';
 export function checkRelative(path: string): string {
   if (path === '') throw new CroftError('invalid', 'path not provided');
   if (path.includes('\0')) throw new CroftError('invalid', `path ${JSON.stringify(path)} holds a NUL`);
+  // what a query holds of other bytes was replaced: the name that is left is somebody else's
+  if (path.includes('\ufffd')) throw new CroftError('invalid', `path ${JSON.stringify(path)} holds bytes that are no UTF-8`);
   if (path.startsWith('/')) throw new CroftError('invalid', `path ${JSON.stringify(path)} is not relative`);
   const clean = normalize(path).replace(/(?<=.)\/+$/, '');
   if (clean === '..' || clean.startsWith('../'))
