@@ -83,6 +83,15 @@ test('closing halts the machine, calls back in reverse, and is a death of its ow
   await assert.rejects(at.client.status({}), /Client closed/);
 });
 
+test('who is called back and fails, fails the closing; the machine is dead all the same', async () => {
+  await using at = stage();
+  at.client.addCloseFunc(() => {
+    throw new Error('the machine’s disk cannot be deleted');
+  });
+  await assert.rejects(at.client.close(), /cannot be deleted/);
+  assert.equal(at.deaths.length, 1);
+});
+
 test('a machine that is gone is closed all the same, and its absence is the reason', async () => {
   await using at = stage();
   at.machine.become('away');

@@ -50,8 +50,11 @@ export function createLife({ clock, shown, ask, onDead }: LifeOptions): Life {
   const close = async (halt: () => Promise<unknown>): Promise<void> => {
     let why = new CroftError('stopped', 'buildlet: Client closed');
     await halt().catch((error: unknown) => (why = asCroftError(error, 'unavailable', 'halt the machine')));
-    for (const act of closing.toReversed()) act();
-    end(why);
+    try {
+      for (const act of closing.toReversed()) act();
+    } finally {
+      end(why);
+    }
   };
   return {
     get death() {
