@@ -15,16 +15,32 @@ import { config } from './rows/config.ts';
 import { durability } from './rows/durability.ts';
 import { hook } from './rows/hook.ts';
 import { legacyJson } from './rows/legacy-json.ts';
+import { idleLines } from './rows/lines.ts';
 import { memory } from './rows/memory.ts';
 import { output } from './rows/output.ts';
 import { poll } from './rows/poll.ts';
+import { revdial } from './rows/revdial.ts';
 import { start } from './rows/start.ts';
 import { tar } from './rows/tar.ts';
 import { throughput } from './rows/throughput.ts';
 import { verdict } from './rows/verdict.ts';
 import { table } from './table.ts';
 
-const rows: readonly Row[] = [verdict, throughput, durability, output, memory, start, legacyJson, config, hook, poll, tar];
+const rows: readonly Row[] = [
+  verdict,
+  throughput,
+  durability,
+  output,
+  memory,
+  start,
+  legacyJson,
+  config,
+  hook,
+  poll,
+  tar,
+  idleLines,
+  revdial,
+];
 /** Where farms keep their data, not on a memory disk that `/tmp` may be. */
 const placeDir = fileURLToPath(new URL('../../.croft/', import.meta.url));
 const resultsDir = fileURLToPath(new URL('../results', import.meta.url));

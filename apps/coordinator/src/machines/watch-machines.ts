@@ -236,11 +236,16 @@ async function note(watch: Watch, pool: Pool, told: Observed): Promise<void> {
     seenAt,
     askingSince: before?.askingSince ?? lookedAt,
     lookedAt,
-    silentMs: up || !before ? 0 : before.silentMs + heardOut(lookedAt - before.lookedAt),
+    silentMs: up || !before || hasDialledIn(before.observed, observed) ? 0 : before.silentMs + heardOut(lookedAt - before.lookedAt),
     reported,
     reportedAt: isDue ? lookedAt : before.reportedAt,
   });
   if (isNew) events.onChange();
+}
+
+/** It is there, though it has not told how it is: its silence begins anew. */
+function hasDialledIn(before: Observed, now: Observed): boolean {
+  return now.line !== undefined && now.line.since !== before.line?.since;
 }
 
 /** Nobody can say how its machines are: they get no new work, and what runs on them goes on. None is lost by it. */
