@@ -51,7 +51,7 @@ export function createTerminals(path: string | undefined): Terminals {
   const load = (): typeof loaded => {
     if (loaded) return loaded;
     const require = createRequire(import.meta.url);
-    const places = path === undefined ? [besideProgram(), `@lydell/node-pty-${process.platform}-${process.arch}/pty.node`] : [path];
+    const places = path === undefined ? [...besideProgram(), `@lydell/node-pty-${process.platform}-${process.arch}/pty.node`] : [path];
     for (const place of places) {
       try {
         const file = require.resolve(place);
@@ -71,8 +71,9 @@ export function createTerminals(path: string | undefined): Terminals {
   };
 }
 
-function besideProgram(): string {
-  return join(dirname(process.argv[1] ?? '.'), 'pty.node');
+function besideProgram(): string[] {
+  const names = ['pty.node', `pty-${process.platform}-${process.arch}.node`]; // the second as the farm gives it out
+  return names.map((name) => join(dirname(process.argv[1] ?? '.'), name));
 }
 
 /** What the module tells of a program that is not there is an exit like any other: so it is looked for first. */

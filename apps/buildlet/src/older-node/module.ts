@@ -4,7 +4,5 @@
  */
 import * as module from 'node:module';
 
+export const { createRequire } = module;
 export const flushCompileCache: typeof module.flushCompileCache = module.flushCompileCache ?? (() => {});
-/** Under another name here: the bundle begins with an import of its own. */
-const requireFrom = module.createRequire;
-export { requireFrom as createRequire };

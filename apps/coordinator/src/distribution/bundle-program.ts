@@ -16,7 +16,7 @@ export const leastNode = 20;
 const buildlet = 'apps/buildlet/src';
 const olderNode = `${sourcesDir}${buildlet}/older-node/`;
 /** Some packages in it are CommonJS and ask for Node's own modules in their way. */
-const prelude = "import { createRequire } from 'node:module';\nconst require = createRequire(import.meta.url);";
+const prelude = "import { createRequire as bundledRequire } from 'node:module';\nconst require = bundledRequire(import.meta.url);";
 
 /** Sources of the programs, from the root of the repository. */
 const entryPoints = { buildlet: `${buildlet}/main.ts`, supervise: `${buildlet}/supervise/main.ts` } as const;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -69,6 +70,15 @@ test('the manifest and SHA256SUMS tell what each file holds, and there is no oth
   }
   await run('sha256sum', ['--check', '--strict', 'SHA256SUMS'], { cwd: dir });
   assert.ok(manifest.protocols['buildlet'] && manifest.protocols['runs'] && manifest.protocols['revdial']);
+});
+
+test('the terminal module of this platform comes beside the program, marked as its own', async (context) => {
+  const { dir, manifest } = await createDistribution(await freshDir(context))();
+  const platform = `${process.platform}-${process.arch}`;
+  const file = manifest.files.find(({ name }) => name === `pty-${platform}.node`);
+  assert.equal(file?.platform, platform, `no @lydell/node-pty for ${platform}`);
+  const module = createRequire(import.meta.url)(join(dir, file.name)) as Record<string, unknown>;
+  assert.equal(typeof module['fork'], 'function');
 });
 
 test('two runs of npm run bundle from two directories give the same bytes', async (context) => {

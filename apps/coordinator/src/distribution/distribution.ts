@@ -3,8 +3,9 @@
  * started with, whatever is edited meanwhile. Why files and not the sources: docs/decisions/0005-buildlet-as-one-file.md.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { globSync } from 'node:fs';
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { protocols, type DistributedFile, type Manifest } from '@croft/protocol/distribution';
 import { sha256Hex } from '@croft/runtime/digest';
@@ -32,9 +33,8 @@ export function createDistribution(dir: string): () => Promise<Distribution> {
 async function makeDistribution(dir: string): Promise<Distribution> {
   await mkdir(dir, { recursive: true });
   const [commit, packageText] = await Promise.all([commitOf(sourcesDir), readFile(join(sourcesDir, 'package.json'), 'utf8')]);
-  const files = await Promise.all(
-    (['buildlet', 'supervise'] as const).map((name) => makeFile(dir, `${name}.mjs`, (path) => bundleProgram(name, path))),
-  );
+  const programs = (['buildlet', 'supervise'] as const).map((name) => makeFile(dir, `${name}.mjs`, (path) => bundleProgram(name, path)));
+  const files = await Promise.all([...programs, ...terminalModules(dir)]);
   const sums = files.map(({ sha256, name }) => `${sha256}  ${name}\n`).join('');
   const { version } = JSON.parse(packageText) as { version: string };
   const manifest: Manifest = {
@@ -48,6 +48,17 @@ async function makeDistribution(dir: string): Promise<Distribution> {
   await writeFile(join(dir, 'SHA256SUMS'), sums);
   await writeFile(join(dir, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   return { manifest, dir, program: join(dir, 'buildlet.mjs') };
+}
+
+/** What terminals need beside the program on each platform whose package is installed here. */
+function terminalModules(dir: string): Promise<DistributedFile>[] {
+  const packages = join(sourcesDir, 'node_modules', '@lydell');
+  const found = globSync('node-pty-*/pty.node', { cwd: packages }).toSorted();
+  return found.map(async (file) => {
+    const platform = dirname(file).slice('node-pty-'.length);
+    const made = await makeFile(dir, `pty-${platform}.node`, (path) => copyFile(join(packages, file), path));
+    return { ...made, platform };
+  });
 }
 
 /** Whole under its name or not at all; a machine that is up has read the one before. */
