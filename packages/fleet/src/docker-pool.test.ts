@@ -201,15 +201,18 @@ describe('with a Docker daemon', { skip }, () => {
     assert.deepEqual(another.strays?.(), []);
   });
 
-  test('variables of the image do not reach the Node that runs the buildlet', async () => {
+  test('variables of the image are for commands: the Node that runs the buildlet does not get them', async () => {
     await using stage = await openStage();
-    const settled = ['NODE_OPTIONS=--no-such-option', 'LD_PRELOAD=/nothing.so', 'META_password=known', 'JAVA_HOME=/jdk'];
+    const settled = ['NODE_OPTIONS=--no-such-option', 'LD_LIBRARY_PATH=/nothing', 'META_password=known', 'JAVA_HOME=/jdk=1'];
     const made = daemon.docker('create', daemon.image, 'true').trim();
     daemon.docker('commit', ...settled.flatMap((entry) => ['--change', `ENV ${entry}`]), made, 'croft-variables:1');
     daemon.docker('rm', made);
     await using pool = await stage.open({ size: 1, image: 'croft-variables:1' });
     await until(pool, isUp(first));
-    assert.doesNotMatch((await say(pool, 'env')).said, /NODE_OPTIONS|META_/);
+    const { said } = await say(pool, 'env');
+    assert.match(said, /^JAVA_HOME=\/jdk=1$/m);
+    assert.match(said, /^LD_LIBRARY_PATH=\/nothing$/m);
+    assert.doesNotMatch(said, /NODE_OPTIONS|META_|CROFT_COMMAND/);
   });
 
   test('a machine whose image is missing or whose network does not exist says so, and comes once it is there', async () => {

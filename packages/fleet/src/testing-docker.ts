@@ -14,7 +14,7 @@ import { build } from 'esbuild';
 import { prepareContainerNode, type ContainerNode } from './container-node.ts';
 
 const image = 'croft-test:1';
-const programs = 'cat chmod dd env grep head id ln ls mkdir mkfifo mv rm seq sh sleep tail touch true'.split(' ');
+const programs = 'cat chmod dd env grep head id ln ls mkdir mv rm seq sh sleep tail touch true'.split(' ');
 const startMs = 30_000;
 
 /** Pass it to `describe` as `skip`: why there can be no daemon here, or false. Where one is required its absence is a failure later. */

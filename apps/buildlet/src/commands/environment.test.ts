@@ -35,6 +35,12 @@ test('only listed names pass, and what a package manager put into PATH does not'
   });
 });
 
+test('what a container’s image sets is for commands, and gives way to what the buildlet has', () => {
+  const own = { PATH: '/bin', LANG: 'C', CROFT_COMMAND_ENV: '{"JAVA_HOME":"/jdk","LANG":"de","LD_PRELOAD":"/a.so"}' };
+  const { JAVA_HOME, LANG, LD_PRELOAD, CROFT_COMMAND_ENV } = commandEnvironment(own, {}, place);
+  assert.deepEqual([JAVA_HOME, LANG, LD_PRELOAD, CROFT_COMMAND_ENV], ['/jdk', 'C', '/a.so', undefined]);
+});
+
 test('names that are the farm’s to set are refused', () => {
   for (const name of ['CROFT_COOKIE', 'CROFT_X', 'META_password']) {
     assert.throws(

@@ -23,9 +23,12 @@ export function commandEnvironment(own: NodeJS.ProcessEnv, asked: Readonly<Recor
   return Object.assign(passedEnvironment(own), given, asked);
 }
 
+/** JSON: variables for commands that are not for the buildlet, as those of a container's image. Given by whoever makes the machine. */
+const commandVariables = 'CROFT_COMMAND_ENV';
+
 /** What of the buildlet's own environment commands may have. */
 export function passedEnvironment(own: NodeJS.ProcessEnv): Record<string, string> {
-  const env: Record<string, string> = {};
+  const env = JSON.parse(own[commandVariables] ?? '{}') as Record<string, string>;
   for (const [name, value] of Object.entries(own)) {
     if (value !== undefined && (passed.has(name) || passedPattern.test(name))) env[name] = value;
   }
