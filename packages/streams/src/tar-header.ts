@@ -31,6 +31,7 @@ export interface TarOwner {
 }
 
 const nobody: TarOwner = { uid: 0, gid: 0, uname: '', gname: '' };
+const noDevice = { major: 0, minor: 0 };
 
 /** @throws CroftError `invalid` `tar error: archive/tar: invalid tar header` */
 export function parseHeader(block: Buffer): TarHeader {
@@ -49,7 +50,7 @@ export function parseHeader(block: Buffer): TarHeader {
 }
 
 /** @throws CroftError `invalid` when a field does not fit; use PAX records for what does not fit. */
-export function formatHeader({ name, type, mode, size, mtime, target, owner = nobody, device }: TarHeader): Buffer {
+export function formatHeader({ name, type, mode, size, mtime, target, owner = nobody, device = noDevice }: TarHeader): Buffer {
   const split = splitName(name);
   if (!split) throw new CroftError('invalid', `${quoteName(name)} does not fit a tar header`);
   const block = Buffer.alloc(blockSize);
@@ -64,7 +65,7 @@ export function formatHeader({ name, type, mode, size, mtime, target, owner = no
   block.write('ustar\x0000', 257, 'latin1');
   block.write(owner.uname, 265, 32, 'latin1');
   block.write(owner.gname, 297, 32, 'latin1');
-  if (device) block.write(`${octal(device.major, 7)}\0${octal(device.minor, 7)}`, 329, 'latin1');
+  block.write(`${octal(device.major, 7)}\0${octal(device.minor, 7)}`, 329, 'latin1');
   block.write(split.prefix, 345, 155, 'latin1');
   block.write(`${octal(checksums(block)[0], 6)}\0 `, 148, 'latin1');
   return block;

@@ -65,7 +65,7 @@ interface Reading {
 
 function entryOf({ path, at, stats }: Walked, reading: Reading): TarEntry {
   const owner = reading.accounts.ownerOf(Number(stats.uid), Number(stats.gid));
-  const mtime = Number((stats.mtimeNs + (stats.mtimeNs < 0n ? -nsPerSecond : nsPerSecond) / 2n) / nsPerSecond);
+  const mtime = nearestSecond(stats.mtimeNs);
   const head = { path, mode: Number(stats.mode) & 0o7777, mtime, owner };
   if (stats.isDirectory()) return { kind: 'directory', ...head };
   if (stats.isSymbolicLink()) return { kind: 'link', ...head, target: fs.readlinkSync(at, 'buffer') };
@@ -73,6 +73,12 @@ function entryOf({ path, at, stats }: Walked, reading: Reading): TarEntry {
   if (stats.isFIFO()) return { kind: 'fifo', ...head };
   if (stats.isSocket()) throw new CroftError('invalid', `archive/tar: sockets not supported: ${at.toString()}`);
   return { kind: stats.isBlockDevice() ? 'block-device' : 'character-device', ...head, device: deviceOf(stats.rdev) };
+}
+
+/** Half a second belongs to the next one, before 1970 as well. */
+function nearestSecond(epochNs: bigint): number {
+  const sum = epochNs + nsPerSecond / 2n;
+  return Number(sum / nsPerSecond) - (sum % nsPerSecond < 0n ? 1 : 0);
 }
 
 /** As Linux divides the number of a device. */

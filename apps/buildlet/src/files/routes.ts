@@ -112,7 +112,8 @@ async function madeDirectory(dir: string, { workDir, random }: FileDeps): Promis
     if (dirname(root) === workDir) await makeTree(root, random);
     await mkdir(root, { recursive: true, mode: 0o755 });
   } catch (error) {
-    throw new CroftError('internal', `mkdir of base: ${osText(error)}`);
+    const told = systemCode(error) === 'EEXIST' ? `mkdir ${root}: not a directory` : osText(error); // it is there, but no directory
+    throw new CroftError('internal', `mkdir of base: ${told}`);
   }
   return root;
 }

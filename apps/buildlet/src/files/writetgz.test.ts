@@ -121,7 +121,7 @@ test('failures of the system are 500 in its words, and what was written before s
   assert.deepEqual(answer, [500, `open ${work('taken/a')}: is a directory\n`]);
   assert.equal(await readFile(work('taken/before'), 'utf8'), 'x');
   await writeFile(work('flat'), '');
-  assert.deepEqual((await put(rawTarGz(small), 'flat')).answer, [500, `mkdir of base: mkdir ${work('flat')}: file exists\n`]);
+  assert.deepEqual((await put(rawTarGz(small), 'flat')).answer, [500, `mkdir of base: mkdir ${work('flat')}: not a directory\n`]);
 });
 
 test('bad directories and methods are refused', async () => {
