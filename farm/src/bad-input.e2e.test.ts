@@ -37,7 +37,7 @@ test('a port in use, a data directory in use, one that cannot be: each is refuse
   assert.match(taken.output, new RegExp(`127\\.0\\.0\\.1:${port}`));
   assert.match(taken.output, /in use|another port/);
   const locked = await endOfFarm({ repo: repo.dir, dataDir: farm.dataDir });
-  assert.equal(locked.exit, 1);
+  assert.equal(locked.exit, 3);
   assert.match(
     locked.output,
     new RegExp(`data directory ${farm.dataDir} is in use by process ${farm.pid}.*\n.*choose another data directory`),
@@ -124,7 +124,7 @@ test('a newer schema is refused and left as it is; the program that knows it goe
   };
   alter(`INSERT INTO schema_versions (version, title, applied_at) VALUES (999, 'from the future', 0)`);
   const { exit, output } = await endOfFarm({ repo: repo.dir, dataDir: farm.dataDir });
-  assert.equal(exit, 1);
+  assert.equal(exit, 3);
   assert.match(output, /schema version 999; this program knows versions up to \d+\nRun the newer Croft/);
   alter('DELETE FROM schema_versions WHERE version = 999');
   await farm.restart();

@@ -73,7 +73,7 @@ onPostgres('the whole story', (open) => {
     const args = ['--database', database.url];
     await using farm = await startFarm({ repo: repo.dir, args });
     const { exit, output } = await endOfFarm({ repo: repo.dir, args });
-    assert.equal(exit, 1);
+    assert.equal(exit, 3);
     assert.match(output, /croft: .*(lock|in use|another)/);
     const [build] = await foundBuilds(farm, 1);
     assert.deepEqual((await endedBuild(farm, build?.id ?? '')).end, { kind: 'passed' });

@@ -78,8 +78,8 @@ export interface Buildlet extends AsyncDisposable {
   portFor(name: string, waits: Waits): Promise<number>;
   /** Whether something on the machine listens there. */
   isOpen(port: number, waits: Waits): Promise<boolean>;
-  /** Has the machine test itself. Absent for machines that cannot: Go's own buildlets. */
-  selfTest?(asked: SelfTestRequest, waits: Waits): Promise<SelfTest>;
+  /** Has the machine test itself. @throws CroftError `exhausted` of one that cannot: Go’s own, whose status has no self-test */
+  selfTest(asked: SelfTestRequest, waits: Waits): Promise<SelfTest>;
   /** Ends its runs and then itself. */
   halt(epoch: number | undefined, waits: Waits): Promise<void>;
 }

@@ -56,6 +56,7 @@ export function createGoBuildlet(address: BuildletAddress, options: GoBuildletOp
     resize: async () => unable('has no terminals'),
     signal: async (_id, name) => unable(`sends no ${name} to a command`),
     portFor: async () => unable('gives no ports to services'),
+    selfTest: async () => unable('cannot test itself'),
     isOpen: async () => unable('tells nothing about its ports'),
     async halt(epoch, { signal }) {
       if (epoch !== undefined) fence.enter(epoch, signal);

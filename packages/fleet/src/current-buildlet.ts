@@ -24,6 +24,7 @@ export function currentBuildlet(current: () => Buildlet): Buildlet {
     collect: (...args) => current().collect(...args),
     portFor: (...args) => current().portFor(...args),
     isOpen: (...args) => current().isOpen(...args),
+    selfTest: (...args) => current().selfTest(...args),
     halt: (...args) => current().halt(...args),
     async [Symbol.asyncDispose]() {},
   };

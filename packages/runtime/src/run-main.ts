@@ -16,7 +16,7 @@ export interface Main extends AsyncDisposable {
 /** Ctrl-C, a service manager's stop, and a terminal that was closed. */
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Runs `start` until one of these signals or its own end. Exit codes: 0 done, 1 failed, 2 bad use or settings, 3 what it needs is held by another process. */
+/** Runs `start` until one of these signals or its own end. Exit codes: 0 done, 1 failed, 2 bad use or settings, 3 what it needs belongs to another process or to a newer program. */
 export async function runMain(start: () => Promise<Main>): Promise<void> {
   const asked = Promise.withResolvers<NodeJS.Signals>();
   let firstAt: number | undefined;
