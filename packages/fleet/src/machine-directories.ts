@@ -2,8 +2,10 @@
  * What the machines of a Docker pool have on the disk of this computer, a directory for each: its password, and what is mounted into
  * its container, `state` (epoch, runs, spools, socket) and `home` (trees). Only the last two belong to what runs there.
  */
+import { execFile } from 'node:child_process';
 import { chown, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { parseMachineId, type MachineId } from '@croft/domain/names';
 import { systemCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
@@ -27,6 +29,8 @@ export interface MachineDirectories extends AsyncDisposable {
 }
 
 const theirs = ['state', 'home'] as const;
+const run = promisify(execFile);
+const saidBytes = 64 * 1024;
 
 export function createMachineDirectories(root: string, { random, log }: { random: Random; log: Log }): MachineDirectories {
   const tasks = createTaskGroup((task, error) => log.error('files of a machine not deleted', { task, error }));
@@ -34,7 +38,7 @@ export function createMachineDirectories(root: string, { random, log }: { random
   const dir = (id: MachineId): string => join(root, id);
   const deleteGone = (): void =>
     tasks.start('delete what is gone', async () => {
-      for (const name of await readdir(gone).catch(() => [])) await rm(join(gone, name), { recursive: true, force: true, maxRetries: 3 });
+      for (const name of await readdir(gone).catch(() => [])) await deleteHostile(join(gone, name));
     });
   const clear = async (id: MachineId): Promise<void> => {
     await mkdir(gone, { recursive: true, mode: 0o700 });
@@ -68,6 +72,18 @@ export function createMachineDirectories(root: string, { random, log }: { random
     cleared: () => tasks.idle(),
     [Symbol.asyncDispose]: () => tasks[Symbol.asyncDispose](),
   };
+}
+
+/**
+ * What ran there may have nested directories deeper than a path can be long, and closed them to everybody: so by the system's own
+ * program, which needs no whole paths.
+ */
+async function deleteHostile(path: string): Promise<void> {
+  const remove = (): Promise<unknown> => run('rm', ['-rf', '--', path], { maxBuffer: saidBytes });
+  await remove().catch(async () => {
+    await run('chmod', ['-R', 'u+rwx', '--', path], { maxBuffer: saidBytes }).catch(() => undefined); // some of it may be there no more
+    await remove();
+  });
 }
 
 /** Only root can; another coordinator's machines run as its own user. */
