@@ -54,7 +54,9 @@ async function run(bench: Bench): Promise<Measurement[]> {
   if (pickUps > 0) throw new CroftError('unavailable', `${pickUps} connections were picked up for nothing`);
   await coordinator.kill();
   coordinator = await startCoordinator(config, bench, coordinator.port);
+  const backFrom = await cpuMs(coordinator.pid);
   const backMs = await until('dial in again', () => opened() === lines);
+  const backCpuMs = (await cpuMs(coordinator.pid)) - backFrom;
   const knownMs = backMs + (await until('machines known again', async () => (await coordinator.connected(hostType)) === lines));
   return [
     {
@@ -67,6 +69,7 @@ async function run(bench: Bench): Promise<Measurement[]> {
     { what: 'CPU of the coordinator while they idle, of one core', unit: 'ms', samples: [busy * 1_000] },
     { what: 'lines that dial in at first', unit: '/s', samples: [(lines * SECOND) / firstMs], goal: goalRate },
     { what: 'lines back after its kill -9 and restart', unit: '/s', samples: [(lines * SECOND) / backMs], goal: goalRate },
+    { what: 'CPU of the coordinator for each of them', unit: 'ms', samples: [backCpuMs / lines] },
     { what: 'machines ready for work again', unit: '/s', samples: [(lines * SECOND) / knownMs], goal: goalRate },
   ];
 }

@@ -19,7 +19,7 @@ interface Stage extends AsyncDisposable {
   /** What was told, in order. */
   readonly told: string[];
   /** How each machine looks from now on. */
-  show(...observed: Pick<Observed, 'id' | 'state' | 'boot' | 'evidence' | 'oneBuild'>[]): void;
+  show(...observed: Pick<Observed, 'id' | 'state' | 'boot' | 'evidence' | 'oneBuild' | 'line'>[]): void;
   /** What its pool is told: whether somebody was given the machine with this boot. */
   isUsed(boot: string): boolean | undefined;
   /** Makes the next calls of the event fail. */
@@ -27,6 +27,8 @@ interface Stage extends AsyncDisposable {
   /** Why machines take no work, as they tell. */
   whyHeld: string | undefined;
   changes: number;
+  /** Called when a machine was told as lost. */
+  onLost: () => void;
   /** What an earlier process stored. */
   lastSeenAt: number | undefined;
   start(): void;
@@ -43,6 +45,7 @@ function openStage(): Stage {
     lastSeenAt: undefined as Stage['lastSeenAt'],
     whyHeld: undefined as Stage['whyHeld'],
     changes: 0,
+    onLost: () => {},
   };
   const event = async (name: NonNullable<Stage['fail']>, text: string): Promise<void> => {
     if (stage.fail === name) throw new CroftError('unavailable', 'the database is gone');
@@ -69,7 +72,10 @@ function openStage(): Stage {
   const events: MachineEvents = {
     onUp: (_, { id, boot }) => event('onUp', `${id} ${boot}`),
     onAway: ({ id, state }) => event('onAway', `${id} ${state}`),
-    onLost: (id, evidence) => event('onLost', `${id} ${evidence}`),
+    async onLost(id, evidence) {
+      await event('onLost', `${id} ${evidence}`);
+      stage.onLost();
+    },
     lastSeenAt: async () => stage.lastSeenAt,
     whyHeld: () => stage.whyHeld,
     isLeased: async () => false,
@@ -295,4 +301,27 @@ test('a machine that says why it takes no work is held until it does not any mor
   stage.whyHeld = 'is asked to test itself';
   stage.show(silent);
   assert.equal(await held(), undefined, 'one that does not answer has another reason');
+});
+
+test('who dials in late after a start, and has not told how it is, is not lost for that', async () => {
+  await using stage = openStage();
+  stage.show(silent);
+  stage.start();
+  await stage.clock.advance(liveness.graceMs - 1_000);
+  stage.show({ id: one, state: 'starting', line: { host: 'a', from: '10.0.0.1', since: stage.clock.now() } });
+  await stage.clock.advance(liveness.lostMs - 5_000);
+  assert.equal(stage.told.filter((text) => text.startsWith('onLost')).length, 0);
+  await stage.clock.advance(liveness.lostMs);
+  assert.equal(stage.told.filter((text) => text.startsWith('onLost')).length, 1);
+});
+
+test('of many that are silent some are lost at a time, and who has come back at the next look is not', async () => {
+  await using stage = openStage();
+  const many = Array.from({ length: 120 }, (_, index) => ({ ...silent, id: `m-${index}` as MachineId }));
+  stage.show(...many);
+  stage.start();
+  await stage.clock.advance(liveness.graceMs - 200);
+  stage.onLost = () => stage.show(...many.map((machine) => ({ ...up, id: machine.id })));
+  await stage.clock.advance(2_000);
+  assert.equal(stage.told.filter((text) => text.startsWith('onLost')).length, 50);
 });

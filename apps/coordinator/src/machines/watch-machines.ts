@@ -80,13 +80,13 @@ interface Known {
 
 /** `pools`: those that there are at the moment. */
 export function watchMachines(pools: () => readonly Pool[], events: MachineEvents, { clock, log }: { clock: Clock; log: Log }): Machines {
-  const watch: Watch = { events, clock, log, known: new Map(), held: new Map(), used: new Map() };
+  const bell = createBell();
+  const watch: Watch = { events, clock, log, known: new Map(), held: new Map(), used: new Map(), look: bell.ring };
   const { known } = watch;
   const told = new WeakSet<Pool>();
   const troubles = new Map<Pool, Trouble>();
   let strays: readonly Trouble[] = [];
   let failed = false;
-  const bell = createBell();
   const check = async (waits: Waits): Promise<void> => {
     failed = false;
     const look = async (pool: Pool): Promise<void> => {
@@ -154,6 +154,8 @@ interface Watch {
   readonly held: Map<MachineId, string>;
   /** Machines for one build that somebody was given, with their boot then. */
   readonly used: Map<MachineId, string | undefined>;
+  /** Another look as soon as this one is done. */
+  look(): void;
 }
 
 async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> {
@@ -168,8 +170,15 @@ async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> 
   for (const [id, entry] of known) {
     if (entry.pool === pool && !ids.has(id)) known.delete(id);
   }
-  for (const [id, entry] of known) if (entry.pool === pool) await giveUp(watch, id, entry, waits);
+  let lost = 0;
+  for (const [id, entry] of known) {
+    if (entry.pool !== pool || !(await giveUp(watch, id, entry, waits))) continue;
+    // The rest after another look: who has come back meanwhile is not lost.
+    if ((lost += 1) >= lostAtOnce) return watch.look();
+  }
 }
+
+const lostAtOnce = 50;
 
 /** Writes that wait together cost little more than one. */
 const notedAtOnce = 500;
@@ -267,11 +276,13 @@ function heardOut(sinceLastLookMs: number): number {
 /** From one look to the next: the ping, and as much again for an answer that does not come, ms. */
 const longestLookMs = 2 * liveness.pingMs;
 
-async function giveUp(watch: Watch, id: MachineId, entry: Known, waits: Waits): Promise<void> {
+/** True when it was lost. */
+async function giveUp(watch: Watch, id: MachineId, entry: Known, waits: Waits): Promise<boolean> {
   const { observed, silentMs, askingSince } = entry;
   const now = watch.clock.monotonic();
-  if (observed.state === 'up' || !isLost({ lastAt: now - silentMs, askingSince }, now)) return;
+  if (observed.state === 'up' || !isLost({ lastAt: now - silentMs, askingSince }, now)) return false;
   await lose(watch, id, observed.evidence ?? 'it did not answer', waits);
+  return true;
 }
 
 async function lose({ known, clock, log, events }: Watch, id: MachineId, evidence: string, waits: Waits): Promise<void> {
