@@ -57,7 +57,7 @@ export function createSelfTests({ tools, clock, log }: SelfTestsDeps): SelfTests
     const wanted = tools(hostType);
     asked.set(id, { about: aboutOf(boot, wanted), at: clock.monotonic() });
     const result = await buildlet.selfTest({ tools: [...wanted], now: clock.now() }, { signal: anySignal(signal, clock.deadline(askMs)) });
-    const wrong = result ? failures(result, wanted) : [];
+    const wrong = failures(result, wanted);
     if (wrong.length > 0) log.warn('machine failed its self-test', { machine: id, failed: wrong });
   };
 
