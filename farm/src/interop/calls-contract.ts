@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtempDisposable, readdir, readFile, readlink, stat, utimes, writeFile, chmod, symlink } from 'node:fs/promises';
+import { link, mkdir, mkdtempDisposable, readdir, readFile, readlink, stat, utimes, writeFile, chmod, symlink } from 'node:fs/promises';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -13,6 +13,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { makeRepo } from '../testing-repo.ts';
 import { until } from '../testing-waiting.ts';
 import type { BuildletProcess } from './buildlets.ts';
 import type { PeerClient } from './clients.ts';
@@ -143,6 +144,53 @@ function archiveCalls(check: Check): void {
     await assert.rejects(client.putTar(dir, Buffer.alloc(0)), says(/^400 requires gzip-compressed body: EOF$/));
     await assert.rejects(client.putTar(dir, gzipSync(Buffer.from('not a tar').toString().repeat(200))), says(/^400 tar error: /));
     await client.putTar(dir, gzipSync(Buffer.alloc(0)));
+  });
+
+  check('an archive as git makes it, with its global header, is taken', async ({ client, buildlet, dir }) => {
+    await using repo = await makeRepo({ 'a/file': 'content\n', tool: { executable: '#!/bin/sh\n' } });
+    const archive = await run('git', ['-C', repo.dir, 'archive', '--format=tar.gz', 'HEAD'], { encoding: 'buffer' });
+    await client.putTar(dir, archive.stdout);
+    const mode = async (name: string): Promise<number> => (await stat(join(buildlet.workDir, dir, name))).mode & 0o111;
+    assert.deepEqual([await mode('a/file'), (await mode('tool')) !== 0], [0, true]);
+    assert.deepEqual((await readdir(join(buildlet.workDir, dir))).toSorted(), ['a', 'tool']);
+  });
+
+  check('a time to come is the time of unpacking, a time of 0 stays', async ({ client, buildlet, dir }) => {
+    await using source = await mkdtempDisposable(join(tmpdir(), 'croft-interop-'));
+    for (const [name, time] of [
+      ['future', 4_000_000_000],
+      ['epoch', 0],
+    ] as const) {
+      await writeFile(join(source.path, name), name);
+      await utimes(join(source.path, name), time, time);
+    }
+    await client.putTar(dir, await pack(source.path));
+    const timeOf = async (name: string): Promise<number> => (await stat(join(buildlet.workDir, dir, name))).mtimeMs;
+    assert.equal(await timeOf('epoch'), 0);
+    assert.ok((await timeOf('future')) < 4_000_000_000_000);
+  });
+
+  check('a hard link: Go makes an empty file of it, Croft a link', async ({ client, buildlet, dir }) => {
+    await using source = await mkdtempDisposable(join(tmpdir(), 'croft-interop-'));
+    await writeFile(join(source.path, 'a'), 'content');
+    await link(join(source.path, 'a'), join(source.path, 'b'));
+    await client.putTar(dir, await pack(source.path, ['-cz'], ['a', 'b']));
+    assert.equal(await readFile(join(buildlet.workDir, dir, 'b'), 'utf8'), buildlet.maker === 'Go' ? '' : 'content');
+  });
+
+  check('a fifo in an archive is refused by name and kind', async ({ client, dir }) => {
+    await using source = await mkdtempDisposable(join(tmpdir(), 'croft-interop-'));
+    await run('mkfifo', [join(source.path, 'ff')]);
+    const archive = await pack(source.path, ['-cz'], ['ff']);
+    await assert.rejects(client.putTar(dir, archive), says(/^400 tar file entry ff contained unsupported file type prw-r--r--$/));
+  });
+
+  check('go1.4 is fetched once', async ({ client, buildlet }) => {
+    await using source = await sampleTree();
+    await using files = await serveFile(await pack(source.path));
+    await client.putTarFromUrl('go1.4', `${files.url}/tree.tar.gz`);
+    await client.putTarFromUrl('go1.4', `${files.url}/none`);
+    assert.ok((await readdir(join(buildlet.workDir, 'go1.4'))).includes('go'));
   });
 
   check('a name that leaves the directory is refused, and nothing is written outside', async ({ client, buildlet, dir }) => {

@@ -142,6 +142,19 @@ function registers(maker: Maker): void {
   });
 }
 
+for (const maker of ['Go', 'Croft'] as const) {
+  void test(`without a master key ${maker}’s coordinator lets in ${maker === 'Go' ? 'whoever shows none' : 'nobody'}`, async (t) => {
+    if ('missing' in programs) return t.skip(programs.missing);
+    const pair = await createKeyPair({ clock: systemClock, random: systemRandom });
+    const options = { programs, pair, masterKey: '' };
+    await using coordinator = maker === 'Go' ? await openGoCoordinator(options) : await openCroftPool(options, hostType);
+    const line = await dialRaw(coordinator.port);
+    line.write(request('/reverse', { ...good, 'X-Go-Builder-Hostname': 'anybody', 'X-Go-Builder-Key': undefined }));
+    assert.match(await line.until(head), maker === 'Go' ? /^HTTP\/0\.0 101 / : /^HTTP\/1\.1 412 /);
+    line.close();
+  });
+}
+
 function request(path: string, fields: Fields, method = 'GET'): string {
   const given = Object.entries({ Host: '', 'User-Agent': 'Go-http-client/1.1', ...fields }).filter(([, value]) => value !== undefined);
   return `${method} ${path} HTTP/1.1\r\n${given.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;

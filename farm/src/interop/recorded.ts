@@ -1,10 +1,11 @@
-/** Requests to a buildlet that listens, to the byte, and what Go's buildlets answer; and where ours answers otherwise on purpose. */
-import type { Maker } from './buildlets.ts';
+/** Requests to a buildlet that listens, to the byte, and what Go's buildlets answer to them. */
 
 export interface Recorded {
   readonly name: string;
-  /** `METHOD PATH`; HTTP/1.1 is spoken. */
+  /** `METHOD PATH`. */
   readonly ask: string;
+  /** Of HTTP; 1.1 when absent. */
+  readonly version?: '1.0' | '1.1';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
   /** By version of the buildlet: of those with both, the first is for versions below 26. */
@@ -14,17 +15,9 @@ export interface Recorded {
   readonly raw?: boolean;
   /** Of the answer, in lower case; undefined stands for one that must not be there. */
   readonly shows?: Readonly<Record<string, string | undefined>>;
-  readonly differs?: Difference;
 }
 
 type Answer = string | RegExp;
-
-interface Difference {
-  readonly maker: Maker;
-  readonly why: string;
-  readonly status: number;
-  readonly answer: Answer;
-}
 
 const plainError = { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' };
 const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
@@ -193,6 +186,15 @@ const commands: readonly Recorded[] = [
     shows: { trailer: 'Process-State', 'transfer-encoding': 'chunked', 'content-type': undefined },
   },
   {
+    name: 'exec over HTTP/1.0, which has no trailers',
+    ask: 'POST /exec',
+    version: '1.0',
+    headers: form,
+    body: 'cmd=%2Fbin%2Ftrue&mode=sys',
+    status: 400,
+    answer: 'HTTP/1.1 or higher required\n',
+  },
+  {
     name: 'exec of a command that prints nothing',
     ask: 'POST /exec',
     headers: form,
@@ -219,6 +221,31 @@ const commands: readonly Recorded[] = [
     answer: 'requires zero Content-Length\n',
     shows: plainError,
   },
+];
+
+const basic = (text: string): Record<string, string> => ({ Authorization: `Basic ${Buffer.from(text).toString('base64')}` });
+/** Of the buildlet that these are sent to. */
+export const password = 'open sesame';
+const locked = { status: 403, answer: 'invalid password\n', shows: { ...plainError, 'www-authenticate': undefined } };
+
+/** To a buildlet with a password. */
+export const recordedLocked: readonly Recorded[] = [
+  { name: 'no password', ask: 'GET /status', ...locked },
+  { name: 'a wrong password', ask: 'GET /status', headers: basic('gomote:open sesam'), ...locked },
+  { name: 'the wrong method of a locked address', ask: 'HEAD /workdir', ...locked, answer: '' },
+  {
+    name: 'the password, whoever asks',
+    ask: 'GET /status',
+    headers: basic(`anybody:${password}`),
+    status: 200,
+    answer: /^\{"Version":\d+/,
+  },
+  { name: 'the password without a name', ask: 'GET /status', headers: basic(`:${password}`), status: 200, answer: /^\{"Version":\d+/ },
+  { name: 'the root is open', ask: 'GET /', status: 200, answer: /^buildlet running on / },
+  { name: 'healthz is open', ask: 'GET /healthz', status: 200, answer: 'ok\n' },
+  { name: 'debug/x is open', ask: 'GET /debug/x?n=1', status: 200, answer: 'X' },
+  { name: 'debug/goroutines is not', ask: 'GET /debug/goroutines', ...locked },
+  { name: 'what is nowhere is nowhere for everybody', ask: 'GET /nope', status: 404, answer: notFound },
 ];
 
 export const recorded: readonly Recorded[] = [...machine, ...files, ...commands];
