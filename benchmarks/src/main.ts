@@ -13,6 +13,7 @@ import { createResults, type Results } from './results.ts';
 import type { Row } from './row.ts';
 import { config } from './rows/config.ts';
 import { durability } from './rows/durability.ts';
+import { exec } from './rows/exec.ts';
 import { hook } from './rows/hook.ts';
 import { legacyJson } from './rows/legacy-json.ts';
 import { idleLines } from './rows/lines.ts';
@@ -32,7 +33,7 @@ const rows: readonly Row[] = [
   durability,
   output,
   memory,
-  start,
+  sexec, tart,
   legacyJson,
   config,
   hook,

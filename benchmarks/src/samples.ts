@@ -11,7 +11,7 @@ export function reachedByNinety(samples: readonly number[], lowIsGood: boolean):
 }
 
 /** Between two samples it is interpolated. */
-function quantile(samples: readonly number[], share: number): number {
+export function quantile(samples: readonly number[], share: number): number {
   const sorted = samples.toSorted((a, b) => a - b);
   const place = (sorted.length - 1) * share;
   const below = sorted[Math.floor(place)] ?? NaN;
