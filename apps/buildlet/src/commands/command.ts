@@ -68,7 +68,7 @@ export interface Launcher extends AsyncDisposable {
   /** Directories that it needs for as long as it is used. */
   readonly dirs: readonly string[];
   /**
-   * Starts the command in a session of its own, with no input and with one pipe as stdout and stderr; the read end is the caller's. `born`
+   * Starts the command in a process group of its own, in a session of its own where that was asked for, with no input and with one pipe as stdout and stderr; the read end is the caller's. `born`
    * is called with a function that makes the process before it returns.
    * @throws the signal's reason when it is aborted before that
    */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { Socket } from 'node:net';
@@ -15,7 +15,7 @@ import { openFifoLauncher } from './fifo-launcher.ts';
 import { openLauncher } from './launcher.ts';
 import { openSpawnLauncher } from './spawn-launcher.ts';
 
-const fast = openSpawnLauncher(systemClock);
+const fast = openSpawnLauncher(systemClock, { ownSession: false });
 await fast?.[Symbol.asyncDispose]();
 const noFfi = fast ? false : 'this Node has no node:ffi';
 
@@ -135,18 +135,20 @@ function contract(name: string, open: (dir: string) => Promise<Launcher | undefi
 }
 
 contract('fifo', openFifoLauncher);
-contract('posix_spawn', async () => openSpawnLauncher(systemClock));
+contract('posix_spawn', async () => openSpawnLauncher(systemClock, { ownSession: true }));
 
 test(
   'posix_spawn: bytes that are no text, signals without a name and what was used are told exactly, and no descriptor is passed on',
   { skip: noFfi },
   async () => {
-    await using launcher = openSpawnLauncher(systemClock);
+    await using launcher = openSpawnLauncher(systemClock, { ownSession: false });
     assert.ok(launcher);
     const bytes = (await complete(launcher, ['printf', '%s', textOfBytes(Buffer.from('ff41c3', 'hex'))])) as Ended;
     assert.equal(bytes.output.toString('hex'), 'ff41c3');
     assert.equal((await shell(launcher, 'kill -40 $$')).exited.signal, 'SIG40');
     assert.equal((await shell(launcher, 'ls /proc/self/fd | wc -l')).text.trim(), '4');
+    const { pid, text } = await shell(launcher, 'read -r _ _ _ _ group session _ </proc/$$/stat; echo $group $session');
+    assert.equal(text, `${pid} ${sessionOf(process.pid)}\n`);
     const { usage } = (await shell(launcher, 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done')).exited;
     assert.ok(usage && usage.cpuMs >= 1 && usage.peakBytes > 100_000 && usage.peakBytes < 1e9, JSON.stringify(usage));
   },
@@ -155,17 +157,21 @@ test(
 test('posix_spawn: what is asked to be exact is not given to a shell', { skip: noFfi }, async () => {
   const dir = await mkdtemp(join(tmpdir(), 'croft-launcher-'));
   await writeFile(join(dir, 'script'), 'exit 0', { mode: 0o755 });
-  await using launcher = openSpawnLauncher(systemClock);
+  await using launcher = openSpawnLauncher(systemClock, { ownSession: false });
   assert.ok(launcher);
   assert.equal(await complete(launcher, [join(dir, 'script')], { exact: true }), 'ENOEXEC');
   await rm(dir, { recursive: true });
 });
 
+function sessionOf(pid: number): string | undefined {
+  return readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ')[3];
+}
+
 test('the fast way is taken where it works, and the other where it is asked for', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'croft-launcher-'));
   const pipesDir = join(dir, 'pipes');
-  await using auto = await openLauncher({ pipesDir, clock: systemClock });
-  await using fifo = await openLauncher({ pipesDir, clock: systemClock, way: 'fifo' });
+  await using auto = await openLauncher({ pipesDir, clock: systemClock, trees: { way: 'freezer' } });
+  await using fifo = await openLauncher({ pipesDir, clock: systemClock, trees: { way: 'freezer' }, way: 'fifo' });
   assert.deepEqual([auto.way, fifo.way], [fast ? 'posix_spawn' : 'fifo', 'fifo']);
   await rm(dir, { recursive: true });
 });

@@ -12,6 +12,7 @@ const O_CLOEXEC = 0o2000000;
 const WNOHANG = 1;
 const SETSIGDEF = 0x04;
 const SETSIGMASK = 0x08;
+const SETPGROUP = 0x02;
 const SETSID = 0x80;
 /** More than any C library needs for its attributes, file actions, signal set and rusage. */
 const structBytes = 1024;
@@ -38,12 +39,17 @@ export interface Libc {
   ended(pid: number): Exited | undefined;
 }
 
+export interface LibcOptions {
+  /** Commands get a session of their own, which costs much where the kernel shares the processors out by session; else a process group. */
+  readonly ownSession: boolean;
+}
+
 /** Undefined where this Node or this system does not have it. */
-export function loadLibc(): Libc | undefined {
+export function loadLibc(options: LibcOptions): Libc | undefined {
   if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch) || endianness() !== 'LE') return undefined;
   try {
     const ffi = loadFfi();
-    return ffi && bind(ffi);
+    return ffi && bind(ffi, options);
   } catch {
     return undefined; // not allowed (permission model), or a C library without one of these
   }
@@ -60,7 +66,7 @@ export function loadFfi(): typeof Ffi | undefined {
   }
 }
 
-function bind(ffi: typeof Ffi): Libc {
+function bind(ffi: typeof Ffi, { ownSession }: LibcOptions): Libc {
   const { functions: c, lib } = ffi.dlopen(null, {
     pipe2: { arguments: ['pointer', 'i32'], return: 'i32' },
     posix_spawn: { arguments: ['pointer', 'pointer', 'pointer', 'pointer', 'pointer', 'pointer'], return: 'i32' },
@@ -83,7 +89,7 @@ function bind(ffi: typeof Ffi): Libc {
   const devNull = cString('/dev/null');
   all.fill(0xff, 0, signalSetBytes); // not by sigfillset(3), which leaves out two that the library then has ignored
   c.posix_spawnattr_init(attributes);
-  c.posix_spawnattr_setflags(attributes, SETSIGDEF | SETSIGMASK | SETSID);
+  c.posix_spawnattr_setflags(attributes, SETSIGDEF | SETSIGMASK | (ownSession ? SETSID : SETPGROUP));
   c.posix_spawnattr_setsigmask(attributes, none);
   c.posix_spawnattr_setsigdefault(attributes, all);
 

@@ -7,15 +7,15 @@ import { closeSync } from 'node:fs';
 import type { Clock } from '@croft/runtime/clock';
 import { systemCode } from '@croft/runtime/errors';
 import { findProgram, type Command, type Exited, type Born, type Launched, type Launcher } from './command.ts';
-import { loadLibc, type Libc } from './libc.ts';
+import { loadLibc, type Libc, type LibcOptions } from './libc.ts';
 
 const shell = '/bin/sh';
 /** SIGCHLD comes at once; this also keeps Node from ending while a command of ours runs, of which it knows nothing. */
 const askEveryMs = 1_000;
 
 /** Undefined where there is no `node:ffi`, or another C library than we know. Whether it works is told by its self-check. */
-export function openSpawnLauncher(clock: Clock): Launcher | undefined {
-  const libc = loadLibc();
+export function openSpawnLauncher(clock: Clock, options: LibcOptions): Launcher | undefined {
+  const libc = loadLibc(options);
   if (!libc) return undefined;
   const living = new Map<number, (exited: Exited) => void>();
   const ask = (): void => {

@@ -40,10 +40,17 @@ export function foregroundGroup(pid: number): number | undefined {
   return group > 0 ? group : undefined;
 }
 
+/** Whether a process of this session could ask a person for something; true where nothing tells. */
+export function hasTerminal(): boolean {
+  return readStat(process.pid)?.terminal !== 0;
+}
+
 interface Stat {
   readonly state: string;
   readonly group: number;
   readonly session: number;
+  /** Number of the device; 0 is none. */
+  readonly terminal: number;
   readonly foreground: number;
   readonly startTicks: string;
 }
@@ -51,9 +58,9 @@ interface Stat {
 function readStat(pid: number): Stat | undefined {
   const text = read(`/proc/${pid}/stat`);
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' '); // the name before may hold anything; field 3 comes first here
-  const [state, group, session, foreground, startTicks] = [fields[0], fields[2], fields[3], fields[5], fields[19]];
+  const [state, group, session, terminal, foreground, startTicks] = [0, 2, 3, 4, 5, 19].map((at) => fields[at]);
   return state && startTicks
-    ? { state, group: Number(group), session: Number(session), foreground: Number(foreground), startTicks }
+    ? { state, group: Number(group), session: Number(session), terminal: Number(terminal), foreground: Number(foreground), startTicks }
     : undefined;
 }
 
