@@ -2,13 +2,16 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
+import fc from 'fast-check';
 import { systemClock } from '@croft/runtime/clock';
 import { ask, complete, shell, startMachine, type TestMachine } from '../testing.ts';
+import { listing } from './list.ts';
 
 let machine: TestMachine;
 before(async () => {
@@ -131,4 +134,31 @@ test('bad directories and the wrong method are refused', async () => {
   }
   const posted = await ask(machine.process, { path: '/ls', method: 'POST' });
   assert.deepEqual([posted.status, posted.body], [400, 'requires GET method\n']);
+});
+
+test('names of any bytes come in the order of their bytes, each in a line of its own', async () => {
+  const name = fc
+    .array(fc.integer({ min: 1, max: 255 }), { minLength: 1, maxLength: 12 })
+    .filter((bytes) => !bytes.includes(0x2f) && !bytes.includes(0x0a) && !['.', '..'].includes(Buffer.from(bytes).toString()))
+    .map((bytes) => Buffer.from(bytes).toString('latin1'));
+  await fc.assert(
+    fc.asyncProperty(fc.uniqueArray(name, { maxLength: 8 }), async (names) => {
+      const dir = await mkdtemp(join(tmpdir(), 'croft-names-'));
+      try {
+        for (const each of names) await writeFile(Buffer.from(`${dir}/${each}`, 'latin1'), each, { encoding: 'latin1', mode: 0o600 });
+        const options = { recursive: true, digest: true, skip: [], signal: systemClock.deadline(10_000) };
+        const lines = Buffer.concat(await Array.fromAsync(listing(dir, options)))
+          .toString('latin1')
+          .split('\n');
+        assert.equal(lines.pop(), '');
+        const inOrder = names.toSorted((a, b) => Buffer.compare(Buffer.from(a, 'latin1'), Buffer.from(b, 'latin1')));
+        const found = lines.map((line) => /^-rw-------\t([^]*)\t(\d+)\t[^\t]{20}\t([0-9a-f]{40})$/.exec(line)?.slice(1));
+        const expected = inOrder.map((each) => [each, String(each.length), createHash('sha1').update(each, 'latin1').digest('hex')]);
+        assert.deepEqual(found, expected);
+      } finally {
+        await rm(dir, { recursive: true });
+      }
+    }),
+    { numRuns: 100 },
+  );
 });
