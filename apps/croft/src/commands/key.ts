@@ -4,7 +4,7 @@ import type { KeyView } from '@croft/protocol/machines';
 import { DAY } from '@croft/runtime/clock';
 import { formatInstant, formatRelative } from '@croft/web/html/format';
 import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
+import { connect, locate } from '../connect.ts';
 import { printable, table, type Cell } from '../terminal.ts';
 import { parseTime } from './token.ts';
 
@@ -43,6 +43,9 @@ async function createKey({ hostType, name = hostType, expires, ...given }: Creat
   await cli.stdout.write(`${made.secret}\n`);
   const until = formatInstant(made.expiresAt);
   await cli.stderr.write(`${made.id}: machines of ${printable(hostType)}, until ${until}. This is the only time it is shown.\n`);
+  const { server } = await locate(given, cli);
+  await cli.stderr.write(`On the machine, as root:\n  curl -fsSo install.sh ${server}/dist/install.sh\n`);
+  await cli.stderr.write(`  sh install.sh --farm ${server} --host-type ${printable(hostType)}\n`);
 }
 
 async function listKeys(given: GlobalOptions, cli: Cli): Promise<void> {
