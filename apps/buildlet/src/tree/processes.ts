@@ -34,6 +34,12 @@ export function findProcesses(cookie: string, leader: number | undefined): numbe
   });
 }
 
+/** Living processes with a cookie `<random>:<name>` whose name begins so. */
+export function findNamed(beginning: string): number[] {
+  const isNamed = (entry: string): boolean => /^CROFT_COOKIE=[0-9a-f]+:/.test(entry) && entry.split(':')[1]?.startsWith(beginning) === true;
+  return allPids().filter((pid) => pid !== process.pid && read(`/proc/${pid}/environ`).split('\0').some(isNamed));
+}
+
 /** The process group that is in the foreground of this process's terminal; undefined when it has none. */
 export function foregroundGroup(pid: number): number | undefined {
   const group = readStat(pid)?.foreground ?? -1;

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { systemClock } from '@croft/runtime/clock';
 import { complete, endOf, isAlive, outputMatching, runId, shell, spec, startMachine, until } from '../testing.ts';
 import { bornInside, findGroupHome, groupMembers, removeGroup, strikeGroup, type GroupHome } from './groups.ts';
-import { findProcesses, isSameProcess, markProcess } from './processes.ts';
+import { findNamed, findProcesses, isSameProcess, markProcess } from './processes.ts';
 import { createTrees, fellLeftTree } from './trees.ts';
 
 const group = findGroupHome(`croft-test-probe-${process.pid}`);
@@ -142,4 +142,13 @@ test('the commands of a buildlet that is asked to end by SIGTERM end with it', a
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+});
+
+test('what a buildlet without kernel groups left behind is found by the names of its trees', async () => {
+  const names = `croft-named-${process.pid}-`;
+  const child = spawn('sleep', ['1000'], { stdio: 'ignore', env: { PATH: process.env['PATH'], CROFT_COOKIE: `ab12:${names}+exec-1` } });
+  assert.deepEqual(await until('it is there', () => [findNamed(names)].find(({ length }) => length > 0)), [child.pid]);
+  assert.deepEqual(findNamed(`${names}other`), []);
+  child.kill('SIGKILL');
+  await until('it is gone', () => findNamed(names).length === 0);
 });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
 import * as z from 'zod';
 import { bornInside, findGroupHome, groupMembers, groupUsage, type GroupUsage, killIfThere, removeGroup, strikeGroup } from './groups.ts';
-import { findProcesses, isSameProcess, type ProcessMark } from './processes.ts';
+import { findNamed, findProcesses, isSameProcess, type ProcessMark } from './processes.ts';
 
 const killDeadlineMs = 10_000;
 const longestPauseMs = 50;
@@ -53,7 +53,10 @@ export function createTrees({ clock, probeName }: { clock: Clock; probeName: str
       return left;
     },
     async fellForgotten(beginning) {
-      if (!home) return;
+      if (!home) {
+        await killUntilGone(clock, { members: () => findNamed(beginning), strike: strikeEach });
+        return;
+      }
       for (const name of readdirSync(home.own).filter((entry) => entry.startsWith(beginning))) {
         const group = { kind: home.kind, path: join(home.own, name) };
         if ((await killUntilGone(clock, groupTarget(group))).length === 0) removeGroup(group.path);
@@ -88,10 +91,12 @@ function groupTarget({ kind, path }: NonNullable<TreeMark['group']>): Target {
 function processTarget(cookie: string, leader: number | undefined): Target {
   return {
     members: () => findProcesses(cookie, leader),
-    strike: (members) => {
-      for (const pid of members) killIfThere(pid);
-    },
+    strike: strikeEach,
   };
+}
+
+function strikeEach(members: readonly number[]): void {
+  for (const pid of members) killIfThere(pid);
 }
 
 async function killUntilGone(clock: Clock, target: Target): Promise<number[]> {
