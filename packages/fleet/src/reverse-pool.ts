@@ -147,10 +147,11 @@ class ReverseMachines implements ReversePool {
   }
 
   /** Told to begin anew. One that is not there is forgotten until it dials in. */
-  async replace(id: MachineId, why: string, waits: Waits): Promise<void> {
+  async replace(id: MachineId, why: string): Promise<void> {
     const machine = this.#machine(id);
     this.#deps.log.warn('machine replaced', { machine: id, why });
-    if (machine.connected) await machine.condemn(why, waits);
+    // Not waited for: a machine that does not answer must not keep whoever looks at all the others.
+    if (machine.connected) this.#tasks.start('end a machine', (waits) => machine.condemn(why, waits));
     else await this.#forget(machine, why);
   }
 
