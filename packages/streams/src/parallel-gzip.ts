@@ -9,7 +9,7 @@ import { free } from './release.ts';
 const blockBytes = 1024 * 1024;
 /** As far back as deflate (RFC 1951) may point. */
 const windowBytes = 32 * 1024;
-/** Node has four threads for such work, and others need some. One block more than there are cores is ready when a core becomes free. */
+/** As many threads as Node has for such work. Two blocks more than there are cores: one waits for a core, one to be sent. */
 const maxUnderWay = 4;
 /** A block of text fits, compressed. */
 const chunkSize = 256 * 1024;
@@ -37,7 +37,7 @@ export async function* parallelGzip(
   pieces: AsyncIterable<readonly Uint8Array[]>,
   { level }: { level: GzipLevel },
 ): AsyncGenerator<Buffer, void> {
-  const width = Math.min(availableParallelism() + 1, maxUnderWay);
+  const width = Math.min(availableParallelism() + 2, maxUnderWay);
   const blocks = blocksOf(pieces, width);
   const underWay: Promise<Buffer>[] = [];
   let checksum = 0;
