@@ -20,8 +20,8 @@ interface Suite {
 const isE2e = (file: string): boolean => file.endsWith('.e2e.test.ts');
 const isInterop = (file: string): boolean => file.endsWith('.interop.test.ts');
 const unit: Suite = { holds: (file) => !isE2e(file) && !isInterop(file), concurrency: 2, timeoutMs: 120_000 };
-/** The first of them builds Go's programs. */
-const interop: Suite = { holds: isInterop, concurrency: 2, timeoutMs: 600_000 };
+/** The first of them builds Go's programs; most of their time they wait for heartbeats and refusals. */
+const interop: Suite = { holds: isInterop, concurrency: 3, timeoutMs: 600_000 };
 /** One at a time: a farm uses every core by itself, and these stories measure time. */
 const e2e: Suite = { holds: isE2e, concurrency: 1, timeoutMs: 600_000 };
 const suitesByName: Readonly<Record<string, readonly Suite[]>> = {
