@@ -54,8 +54,8 @@ done
 
 if [ -t 0 ]; then printf 'key of this machine (croft key create --host-type %s): ' "$type" >&2; fi
 IFS= read -r key || :
-[ -n "$key" ] || [ -f "$state/key" ] || fail 'no key was given'
-[ -z "$key" ] || printf '%s\n' "$key" >"$state/key"
+[ -n "$key" ] || [ -f "$etc/key" ] || fail 'no key was given'
+[ -z "$key" ] || printf '%s\n' "$key" >"$etc/key"
 {
   echo "FARM=$farm"
   echo "HOST_TYPE=$type"
@@ -73,5 +73,5 @@ if [ -d /run/systemd/system ]; then
   systemctl enable --now croft-buildlet
   say 'the machine joins the farm; see: journalctl -u croft-buildlet -f'
 else
-  say "systemd does not run here. Start it yourself, as the user croft-buildlet: sh $lib/start.sh --farm $farm --host-type $type ${ca:+--ca /etc/croft-buildlet/ca.pem}"
+  say "systemd does not run here. Start it yourself, as the user croft-buildlet, with the key opened by root: sh $lib/start.sh --farm $farm --host-type $type --key-file fd:0 ${ca:+--ca /etc/croft-buildlet/ca.pem} <$etc/key"
 fi

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import { mkdtempDisposable, readFile, writeFile, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -87,10 +87,12 @@ test(
     assert.deepEqual(await once(installing, 'exit'), [0, null], await complaint);
     const home = join(root, 'var/lib/croft-buildlet');
     const script = join(root, 'usr/local/lib/croft-buildlet/start.sh');
-    const service = spawn('/bin/sh', [script, ...flags, '--dir', home], {
+    const key = await open(join(root, 'etc/croft-buildlet/key')); // as its unit has root do
+    const service = spawn('/bin/sh', [script, ...flags, '--dir', home, '--key-file', 'fd:0'], {
       env: { ...bare, HOSTNAME: 'inst' },
-      stdio: ['ignore', 'ignore', 'pipe'],
+      stdio: [key.fd, 'ignore', 'pipe'],
     });
+    await key.close();
     let log = '';
     service.stderr?.setEncoding('utf8').on('data', (piece) => (log += String(piece)));
     try {

@@ -163,8 +163,8 @@ test('the installer lays out settings, key, script and unit, and systemd takes t
   assert.deepEqual(await once(child, 'exit'), [0, null]);
   const read = (path: string): Promise<string> => readFile(join(root, path), 'utf8');
   assert.equal(await read('etc/croft-buildlet/settings'), `FARM=${farm.url}\nHOST_TYPE=linux-x64\nOPTIONS=\n`);
-  assert.equal(await read('var/lib/croft-buildlet/key'), 'the-key\n');
-  assert.equal((await stat(join(root, 'var/lib/croft-buildlet/key'))).mode & 0o777, 0o600);
+  assert.equal(await read('etc/croft-buildlet/key'), 'the-key\n');
+  assert.equal((await stat(join(root, 'etc/croft-buildlet/key'))).mode & 0o777, 0o600);
   assert.equal(await read('usr/local/lib/croft-buildlet/start.sh'), await readFile(script, 'utf8'));
   const unit = join(root, 'etc/systemd/system/croft-buildlet.service');
   await chmod(root, 0o755);
