@@ -86,7 +86,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     changes.tell({ kind: 'farm' });
   };
   const works = createWorks(config, parts, { changes, wake, settle: settleBell.ring });
-  const { machines, drivers, finder } = works;
+  const { machines, selfTests, drivers, finder } = works;
   const builders = (): FarmConfig['builders'] => config().builders;
   const schedule: ScheduleDeps = { db, clock, hold: disk.hold, machines: machines.list, builders };
   const capabilities = createCapabilities({
@@ -99,7 +99,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     repos: () => config().repos.map((repo) => repo.name),
     care: createMachineCare({ db, machines, clock }),
     clean: parts.secrets.clean,
-    facts: factsOf(parts, { disk, machines, drivers, live }),
+    facts: factsOf(parts, { disk, machines, selfTests, drivers, live }),
     ...createOriginals(config, parts, { ...works, wake, tell: changes.tell }),
     async ready() {
       const taking = adopted ? undefined : 'still taking over what ran before';
@@ -261,7 +261,7 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
 
 function factsOf(
   { version, clock, pools }: FarmParts,
-  { disk, machines, drivers, live }: Pick<Works, 'machines' | 'drivers'> & { disk: Disk; live: LiveConfig },
+  { disk, machines, selfTests, drivers, live }: Pick<Works, 'machines' | 'selfTests' | 'drivers'> & { disk: Disk; live: LiveConfig },
 ): () => FarmFacts {
   const startedAt = clock.now();
   return () => ({
@@ -269,7 +269,7 @@ function factsOf(
     startedAt,
     hold: disk.hold(),
     disk: disk.state(),
-    watched: machines.list(),
+    watched: machines.list().map((one) => ({ ...one, observed: { ...one.observed, selfTest: selfTests.shown(one.observed) } })),
     dialIn: shortfalls(pools()),
     troubles: [...machines.troubles(), ...drivers.troubles()],
     config: live.current(),

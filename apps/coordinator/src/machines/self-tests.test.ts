@@ -157,3 +157,15 @@ test('thousands are not asked at once', async () => {
   await stage.clock.advance(2 * MINUTE);
   assert.equal(stage.asked.length, 100);
 });
+
+test('what was tested for a tool that nobody asks for any more is not shown', async () => {
+  await using stage = openStage();
+  stage.tools = ['go'];
+  stage.lacks = ['go'];
+  stage.start();
+  await stage.clock.advance(0);
+  const shown = (): string[] => stage.machines.flatMap((one) => stage.tests.shown(one)?.checks.map(({ name }) => name) ?? []);
+  assert.ok(shown().includes('tool go'));
+  stage.tools = [];
+  assert.ok(shown().length > 0 && !shown().includes('tool go'));
+});

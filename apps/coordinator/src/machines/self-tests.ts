@@ -16,6 +16,8 @@ import type { Machines } from './watch-machines.ts';
 export interface SelfTests {
   /** Why a machine that answers takes no work yet. */
   whyHeld(observed: Observed): string | undefined;
+  /** Without what was tested for a tool that nobody asks for any more. */
+  shown(observed: Observed): SelfTest | undefined;
   /** A machine may have changed. */
   look(): void;
   run(machines: Pick<Machines, 'list' | 'connect' | 'look'>, waits: { signal: AbortSignal }): Promise<void>;
@@ -63,6 +65,7 @@ export function createSelfTests({ tools, clock, log }: SelfTestsDeps): SelfTests
 
   return {
     whyHeld: ({ hostType, selfTest }) => whyHeld(selfTest, tools(hostType)),
+    shown: ({ hostType, selfTest }) => selfTest && { ...selfTest, checks: wantedChecks(selfTest, tools(hostType)) },
     look: () => bell.ring(),
     async run(machines, { signal }) {
       await using tasks = createTaskGroup((name, error) => log.error('background work stopped', { task: name, error }));
@@ -102,10 +105,13 @@ function whyHeld(selfTest: SelfTest | undefined, tools: readonly string[]): stri
 }
 
 /** Tools that nobody asks for any more are no failure. */
-function failures({ checks }: SelfTest, tools: readonly string[]): SelfTest['checks'] {
+function wantedChecks({ checks }: SelfTest, tools: readonly string[]): SelfTest['checks'] {
   const wanted = new Set(tools.map(toolCheck));
-  const isWanted = (name: string): boolean => !name.startsWith(toolCheck('')) || wanted.has(name);
-  return checks.filter(({ ok, name }) => !ok && isWanted(name));
+  return checks.filter(({ name }) => !name.startsWith(toolCheck('')) || wanted.has(name));
+}
+
+function failures(test: SelfTest, tools: readonly string[]): SelfTest['checks'] {
+  return wantedChecks(test, tools).filter(({ ok }) => !ok);
 }
 
 function isComplete({ checks }: SelfTest, tools: readonly string[]): boolean {
