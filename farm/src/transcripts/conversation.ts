@@ -1,6 +1,6 @@
 /** What a client says to a buildlet, kept with the answers: between the two while it is recorded, and in the place of either afterwards. */
 import { once } from 'node:events';
-import { createServer, request as httpRequest, type IncomingMessage, type RequestListener } from 'node:http';
+import { createServer, request as httpRequest, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { systemClock } from '@croft/runtime/clock';
 
@@ -16,6 +16,8 @@ export interface Heard {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+  /** What comes behind the body: how a command of `/exec` ended. */
+  readonly trailers?: Readonly<Record<string, string>>;
 }
 
 /** Bodies that are no text stand in base64 after `base64:`. */
@@ -40,11 +42,9 @@ export function openRecorder(socketPath: string, target: string, exchanges: Exch
       const asked = httpRequest({ socketPath: target, method: said.method, path: said.path, headers: passedOn(incoming) });
       asked.end(content);
       const [answer] = (await once(asked, 'response')) as [IncomingMessage];
-      const body = await buffer(answer);
-      const { statusCode: status = 0 } = answer;
-      const type = answer.headers['content-type'] ?? '';
-      outgoing.writeHead(status, type === '' ? {} : { 'content-type': type }).end(body);
-      exchanges[slot] = { ...said, body: toText(content), answer: { status, type, body: toText(body) } };
+      const heard = await hear(answer);
+      exchanges[slot] = { ...said, body: toText(content), answer: heard };
+      repeat(heard, outgoing);
     })().catch((error: unknown) => outgoing.destroy(error as Error));
   });
 }
@@ -59,8 +59,7 @@ export function openReplay(socketPath: string, exchanges: readonly Exchange[]): 
       const matches = [(path: string): boolean => path === url, (path: string): boolean => path.split('?')[0] === url.split('?')[0]];
       const index = matches.map((isIt) => left.findIndex((one) => one.method === method && isIt(one.path))).find((found) => found >= 0);
       const [found] = index === undefined ? [] : left.splice(index, 1);
-      const { status, type, body } = found?.answer ?? { status: 404, type: 'text/plain', body: '404 page not found\n' };
-      outgoing.writeHead(status, type === '' ? {} : { 'content-type': type }).end(fromText(body));
+      repeat(found?.answer ?? { status: 404, type: 'text/plain', body: '404 page not found\n' }, outgoing);
     })().catch((error: unknown) => outgoing.destroy(error as Error));
   });
 }
@@ -72,7 +71,21 @@ export async function say({ method, path, headers, body }: Said, address: { sock
   const request = httpRequest({ socketPath, method, path, headers: { ...headers, ...auth }, agent: false, signal });
   request.end(fromText(body));
   const [answer] = (await once(request, 'response')) as [IncomingMessage];
-  return { status: answer.statusCode ?? 0, type: answer.headers['content-type'] ?? '', body: toText(await buffer(answer)) };
+  return hear(answer);
+}
+
+async function hear(answer: IncomingMessage): Promise<Heard> {
+  const body = toText(await buffer(answer));
+  const trailers = Object.entries(answer.trailers).map(([name, value]) => [name, value ?? ''] as const);
+  const heard = { status: answer.statusCode ?? 0, type: answer.headers['content-type'] ?? '', body };
+  return trailers.length === 0 ? heard : { ...heard, trailers: Object.fromEntries(trailers) };
+}
+
+function repeat({ status, type, body, trailers = {} }: Heard, outgoing: ServerResponse): void {
+  const names = Object.keys(trailers).join(', ');
+  outgoing.writeHead(status, { ...(type === '' ? {} : { 'content-type': type }), ...(names === '' ? {} : { trailer: names }) });
+  outgoing.addTrailers(trailers);
+  outgoing.end(fromText(body));
 }
 
 export function fromText(text: string): Buffer {

@@ -1,6 +1,6 @@
 /**
- * What a coordinator asks of a buildlet in the course of a build, as one story that every version of the client can play: only methods
- * that the first one had. What comes of each step is told in words that do not depend on time, chance or the machine.
+ * What a coordinator asks of a buildlet in the course of a build, as one story that every version of the client can play: steps that a
+ * version did not have yet are left out of it. What comes of each step is told in words that do not depend on time, chance or the machine.
  */
 import { parseRunId } from '@croft/domain/names';
 import type { Buildlet } from '@croft/buildlet/client';
@@ -8,13 +8,14 @@ import type { RunSpec } from '@croft/protocol/runs';
 import { isCode } from '@croft/runtime/errors';
 
 /** A tar.gz with `file`, which holds `hello`. */
-const source = Buffer.from(
+export const source = Buffer.from(
   'H4sIAAAAAAACA0vLzElloDEwAAIzExMwDQToNEiWwdDU0MjU2NjEBCRuaGBgbs6gYMBAB1BaXJJYBHQKNTyJ7LkhAjJSc3LyuRhGwSgYBaNgFIwwAAD8zWqEAAgAAA==',
   'base64',
 );
 const epoch = 1;
 
-export async function playStory(buildlet: Buildlet): Promise<Record<string, unknown>> {
+/** @param version of the transcript that is made or replayed */
+export async function playStory(buildlet: Buildlet, version: string): Promise<Record<string, unknown>> {
   const told: Record<string, unknown> = {};
   const { Version, Croft } = await buildlet.status({});
   told['status'] = { isGo: Version >= 23, epoch: Croft?.epoch, runs: Croft?.runs };
@@ -28,6 +29,7 @@ export async function playStory(buildlet: Buildlet): Promise<Record<string, unkn
   await buildlet.removeAll(['src'], epoch + 1, {});
   const port = await buildlet.portFor('B1.1.db', {});
   told['port'] = { given: port > 0, open: await buildlet.isOpen(port, {}) };
+  if (version !== 'v0.1') await playSecond(buildlet, told);
   await buildlet.halt(epoch + 1, {});
   return told;
 }
@@ -64,6 +66,23 @@ async function playRefusals(buildlet: Buildlet, told: Record<string, unknown>): 
   told['older lease'] = await codeOf(buildlet.startOrAttach(parseRunId('B1.1.stale'), shell('true'), epoch, {}));
   told['unknown'] = await buildlet.run(parseRunId('nothing'), {});
   told['acknowledged nothing'] = await codeOf(buildlet.ack(parseRunId('nothing'), 1, epoch + 1, {}));
+}
+
+/** What version 0.2 added. */
+async function playSecond(buildlet: Buildlet, told: Record<string, unknown>): Promise<void> {
+  const typed = parseRunId('B1.1.typed');
+  await buildlet.startOrAttach(typed, { ...shell('cat'), input: true }, epoch + 1, {});
+  told['size without a terminal'] = await codeOf(buildlet.resize(typed, { cols: 80, rows: 24 }, epoch + 1, {}));
+  const content = Buffer.from('typed\n');
+  const taken = await buildlet.writeStdin(typed, { from: 0, content }, epoch + 1, {});
+  told['input'] = [taken, await buildlet.writeStdin(typed, { from: content.length, content: Buffer.of(), end: true }, epoch + 1, {})];
+  const run = await buildlet.run(typed, { waitMs: 30_000 });
+  told['typed'] = typeof run === 'string' || run.state === 'running' ? run : [run.exit, Object.keys(run.usage ?? {})];
+  const output: Buffer[] = [];
+  for await (const piece of buildlet.output(typed, 0, {})) output.push(Buffer.from(piece));
+  told['echoed'] = Buffer.concat(output).toString();
+  const { checks } = await buildlet.selfTest({ tools: ['sh', 'no-such-program'] }, {});
+  told['self-test'] = checks.filter(({ name }) => name.startsWith('tool ')).map(({ name, ok }) => [name, ok]);
 }
 
 function shell(script: string): RunSpec {
