@@ -12,7 +12,7 @@ import { liveness, openControlLine, type ControlLine, type ControlMessage, type 
 
 /** Connections asked for on one line and not there yet. */
 const maxAttempts = 256;
-/** The lines are looked at this often; each is due at a time of its own, so that they do not all speak at once. */
+/** How often those lines are looked at that are due; each is at a time of its own, so that they do not all speak at once. */
 const beatMs = 250;
 
 export interface Dialer {
@@ -64,8 +64,9 @@ interface Attempt {
 export function createDialers({ clock, random, path }: DialersOptions): Dialers {
   const table = new Map<string, Line>();
   const tasks = createTaskGroup(() => undefined); // a beat cannot fail: a line that does is closed
+  const rota = createRota(clock);
   const beat = async ({ signal }: { signal: AbortSignal }): Promise<void> => {
-    for (; table.size > 0; await clock.sleep(beatMs, { signal })) for (const line of table.values()) line.beat();
+    for (; table.size > 0; await clock.sleep(beatMs, { signal })) for (const line of rota.due()) rota.add(line, line.beat());
     beating = false;
   };
   let beating = false;
@@ -79,6 +80,7 @@ export function createDialers({ clock, random, path }: DialersOptions): Dialers 
       const connPath = `${path}${path.includes('?') ? '&' : '?'}revdial.dialer=${id}`;
       const line = new Line(control, { ...options, id, connPath, clock, onClosed: () => void table.delete(key) });
       table.set(key, line);
+      rota.add(line, clock.monotonic());
       if (!beating) {
         beating = true;
         tasks.start('beat', beat);
@@ -94,6 +96,38 @@ export function createDialers({ clock, random, path }: DialersOptions): Dialers 
     async [Symbol.asyncDispose]() {
       for (const line of table.values()) line.close('the coordinator is stopping');
       await tasks[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Which lines are to be looked at when: one that is due in 5 s costs nothing until then. */
+interface Rota {
+  /** @param at monotonic ms; undefined for a line that has ended */
+  add(line: Line, at: number | undefined): void;
+  /** Taken off. A line comes some beats before its time, and again at each until it was done. */
+  due(): Line[];
+}
+
+function createRota(clock: Clock): Rota {
+  /** By the beat at which they come. */
+  const slots = new Map<number, Line[]>();
+  const beatAt = (at: number): number => Math.floor(at / beatMs);
+  return {
+    add(line, at) {
+      if (at === undefined) return;
+      const slot = Math.max(beatAt(at) - 2, beatAt(clock.monotonic()) + 1);
+      const there = slots.get(slot);
+      if (there) there.push(line);
+      else slots.set(slot, [line]);
+    },
+    due() {
+      const now = beatAt(clock.monotonic());
+      const past = [...slots.keys()].filter((slot) => slot <= now);
+      return past.flatMap((slot) => {
+        const lines = slots.get(slot) ?? [];
+        slots.delete(slot);
+        return lines;
+      });
     },
   };
 }
@@ -176,11 +210,14 @@ class Line implements Dialer {
     return { deliver: (socket) => void (this.#attempts.get(conn)?.settle(socket) || socket.destroy()) };
   }
 
-  beat(): void {
+  /** Does what is due. @returns monotonic ms at which something is next; undefined when the line has ended */
+  beat(): number | undefined {
     const { peer } = this;
-    this.#control.check(peer === 'croft' ? liveness.lostMs : Infinity);
+    const checkAt = this.#control.check(peer === 'croft' ? liveness.lostMs : Infinity);
+    if (this.#control.closed) return undefined;
     const dueMs = peer === 'croft' ? liveness.pingMs : liveness.goPingMs;
     if (this.#clock.monotonic() + beatMs > this.#control.sentAt + dueMs) this.#control.send({ command: 'keep-alive' });
+    return Math.min(checkAt, this.#control.sentAt + dueMs);
   }
 
   /** Go's listener does not say which attempt an answer other than 101 belongs to: then it is the oldest one. */

@@ -127,8 +127,11 @@ export interface ControlLine {
   readonly closed: boolean;
   /** Goes out in the order sent; nothing happens when the line is closed. */
   send(message: ControlMessage): void;
-  /** Closes the line when the other side was silent this long, or a message did not go out in time. */
-  check(silenceMs: number): void;
+  /**
+   * Closes the line when the other side was silent this long, or a message did not go out in time.
+   * @returns monotonic ms at which that can be so at the earliest
+   */
+  check(silenceMs: number): number;
   close(why: CroftError): void;
 }
 
@@ -187,6 +190,7 @@ export function openControlLine(socket: Duplex, { clock, onMessage, onClosed }: 
       const now = clock.monotonic();
       if (now - (unsent[0] ?? now) >= liveness.writeMs) gone(`took no message for ${liveness.writeMs / SECOND} s`);
       if (now - heardAt >= silenceMs) gone(`was silent for ${silenceMs / SECOND} s`);
+      return Math.min(heardAt + silenceMs, (unsent[0] ?? now) + liveness.writeMs);
     },
     close,
   };
