@@ -31,7 +31,7 @@ export interface Arrival {
 /** The first whose revdial is the one that is spoken here. */
 export const leastVersion = 23;
 /** A Croft that has not told its status by then is asked for it. */
-const toldMs = 5 * SECOND;
+export const toldMs = 5 * SECOND;
 /** Go's buildlets are asked this often, and up to 5 s later. */
 const askMs = 10 * SECOND;
 const answerMs = 20 * SECOND;
@@ -49,6 +49,8 @@ export interface MachineDeps {
   readonly spoolDir: string;
   /** Work that goes on beside; ended with the pool. */
   start(name: string, task: (waits: { signal: AbortSignal }) => Promise<void>): void;
+  /** Calls back after `toldMs`, if the pool is there then. */
+  afterTold(act: () => void): void;
   onChange(): void;
 }
 
@@ -68,13 +70,12 @@ interface OpenLine {
 export class ReverseMachine implements AsyncDisposable {
   readonly id: MachineId;
   readonly host: string;
-  /** A buildlet of Go is another one with each line. */
-  readonly buildlet: Buildlet = currentBuildlet(() => this.#line?.go ?? this.#buildlet);
   /** Ends of lines that had not lasted. */
   shortLines: ShortLines;
   readonly #deps: MachineDeps;
-  /** Over whatever line there is. */
-  readonly #buildlet: Buildlet;
+  /** Over whatever line there is, and what `buildlet` gives: made when first asked for, since most of thousands never are. */
+  #own: Buildlet | undefined;
+  #current: Buildlet | undefined;
   readonly #closing = new Set<Promise<void>>();
   #line: OpenLine | undefined;
   #gone = 'it has not dialled in since the coordinator started';
@@ -88,7 +89,15 @@ export class ReverseMachine implements AsyncDisposable {
     this.host = host;
     this.shortLines = shortLines;
     this.#deps = deps;
-    this.#buildlet = createBuildlet(this.#address, { clock: deps.clock });
+  }
+
+  /** A buildlet of Go is another one with each line. */
+  get buildlet(): Buildlet {
+    return (this.#current ??= currentBuildlet(() => this.#line?.go ?? this.#buildlet));
+  }
+
+  get #buildlet(): Buildlet {
+    return (this.#own ??= createBuildlet(this.#address, { clock: this.#deps.clock }));
   }
 
   get connected(): boolean {
@@ -110,7 +119,7 @@ export class ReverseMachine implements AsyncDisposable {
 
   /** Takes the line over; an older one ends. */
   arrive(arrival: Arrival, control: Duplex): void {
-    const { clock, random, dialers, spoolDir, log, start } = this.#deps;
+    const { clock, random, dialers, spoolDir, log, start, afterTold } = this.#deps;
     const peer = arrival.boot === undefined ? 'go' : 'croft';
     const onStatus = (status: unknown): void => this.#tell(line, status);
     const dialer = dialers.open(control, { peer, onStatus });
@@ -124,7 +133,10 @@ export class ReverseMachine implements AsyncDisposable {
     if (this.#condemned && this.#condemned.boot !== boot) this.#condemned = undefined;
     log.info('machine dialled in', { machine: this.id, from: arrival.from, version: arrival.version, peer });
     void dialer.done.then((why) => this.#ended(line, errorText(why)));
-    start('status', (waits) => this.#keepLooking(line, waits));
+    const look = (): void => start('status', (waits) => this.#keepLooking(line, waits));
+    if (peer === 'go') look();
+    // A Croft tells by itself, unless its status does not fit into a line.
+    else afterTold(() => void (this.#line === line && !line.status && look()));
     this.#changed();
   }
 
@@ -154,7 +166,7 @@ export class ReverseMachine implements AsyncDisposable {
     this.close('the machine is not kept any more');
     await this.#line?.go?.[Symbol.asyncDispose]();
     await Promise.all(this.#closing);
-    await this.#buildlet[Symbol.asyncDispose]();
+    await this.#own?.[Symbol.asyncDispose]();
   }
 
   #state(): Omit<Observed, 'id' | 'hostType' | 'labels' | 'held'> {
@@ -209,13 +221,8 @@ export class ReverseMachine implements AsyncDisposable {
     if (!before && this.#condemned) this.#deps.start('end', (waits) => this.#end(line, waits));
   }
 
-  /** A Croft tells by itself, unless its status does not fit into a line. */
   async #keepLooking(line: OpenLine, { signal }: { signal: AbortSignal }): Promise<void> {
     const { clock, random } = this.#deps;
-    if (line.dialer.peer === 'croft') {
-      await clock.sleep(toldMs, { signal });
-      if (line.status) return;
-    }
     while (this.#line === line && (await this.#look(line, answerMs, { signal }))) {
       await clock.sleep(askMs + Math.floor(random.fraction() * 5) * SECOND, { signal });
     }

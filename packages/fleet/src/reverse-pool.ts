@@ -14,7 +14,7 @@ import { createTaskGroup, type TaskGroup } from '@croft/runtime/tasks';
 import type { Dialers } from '@croft/streams/revdial-dialer';
 import type { ShortLines } from './flapping.ts';
 import type { Observed, Pool, Reconciling, Shortfall } from './pool.ts';
-import { leastVersion, ReverseMachine, type Arrival, type MachineDeps } from './reverse-machine.ts';
+import { leastVersion, ReverseMachine, toldMs, type Arrival, type MachineDeps } from './reverse-machine.ts';
 
 export interface ReverseDeclared {
   readonly hostType: string;
@@ -58,8 +58,9 @@ interface Missing {
 const maxMachines = 20_000;
 const maxMissing = 1_000;
 const shownMissing = 100;
-/** Changes that come together are told together, ms. */
+/** Changes that come together are told together, ms: longer where there are many machines, for each of them is looked at then. */
 const gatherMs = 50;
+const gatherMsPerMachine = 0.05;
 
 export function openReversePool(options: ReversePoolOptions, deps: ReversePoolDeps): ReversePool {
   return new ReverseMachines(options, deps);
@@ -69,7 +70,7 @@ class ReverseMachines implements ReversePool {
   readonly name: string;
   readonly #deps: ReversePoolDeps;
   readonly #tasks: TaskGroup;
-  readonly #spoolDir: string;
+  readonly #machineDeps: MachineDeps;
   readonly #machines = new Map<MachineId, ReverseMachine>();
   readonly #missing = new Map<MachineId, Missing>();
   #declared: ReverseDeclared = { hostType: 'unknown', labels: [], expect: 0 };
@@ -78,12 +79,20 @@ class ReverseMachines implements ReversePool {
   #drainTold = false;
   #ending = false;
   #onChange: (() => void) | undefined;
+  /** What is to be done later, in order of its time. One timer for all: each wait of its own on one signal makes the next one dearer. */
+  readonly #later = new Set<{ readonly at: number; readonly act: () => void }>();
   #telling = false;
 
   constructor({ name, known, spoolDir }: ReversePoolOptions, deps: ReversePoolDeps) {
     this.name = name;
-    this.#spoolDir = spoolDir;
     this.#deps = deps;
+    this.#machineDeps = {
+      ...deps,
+      spoolDir,
+      onChange: () => this.#changed(),
+      start: (name, task) => this.#tasks.start(name, task),
+      afterTold: (act) => this.#afterTold(act),
+    };
     this.#tasks = createTaskGroup((task, error) =>
       deps.log.error('background work stopped', { pool: name, task, error: errorText(error) }),
     );
@@ -185,9 +194,7 @@ class ReverseMachines implements ReversePool {
   }
 
   #add(id: MachineId, host: string): ReverseMachine {
-    const own = { spoolDir: this.#spoolDir, onChange: () => this.#changed() };
-    const deps: MachineDeps = { ...this.#deps, ...own, start: (name, task) => this.#tasks.start(name, task) };
-    const machine = new ReverseMachine({ id, host, shortLines: this.#missing.get(id)?.shortLines ?? [] }, deps);
+    const machine = new ReverseMachine({ id, host, shortLines: this.#missing.get(id)?.shortLines ?? [] }, this.#machineDeps);
     this.#machines.set(id, machine);
     return machine;
   }
@@ -208,9 +215,23 @@ class ReverseMachines implements ReversePool {
     if (this.#telling) return;
     this.#telling = true;
     this.#tasks.start('tell', async ({ signal }) => {
-      await this.#deps.clock.sleep(gatherMs, { signal });
+      await this.#deps.clock.sleep(Math.max(gatherMs, this.#machines.size * gatherMsPerMachine), { signal });
       this.#telling = false;
       this.#onChange?.();
+    });
+  }
+
+  #afterTold(act: () => void): void {
+    const { clock } = this.#deps;
+    this.#later.add({ at: clock.monotonic() + toldMs, act });
+    if (this.#later.size > 1) return;
+    this.#tasks.start('later', async ({ signal }) => {
+      for (const due of this.#later) {
+        const wait = due.at - clock.monotonic();
+        if (wait > 0) await clock.sleep(wait, { signal });
+        this.#later.delete(due);
+        due.act();
+      }
     });
   }
 
