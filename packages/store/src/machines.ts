@@ -60,6 +60,12 @@ export async function listMachines(sql: Sql, { gone = 0 }: { readonly gone?: num
   return [...here, ...left].map(toMachine);
 }
 
+/** Ids of those that are up or away. */
+export async function machineIds(sql: Sql): Promise<MachineId[]> {
+  const rows = await sql.all<{ id: MachineId }>(`SELECT id FROM machines WHERE state IN ('up', 'away')`);
+  return rows.map(({ id }) => id);
+}
+
 /** Machines that were taken out of work, with what was noted then; those that are gone, too. */
 export async function drainedMachines(sql: Sql): Promise<{ id: MachineId; drained: unknown }[]> {
   const rows = await sql.all<{ id: MachineId; drained: string }>('SELECT id, drained FROM machines WHERE drained IS NOT NULL ORDER BY id');

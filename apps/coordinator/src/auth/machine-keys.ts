@@ -26,10 +26,13 @@ export interface MachineKeysDeps {
 
 /** The use of a key is noted this often, ms: a farm's worth of machines comes back with one key at once. */
 const notedMs = HOUR;
+/** Keys remembered at a time; more than one for each kind of machine is rare. */
+const maxKnown = 1_000;
 const prefix = 'croftkey_';
 
 export function createMachineKeys({ database, clock, random }: MachineKeysDeps): MachineKeys {
   const list = (): Promise<KeyView[]> => database.read(listMachineKeys);
+  const find = rememberKeys(database);
   return {
     async create({ name, hostType, expiresInMs }) {
       const now = clock.now();
@@ -41,6 +44,7 @@ export function createMachineKeys({ database, clock, random }: MachineKeysDeps):
     list,
     async revoke(id) {
       await database.write((sql) => revokeMachineKey(sql, id, clock.now()));
+      find.forget();
       const revoked = (await list()).find((key) => key.id === id);
       if (!revoked) throw new CroftError('not-found', `there is no key ${id}`);
       return revoked;
@@ -48,11 +52,36 @@ export function createMachineKeys({ database, clock, random }: MachineKeysDeps):
     async lets(secret, hostType) {
       if (!secret.startsWith(prefix)) return false;
       // Found by its hash: how long that takes tells nothing of the keys there are.
-      const key = await database.read((sql) => machineKeyByHash(sql, sha256Hex(secret)));
+      const key = await find.byHash(sha256Hex(secret));
       const now = clock.now();
       if (!key || key.hostType !== hostType || key.revokedAt !== undefined || key.expiresAt <= now) return false;
-      if (now - (key.lastUsedAt ?? 0) >= notedMs) await database.write((sql) => touchMachineKey(sql, key.id, now));
+      if (now - (key.lastUsedAt ?? 0) >= notedMs) {
+        await database.write((sql) => touchMachineKey(sql, key.id, now));
+        find.forget();
+      }
       return true;
+    },
+  };
+}
+
+interface KeyMemory {
+  byHash(hash: string): Promise<KeyView | undefined>;
+  /** A key was changed; only this process changes any. */
+  forget(): void;
+}
+
+/** Thousands of machines come back with one key at once: it is read once. Keys that do not exist are not remembered. */
+function rememberKeys(database: Pick<Database, 'read'>): KeyMemory {
+  let known = new Map<string, KeyView>();
+  return {
+    async byHash(hash) {
+      const before = known; // what is read while a key changes is not remembered
+      const key = known.get(hash) ?? (await database.read((sql) => machineKeyByHash(sql, hash)));
+      if (key && before.size < maxKnown) before.set(hash, key);
+      return key;
+    },
+    forget() {
+      known = new Map();
     },
   };
 }

@@ -5,7 +5,7 @@ import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Database } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
-import { listMachines, markMachine } from '@croft/store/machines';
+import { machineIds, markMachine } from '@croft/store/machines';
 import type { Machines } from '../machines/watch-machines.ts';
 import type { Drivers } from './drive-builds.ts';
 import type { Records } from './records.ts';
@@ -81,7 +81,7 @@ async function endWithoutDriver({ records, logs, drivers, log }: AdoptionDeps, o
 /** Machines that no pool has; those that are not leased are noted as gone. */
 async function forsaken({ db, machines, clock }: AdoptionDeps): Promise<MachineId[]> {
   if (!machines.surveyed()) return [];
-  const stored = (await db.read(listMachines)).map((machine) => machine.id);
+  const stored = await db.read(machineIds);
   const here = new Set(machines.list().map((machine) => machine.observed.id)); // after: what is stored is in the list a moment later
   const missing = stored.filter((id) => !here.has(id));
   const leased = new Set((await db.read(heldLeases)).map((lease) => lease.machine));

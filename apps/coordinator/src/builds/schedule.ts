@@ -35,9 +35,12 @@ async function assignNow({ db, machines, builders, hold, clock }: ScheduleDeps):
   if (hold() !== undefined || !machines().some((machine) => machine.observed.state === 'up')) return [];
   const now = clock.now();
   return db.read(async (sql) => {
+    const names = builders().map(({ name }) => name);
+    // Most of the time nothing waits, and then there is no need to look at thousands of machines.
+    if ((await queuedBuilds(sql, { limit: 1, builders: names, restedAt: now })).length === 0) return [];
     const views = viewMachines(machines(), await leasedMachines(sql));
     const limit = views.filter((machine) => machine.state === 'ready').length;
-    const waiting = limit === 0 ? [] : await queuedBuilds(sql, { limit, builders: builders().map(({ name }) => name), restedAt: now });
+    const waiting = limit === 0 ? [] : await queuedBuilds(sql, { limit, builders: names, restedAt: now });
     return planAssignments({ waiting, machines: views, now }).assign;
   });
 }

@@ -22,3 +22,13 @@ export function toldStrays(pools: readonly Pool[], before: readonly Trouble[], n
   const seen = new Map(pools.flatMap((pool) => (pool.strays?.() ?? []).map((text): [string, string] => [text, `pool ${pool.name}`])));
   return [...seen].map(([text, what]) => before.find((one) => one.text === text) ?? { what, text, since: now });
 }
+
+/** Each pool that is given is watched from then on, once. */
+export function createWatchOnce(onChange: () => void): (pool: Pool) => void {
+  const watched = new WeakSet<Pool>();
+  return (pool) => {
+    if (watched.has(pool)) return;
+    watched.add(pool);
+    pool.watch?.(onChange);
+  };
+}

@@ -12,7 +12,7 @@ import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { createBell } from '@croft/runtime/tasks';
 import { ringOrRest } from '../keep-doing.ts';
-import { connect, toldStrays } from './among-pools.ts';
+import { connect, createWatchOnce, toldStrays } from './among-pools.ts';
 
 export interface WatchedMachine {
   readonly observed: Observed;
@@ -66,13 +66,13 @@ interface Known {
   readonly told: Observed;
   /** With what this farm adds. */
   readonly observed: Observed;
-  readonly seenAt: number;
+  seenAt: number;
   /** Monotonic ms at which this process first asked for it. */
   readonly askingSince: number;
   /** Monotonic ms of the last look. */
-  readonly lookedAt: number;
+  lookedAt: number;
   /** How long it has been silent, ms, as far as this process was there to hear. */
-  readonly silentMs: number;
+  silentMs: number;
   readonly reported: string;
   /** Monotonic ms of the last report. */
   readonly reportedAt: number;
@@ -166,13 +166,15 @@ async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> 
     isUsed: (id, boot) => boot !== undefined && watch.used.get(id) === boot,
   });
   const ids = new Set(observed.map(({ id }) => id));
-  for (const piece of chunks(observed, notedAtOnce)) await Promise.all(piece.map((one) => note(watch, pool, one)));
+  const changed = observed.filter((one) => !noteAgain(watch, pool, one));
+  for (const piece of chunks(changed, notedAtOnce)) await Promise.all(piece.map((one) => note(watch, pool, one)));
   for (const [id, entry] of known) {
     if (entry.pool === pool && !ids.has(id)) known.delete(id);
   }
   let lost = 0;
   for (const [id, entry] of known) {
-    if (entry.pool !== pool || !(await giveUp(watch, id, entry, waits))) continue;
+    if (entry.pool !== pool || !isGivenUp(watch, entry)) continue;
+    await lose(watch, id, entry.observed.evidence ?? 'it did not answer', waits);
     // The rest after another look: who has come back meanwhile is not lost.
     if ((lost += 1) >= lostAtOnce) return watch.look();
   }
@@ -185,15 +187,6 @@ const notedAtOnce = 500;
 
 function* chunks<T>(all: readonly T[], size: number): Generator<readonly T[]> {
   for (let from = 0; from < all.length; from += size) yield all.slice(from, from + size);
-}
-
-function createWatchOnce(onChange: () => void): (pool: Pool) => void {
-  const watched = new WeakSet<Pool>();
-  return (pool) => {
-    if (watched.has(pool)) return;
-    watched.add(pool);
-    pool.watch?.(onChange);
-  };
 }
 
 function hold(watch: Watch, id: MachineId, why: string | undefined): void {
@@ -222,6 +215,20 @@ function withHold({ held, used, events }: Watch, told: Observed, before?: Observ
   const why = held.get(id) ?? (isUsed ? 'is made anew for the next build' : own);
   if (before && before.held === why) return before;
   return why === undefined ? told : { ...told, held: why };
+}
+
+/** True when nothing is new: most machines, most of the time, so it must cost next to nothing. */
+function noteAgain(watch: Watch, pool: Pool, told: Observed): boolean {
+  const { known, clock } = watch;
+  const before = known.get(told.id);
+  if (before?.told !== told || before.pool !== pool || withHold(watch, told, before.observed) !== before.observed) return false;
+  const now = clock.monotonic();
+  const up = told.state === 'up';
+  if (up && now - before.reportedAt >= MINUTE) return false;
+  if (up) before.seenAt = clock.now();
+  before.silentMs = up ? 0 : before.silentMs + heardOut(now - before.lookedAt);
+  before.lookedAt = now;
+  return true;
 }
 
 /** It is known only once that is stored: a machine without a row cannot be leased. */
@@ -276,13 +283,9 @@ function heardOut(sinceLastLookMs: number): number {
 /** From one look to the next: the ping, and as much again for an answer that does not come, ms. */
 const longestLookMs = 2 * liveness.pingMs;
 
-/** True when it was lost. */
-async function giveUp(watch: Watch, id: MachineId, entry: Known, waits: Waits): Promise<boolean> {
-  const { observed, silentMs, askingSince } = entry;
-  const now = watch.clock.monotonic();
-  if (observed.state === 'up' || !isLost({ lastAt: now - silentMs, askingSince }, now)) return false;
-  await lose(watch, id, observed.evidence ?? 'it did not answer', waits);
-  return true;
+function isGivenUp({ clock }: Watch, { observed, silentMs, askingSince }: Known): boolean {
+  const now = clock.monotonic();
+  return observed.state !== 'up' && isLost({ lastAt: now - silentMs, askingSince }, now);
 }
 
 async function lose({ known, clock, log, events }: Watch, id: MachineId, evidence: string, waits: Waits): Promise<void> {

@@ -1,11 +1,12 @@
 /** The farm in the originals' words (coordinator.md 10, 10.2): host types with their machines, and builders with what they build on. */
 import { declaredMachines, type FarmConfig } from '@croft/config/farm-config';
 import type { Builder } from '@croft/domain/job';
+import type { MachineId } from '@croft/domain/names';
 import type { Clock } from '@croft/runtime/clock';
 import { countQueuedByNeeds } from '@croft/store/build-lists';
 import type { Database, Sql } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
-import { listMachines } from '@croft/store/machines';
+import { getMachine } from '@croft/store/machines';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
 
 export interface Farmer {
@@ -108,18 +109,22 @@ function builderEntry(builder: Builder, pools: FarmConfig['pools']): BuilderEntr
 async function readHosts(sql: Sql, { config, clock, version, watched }: FarmerDeps): Promise<Record<string, HostStatus>> {
   const { pools } = config();
   const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease.state]));
-  const stored = new Map((await listMachines(sql)).map((machine) => [machine.id, machine]));
+  const up = watched().filter(({ observed }) => observed.state === 'up');
+  const createdAt = new Map<MachineId, number>();
+  for (const { observed } of up) {
+    const stored = observed.line ? undefined : await getMachine(sql, observed.id); // those that dial in are many, and tell it themselves
+    if (stored) createdAt.set(stored.id, stored.createdAt);
+  }
   const waiting = await countQueuedByNeeds(sql);
   const now = clock.now();
   const toStatus = ({ observed: { id, hostType, line, version: own }, seenAt }: WatchedMachine): MachineStatus => {
     const lease = leases.get(id);
-    const connectedAt = line?.since ?? stored.get(id)?.createdAt ?? seenAt;
+    const connectedAt = line?.since ?? createdAt.get(id) ?? seenAt;
     const seconds = (from: number): number => Math.max(0, (now - from) / 1_000);
     const time = lease ? { BusySec: seconds(lease.acquiredAt) } : { IdleSec: seconds(connectedAt) };
     const Version = line && own !== undefined ? String(own) : version;
     return { Name: line?.host ?? id, HostType: hostType, ConnectedSec: seconds(connectedAt), ...time, Version, Busy: lease !== undefined };
   };
-  const up = watched().filter(({ observed }) => observed.state === 'up');
   const names = new Set([...pools.map(({ hostType }) => hostType), ...up.map(({ observed }) => observed.hostType)]);
   return Object.fromEntries(
     [...names].toSorted().map((HostType): [string, HostStatus] => {
