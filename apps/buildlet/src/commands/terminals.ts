@@ -2,7 +2,9 @@
  * Commands on a terminal, by the native module of `@lydell/node-pty`, alone: its JavaScript gives up what is still unread 200 ms after an
  * end, and our pump does not. Loaded on first use; a buildlet without it does everything else.
  */
+import { readSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type { OnReadOpts } from 'node:net';
 import { dirname, join } from 'node:path';
 import { ReadStream } from 'node:tty';
 import { findProgram, signalName, type Born, type Command, type Exited, type Launched, type Terminal } from './command.ts';
@@ -89,8 +91,52 @@ function forkOn({ native, helper }: { native: Native; helper: string }, command:
     native.fork(file.path, argv.slice(1), variables, cwd, cols, rows, sameUser, sameUser, true, helper, onExit),
   );
   const terminal: Terminal = {
-    open: (onread) => new ReadStream(fd, { onread }),
+    open: (onread) => openWhole(fd, onread),
     resize: (size) => native.resize(fd, size.cols, size.rows),
   };
   return { kind: 'started', pid, exited, terminal };
+}
+
+/**
+ * libuv takes a read that did not fill its buffer, with a hang-up behind it, for the end. A terminal gives less than was asked for though it
+ * has more: so what is left is read here, until the kernel says that nothing is (EIO), before the descriptor is closed.
+ */
+function openWhole(fd: number, onread: OnReadOpts): ReadStream {
+  const stream = new ReadStream(fd, { onread });
+  const { resume, destroy, _destroy } = stream;
+  let close: (() => void) | undefined; // while the rest is being read
+  stream._destroy = (error, done) => {
+    close = () => {
+      close = undefined;
+      _destroy.call(stream, error, done);
+    };
+    if (!stream.readableEnded || !readRest(fd, onread)) close();
+  };
+  stream.resume = () => {
+    if (close && !readRest(fd, onread)) close();
+    return resume.call(stream);
+  };
+  stream.destroy = (error) => {
+    close?.(); // whoever reads gives up
+    return destroy.call(stream, error);
+  };
+  return stream;
+}
+
+/** Until the reader has no room; false when all was read. */
+function readRest(fd: number, { buffer, callback }: OnReadOpts): boolean {
+  for (;;) {
+    const target = typeof buffer === 'function' ? buffer() : buffer;
+    const bytes = readOrEnd(fd, target);
+    if (bytes === 0) return false;
+    if (!callback(bytes, target)) return true;
+  }
+}
+
+function readOrEnd(fd: number, target: Uint8Array): number {
+  try {
+    return readSync(fd, target);
+  } catch {
+    return 0; // EIO: nobody has the terminal open any more, and all is read
+  }
 }
