@@ -34,5 +34,5 @@ for (const [kind, { door, play }] of Object.entries(stories)) {
   const told = await play(client, { socketPath: recorder.socketPath, password }, name);
   await write(kind, { told, exchanges }, exchanges.length);
 }
-const line = await recordLine(load);
+const line = await recordLine(load, resolve(tree, 'apps/buildlet/src/main.ts'));
 if (line) await write('line', { line }, line.length);
