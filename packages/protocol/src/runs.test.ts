@@ -13,6 +13,7 @@ import {
   runListSchema,
   runSchema,
   runSpecSchema,
+  takenInputSchema,
   type Run,
   type RunSpec,
 } from './runs.ts';
@@ -42,6 +43,7 @@ const schemas = {
   status: buildletStatusSchema,
   port: givenPortSchema,
   open: openPortSchema,
+  taken: takenInputSchema,
 };
 
 /** Which schema an example belongs to, told by the field that only it has. */
@@ -49,6 +51,7 @@ function kindOf(example: object): keyof typeof schemas | 'cancel' {
   if ('argv' in example) return 'spec';
   if ('runs' in example) return 'runs';
   if ('state' in example) return 'run';
+  if ('length' in example) return 'taken';
   if ('kind' in example) return 'exit';
   if ('code' in example) return 'error';
   if ('port' in example) return 'port';
@@ -68,7 +71,7 @@ for (const { text, value } of examples) {
 
 test('the page shows each shape, and each way in which a command can end', () => {
   const kinds = new Set(examples.map(({ value }) => kindOf(value)));
-  assert.deepEqual([...kinds].toSorted(), ['cancel', 'error', 'exit', 'open', 'port', 'run', 'runs', 'spec', 'status']);
+  assert.deepEqual([...kinds].toSorted(), ['cancel', 'error', 'exit', 'open', 'port', 'run', 'runs', 'spec', 'status', 'taken']);
   const shown = examples.flatMap(({ value }) => (kindOf(value) === 'exit' ? [(value as Exit).kind] : []));
   assert.deepEqual(shown.toSorted(), exitSchema.options.map((option) => option.shape.kind.value as string).toSorted());
 });
