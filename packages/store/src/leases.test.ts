@@ -5,7 +5,16 @@ import { parseLeaseId, parseMachineId } from '@croft/domain/names';
 import { isCode } from '@croft/runtime/errors';
 import type { Database } from './database.ts';
 import { assertHeld, endLease, getLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeAsHolder } from './leases.ts';
-import { connectMachine, getMachine, listMachines, markMachine, nextEpoch, upsertMachine, type NewMachine } from './machines.ts';
+import {
+  connectMachine,
+  getMachine,
+  listMachines,
+  machineIds,
+  markMachine,
+  nextEpoch,
+  upsertMachine,
+  type NewMachine,
+} from './machines.ts';
 import { getSetting, setSetting } from './settings.ts';
 import { eachDatabase } from './testing.ts';
 
@@ -35,6 +44,7 @@ eachDatabase('machines', (open) => {
     await using database = await open();
     await database.write((sql) => upsertMachine(sql, declared));
     const [listed] = await database.read((sql) => listMachines(sql));
+    assert.deepEqual(await database.read(machineIds), [machine]);
     assert.deepEqual(listed, await database.read((sql) => getMachine(sql, machine)));
     assert.ok(!JSON.stringify(listed).includes('hunter2'));
     assert.deepEqual(await database.read((sql) => connectMachine(sql, machine)), declared.address);
@@ -65,6 +75,7 @@ eachDatabase('machines', (open) => {
       await markMachine(sql, machine, { state: 'up', at: 6_000 });
     });
     assert.deepEqual(await database.read((sql) => listMachines(sql)), []);
+    assert.deepEqual(await database.read(machineIds), []);
     const [gone] = await database.read((sql) => listMachines(sql, { gone: 10 }));
     assert.deepEqual([gone?.state, gone?.goneAt, gone?.evidence], ['gone', 5_000, 'ended']);
     await assert.rejects(

@@ -2,7 +2,7 @@
  * The side of revdial v2 that asks for connections: the coordinator. Each line of a buildlet has a `Dialer`; `Dialers` holds them
  * all, keeps them alive with one timer, and finds the one that a picked-up connection belongs to. See docs/protocols/revdial.md.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
@@ -133,7 +133,7 @@ function createRota(clock: Clock): Rota {
 }
 
 function digest(id: string): Buffer {
-  return createHash('sha256').update(id).digest();
+  return hash('sha256', id, 'buffer');
 }
 
 interface LineOptions extends OpenDialer {

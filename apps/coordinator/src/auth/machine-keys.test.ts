@@ -37,6 +37,16 @@ test('a key lets in machines of its host type, until it expires or is revoked, a
   assert.deepEqual((await keys.list()).map((key) => key.id).toSorted(), [id, other.id].toSorted());
 });
 
+test('a key that has let somebody in is revoked at once, also while somebody comes with it', async (context) => {
+  const { keys } = await openKeys(context);
+  const { secret, id } = await keys.create(wish);
+  for (let count = 0; count < 3; count += 1) assert.equal(await keys.lets(secret, 'host-a'), true);
+  const coming = keys.lets(secret, 'host-a');
+  await keys.revoke(id);
+  await coming;
+  assert.equal(await keys.lets(secret, 'host-a'), false);
+});
+
 test('what is no key lets nobody in', async (context) => {
   const { keys } = await openKeys(context);
   const { secret, id } = await keys.create(wish);

@@ -4,7 +4,7 @@ import type { Observed, Pool } from '@croft/fleet/pool';
 import type { Farm } from '@croft/protocol/api';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
-import type { Database } from '@croft/store/database';
+import type { Database, Work } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
 import { getMachine, listMachines, markMachine, upsertMachine } from '@croft/store/machines';
 import { watchMachines, type Machines } from './watch-machines.ts';
@@ -37,13 +37,15 @@ export interface MachineHandlers {
 }
 
 export function createMachines({ db, pools, clock, log }: MachineParts, { wake, onLost, whyHeld }: MachineHandlers): Machines {
+  const read = together<number | undefined>((work) => db.read(work));
+  const write = together<void>((work) => db.write(work));
   return watchMachines(
     pools,
     {
       onUp: (pool, { id, hostType, labels, boot }) =>
-        db.write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
-      onAway: ({ id, state, evidence = state }) => db.write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
-      lastSeenAt: (id) => db.read(async (sql) => (await getMachine(sql, id))?.seenAt),
+        write((sql) => upsertMachine(sql, { id, pool, hostType, labels, boot, address: null, at: clock.now() })),
+      onAway: ({ id, state, evidence = state }) => write((sql) => markMachine(sql, id, { state: 'away', at: clock.now(), evidence })),
+      lastSeenAt: (id) => read(async (sql) => (await getMachine(sql, id))?.seenAt),
       onLost,
       whyHeld,
       // A write, so that it comes after whatever is giving the machine out at this moment.
@@ -52,4 +54,26 @@ export function createMachines({ db, pools, clock, log }: MachineParts, { wake, 
     },
     { clock, log },
   );
+}
+
+/** Work that is asked for in one turn, as one transaction: thousands of machines that come back at once are noted so. */
+function together<T>(run: (work: Work<T[]>) => Promise<T[]>): (work: Work<T>) => Promise<T> {
+  let waiting: Work<T>[] = [];
+  let done: Promise<T[]> | undefined;
+  const runAll = async (): Promise<T[]> => {
+    await Promise.resolve();
+    const works = waiting;
+    waiting = [];
+    done = undefined;
+    return run(async (sql) => {
+      const results: T[] = [];
+      for (const work of works) results.push(await work(sql));
+      return results;
+    });
+  };
+  return async (work) => {
+    const at = waiting.push(work) - 1;
+    done ??= runAll();
+    return (await done)[at] as T;
+  };
 }

@@ -284,8 +284,9 @@ function heardOut(sinceLastLookMs: number): number {
 const longestLookMs = 2 * liveness.pingMs;
 
 function isGivenUp({ clock }: Watch, { observed, silentMs, askingSince }: Known): boolean {
+  if (observed.state === 'up') return false;
   const now = clock.monotonic();
-  return observed.state !== 'up' && isLost({ lastAt: now - silentMs, askingSince }, now);
+  return isLost({ lastAt: now - silentMs, askingSince }, now);
 }
 
 async function lose({ known, clock, log, events }: Watch, id: MachineId, evidence: string, waits: Waits): Promise<void> {
