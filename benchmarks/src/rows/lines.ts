@@ -58,6 +58,7 @@ async function run(bench: Bench): Promise<Measurement[]> {
   const backMs = await until('dial in again', () => opened() === lines);
   const backCpuMs = (await cpuMs(coordinator.pid)) - backFrom;
   const knownMs = backMs + (await until('machines known again', async () => (await coordinator.connected(hostType)) === lines));
+  const back = await rssMB(coordinator.pid);
   return [
     {
       what: 'memory (RSS) of the coordinator with them',
@@ -66,6 +67,7 @@ async function run(bench: Bench): Promise<Measurement[]> {
       goal: goalMB,
       peer: { what: 'without them', samples: [before] },
     },
+    { what: 'the same just after its restart', unit: 'MB', samples: [back], goal: goalMB },
     { what: 'CPU of the coordinator while they idle, of one core', unit: 'ms', samples: [busy * 1_000] },
     { what: 'lines that dial in at first', unit: '/s', samples: [(lines * SECOND) / firstMs], goal: goalRate },
     { what: 'lines back after its kill -9 and restart', unit: '/s', samples: [(lines * SECOND) / backMs], goal: goalRate },
