@@ -29,18 +29,21 @@ const keepAlive = encodeLine({ command: 'keep-alive' });
 
 const options = JSON.parse(process.argv[2] ?? '{}') as IdleLinesOptions;
 const open = new Map<number, TLSSocket>();
+/** How often each machine began anew. */
+const halts = new Map<number, number>();
 let pickUps = 0;
 let trouble = '';
 /** So that those who come back need no full handshake. */
 let session: Buffer | undefined;
 
 async function dialIn(index: number): Promise<void> {
-  const boot = `${options.prefix}${index}`;
+  const host = `${options.prefix}${index}`;
+  const boot = `${host}.${halts.get(index) ?? 0}`;
   const socket = connect({ host: '127.0.0.1', port: options.port, rejectUnauthorized: false, ...(session && { session }) });
   socket.on('error', () => undefined).on('session', (given) => (session = given));
   const headers = {
     'User-Agent': 'Go-http-client/1.1',
-    'X-Go-Builder-Hostname': boot,
+    'X-Go-Builder-Hostname': host,
     'X-Go-Builder-Key': options.key,
     'X-Go-Builder-Version': '29',
     'X-Go-Host-Type': options.hostType,
@@ -50,7 +53,13 @@ async function dialIn(index: number): Promise<void> {
   await requestSwitch(socket, { path: '/reverse', headers }, { signal: systemClock.deadline(30_000) });
   const decode = createLineDecoder();
   socket.on('data', (bytes: Buffer) => {
-    for (const { command } of decode(bytes)) if (command === 'conn-ready') pickUps += 1;
+    for (const { command } of decode(bytes)) {
+      if (command !== 'conn-ready') continue;
+      pickUps += 1;
+      // One that came back too late is told to begin anew. Nothing else is asked of an idle one.
+      halts.set(index, (halts.get(index) ?? 0) + 1);
+      socket.destroy();
+    }
   });
   socket.once('close', () => {
     open.delete(index);
