@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openTestDoor, type TestDoor } from '@croft-apps/coordinator/testing-door';
@@ -25,7 +26,7 @@ for (const file of readdirSync(recorded).filter((name) => name.startsWith('line-
   test(`today’s buildlet keeps the line of a coordinator of ${version}`, async () => {
     const picked = Promise.withResolvers<string>();
     const failed = Promise.withResolvers<string>();
-    await using coordinator = await answerHeads(async (socket, head) => {
+    const answer = async (socket: Duplex, head: string): Promise<void> => {
       if (head.startsWith('GET /reverse ')) {
         holdsHead(said('listener', 'registration')[0], head);
         eachLine(socket, (text) => void (text.includes('pickup-failed') && failed.resolve(text)));
@@ -39,7 +40,8 @@ for (const file of readdirSync(recorded).filter((name) => name.startsWith('line-
       if (at > 0) return void socket.end();
       await using client = createBuildlet({ dial: async () => socket, name: 'worker-1', password: '' }, { clock: systemClock });
       picked.resolve((await client.status({})).Croft?.boot ?? '');
-    });
+    };
+    await using coordinator = await answerHeads((socket, head) => answer(socket, head).catch(picked.reject));
     await using _worker = await startWorker(buildletMain, coordinator.port);
     assert.match(await inTime(picked.promise), /^[0-9a-f]{16}$/);
     const { err, ...failure } = JSON.parse(await inTime(failed.promise)) as Record<string, unknown>;
