@@ -25,7 +25,7 @@ const interop: Suite = { holds: isInterop, concurrency: 3, timeoutMs: 600_000 };
 /** One at a time: a farm uses every core by itself, and these stories measure time. */
 const e2e: Suite = { holds: isE2e, concurrency: 1, timeoutMs: 600_000 };
 const suitesByName: Readonly<Record<string, readonly Suite[]>> = {
-  all: [unit, interop, e2e],
+  all: [interop, unit, e2e], // some of the others use the programs of Go that the first builds
   unit: [unit],
   interop: [interop],
   e2e: [e2e],

@@ -144,7 +144,7 @@ export class ReverseMachine implements AsyncDisposable {
   async condemn(why: string, waits: Waits): Promise<void> {
     const line = this.#line;
     if (!line) return;
-    this.#condemned = { boot: line.boot, why };
+    if (this.#condemned?.boot !== line.boot) this.#condemned = { boot: line.boot, why }; // the first reason is the one
     this.#changed();
     await this.#end(line, waits);
   }
