@@ -27,11 +27,11 @@ export function findGroupHome(probeName: string): GroupHome | undefined {
 
 /** Runs `spawn` with this process inside the group, so that what it forks is born there. */
 export function bornInside<T>(home: GroupHome, group: string, spawn: () => T): T {
-  enter(home.kind, group);
+  enter(group);
   try {
     return spawn();
   } finally {
-    enter(home.kind, home.own);
+    enter(home.own);
   }
 }
 
@@ -115,9 +115,9 @@ function usable(home: GroupHome, probeName: string): boolean {
   }
 }
 
-/** In the freezer this thread alone, which is the one that forks: moving all threads waits for every fork of the machine to pause. */
-function enter(kind: GroupKind, group: string): void {
-  writeFileSync(join(group, kind === 'freezer' ? 'tasks' : 'cgroup.procs'), '0');
+/** With all threads: the module of terminals starts one of ours while we are inside, and it must come out again. */
+function enter(group: string): void {
+  writeFileSync(join(group, 'cgroup.procs'), '0');
 }
 
 function strikeFrozen(group: string): void {
