@@ -1,6 +1,7 @@
 /** `PUT /write`: the request's body becomes a file. buildlet.md 1.8. */
 import fs from 'node:fs';
 import { CroftError } from '@croft/runtime/errors';
+import { free } from '@croft/streams/release';
 import { createInside } from './open-inside.ts';
 import type { Share } from './room.ts';
 
@@ -39,7 +40,7 @@ async function writeBody(fd: number, body: AsyncIterable<Buffer>, { share, signa
     held = 0;
     await share.take(size);
     writeAll(fd, pieces);
-    pieces.forEach(free);
+    pieces.forEach(forget);
   };
   try {
     for await (const piece of body) {
@@ -62,6 +63,6 @@ function writeAll(fd: number, pieces: readonly Buffer[]): void {
 }
 
 /** Now, and not when it is found unused: for each few dozen megabytes of such memory V8 would mark its whole heap. */
-function free({ buffer, byteLength }: Buffer): void {
-  if (buffer.byteLength === byteLength && buffer instanceof ArrayBuffer) buffer.transfer(0);
+function forget({ buffer, byteLength }: Buffer): void {
+  if (buffer.byteLength === byteLength) free(buffer);
 }
