@@ -43,7 +43,7 @@ test('a commit is found, and built on a separate process; its log is what its co
   await Promise.all(builds.map((one) => endedBuild(farm, one.id)));
 });
 
-test('a command is a child of its buildlet, in a session of its own, and no process of the coordinator is near it', async () => {
+test('a command is a child of its buildlet, in a group of its own, and no process of the coordinator is near it', async () => {
   await using stage = await makeStage();
   await using repo = await makeRepo(stage.script('wait_at end'));
   await using farm = await startFarm({ repo: repo.dir });
@@ -54,7 +54,8 @@ test('a command is a child of its buildlet, in a session of its own, and no proc
   const buildlet = findProcess(command.parent);
   assert.ok(coordinator && buildlet);
   assert.match(buildlet.command, /programs\/buildlet\.mjs/);
-  assert.equal(command.session, command.pid, 'the command leads its session');
+  assert.equal(command.group, command.pid, 'the command leads its process group');
+  assert.ok([command.pid, buildlet.pid].includes(command.session), 'its session is its own or the buildlet’s, never the coordinator’s');
   assert.equal(buildlet.session, buildlet.pid, 'the buildlet leads its session: what ends the coordinator does not reach it');
   assert.notEqual(buildlet.pid, coordinator.pid);
   const inCoordinatorsGroup = processesOf(farm.dataDir).filter(({ session, group }) => [session, group].includes(coordinator.pid));
