@@ -15,6 +15,10 @@ export interface BuildletAddress {
   /** For those that ask who it is; a buildlet does not. */
   readonly user?: string | undefined;
   readonly password: string;
+  /** In the place of user and password: what somebody in front of the machine, the coordinator, wants to see. */
+  readonly token?: string | undefined;
+  /** Before every path, where the machine is behind somebody else: `/api/v1/sessions/S0123/machine`; no slash at the end. */
+  readonly basePath?: string | undefined;
 }
 
 export type Dial = (waits: { readonly signal: AbortSignal }) => Promise<Duplex>;
@@ -41,8 +45,14 @@ export function hostHeader({ socketPath, host = '127.0.0.1', port, dial, name = 
   return tls && port === 443 ? shown : `${shown}:${port ?? 80}`;
 }
 
+/** What is asked for at this address. */
+export function pathAt({ basePath = '' }: BuildletAddress, path: string): string {
+  return basePath + path;
+}
+
 /** Nothing is shown to a machine that asks for nothing. */
-export function authorization({ user = '', password }: BuildletAddress): Record<string, string> {
+export function authorization({ user = '', password, token }: BuildletAddress): Record<string, string> {
+  if (token !== undefined) return { Authorization: `Bearer ${token}` };
   if (password === '') return {};
   return { Authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}` };
 }

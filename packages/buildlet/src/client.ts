@@ -20,6 +20,7 @@ import { selfTestSchema, type SelfTest, type SelfTestRequest } from '@croft/prot
 import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { BuildletAddress } from './address.ts';
+import { formBody } from './go/questions.ts';
 import { createExchange, parseJson, refused, type Question, type Reply } from './exchange.ts';
 
 export type { BuildletAddress } from './address.ts';
@@ -30,6 +31,8 @@ const maxAnswerBytes = 256 * 1024;
 const maxListBytes = 16 * 1024 * 1024;
 
 export interface Buildlet extends AsyncDisposable {
+  /** For whoever passes requests of others on; it holds the password. */
+  readonly address: BuildletAddress;
   /** How tightly it is worth while to pack what is sent: 0 (stored) where no network lies between. */
   readonly gzipLevel: 0 | 1;
   status(waits: Waits): Promise<BuildletStatus>;
@@ -117,14 +120,14 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
   const tell = async (question: Question, waits: Waits): Promise<void> => void (await ask(question, waits));
 
   return {
+    address,
     gzipLevel: address.socketPath === undefined ? 1 : 0,
     status: (waits) => askFor(buildletStatusSchema, { doing: 'ask for the status', method: 'GET', path: '/status' }, waits),
     workDir: async (waits) => (await ask({ doing: 'ask for the work directory', method: 'GET', path: '/workdir' }, waits)).text,
     putTarGz: (dir, content, epoch, waits) => tell(unpackQuestion(dir, content, epoch, waits), waits),
     getTarGz: (dir, match, epoch, waits) => owned(exchange.stream(tarQuestion(dir, match, epoch, waits), waits)),
     removeAll(paths, epoch, waits) {
-      const content = new URLSearchParams(paths.map((path) => ['path', path])).toString();
-      const body = { type: 'application/x-www-form-urlencoded', content };
+      const body = formBody({ path: paths });
       return tell({ doing: 'remove files', method: 'POST', path: '/removeall', epoch, body }, waits);
     },
     startOrAttach(id, spec, epoch, waits) {

@@ -7,7 +7,7 @@ import { epochHeader, errorBodySchema, sourceHeader } from '@croft/protocol/runs
 import { codeOfStatus } from '@croft/protocol/status-codes';
 import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText, systemCode } from '@croft/runtime/errors';
-import { authorization, hostHeader, shownAddress, type BuildletAddress } from './address.ts';
+import { authorization, hostHeader, pathAt, shownAddress, type BuildletAddress } from './address.ts';
 import { connectionPool } from './connection-pool.ts';
 import { askForLong, type LongAnswer } from './long-answer.ts';
 
@@ -63,7 +63,8 @@ export function createExchange(address: BuildletAddress, clock: Clock, extra: Re
   };
 
   const begin = (question: Question, signal: AbortSignal): ClientRequest => {
-    const { method, path } = question;
+    const { method } = question;
+    const path = pathAt(address, question.path);
     return httpRequest({ agent: pool.agent, method, path, headers: { ...standing, ...headersOf(question) }, signal });
   };
 

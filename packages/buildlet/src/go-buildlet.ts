@@ -47,6 +47,7 @@ export function createGoBuildlet(address: BuildletAddress, options: GoBuildletOp
   const held: Held = { client, runs, fence, clock, source: undefined };
   return {
     boot,
+    address,
     gzipLevel: address.socketPath === undefined ? 1 : 0,
     status: (waits) => client.status(waits),
     workDir: (waits) => client.workDir(waits),

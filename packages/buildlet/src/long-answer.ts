@@ -4,7 +4,7 @@
  */
 import { CroftError } from '@croft/runtime/errors';
 import { openByteInput, type ByteInput } from '@croft/streams/byte-input';
-import { hostHeader, type BuildletAddress } from './address.ts';
+import { hostHeader, pathAt, type BuildletAddress } from './address.ts';
 import { connectTo } from './connect.ts';
 
 const bufferBytes = 256 * 1024;
@@ -41,7 +41,7 @@ export async function askForLong(address: BuildletAddress, question: LongQuestio
 function requestHead(address: BuildletAddress, { method, path, headers }: LongQuestion): string {
   const all = { Host: hostHeader(address), ...headers, Connection: 'close' };
   const lines = Object.entries(all).map(([header, value]) => `${header}: ${value}\r\n`);
-  return `${method} ${path} HTTP/1.1\r\n${lines.join('')}\r\n`;
+  return `${method} ${pathAt(address, path)} HTTP/1.1\r\n${lines.join('')}\r\n`;
 }
 
 /** What comes back, in one buffer: nothing is read while a piece of it is in use. */

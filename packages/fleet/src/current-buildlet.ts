@@ -4,6 +4,9 @@ import type { Buildlet } from '@croft/buildlet/client';
 /** Disposal leaves them to whoever made them. */
 export function currentBuildlet(current: () => Buildlet): Buildlet {
   return {
+    get address() {
+      return current().address;
+    },
     get gzipLevel() {
       return current().gzipLevel;
     },

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { CroftError } from '@croft/runtime/errors';
-import { authorization, hostHeader, type BuildletAddress } from '../address.ts';
+import { authorization, hostHeader, pathAt, type BuildletAddress } from '../address.ts';
 import { connectTo } from '../connect.ts';
 
 export interface TakeOver {
@@ -44,7 +44,7 @@ function requestText(address: BuildletAddress, { method, path, headers }: TakeOv
   for (const [name, value] of all) {
     if (/[\r\n\0]/.test(value)) throw new CroftError('invalid', `${name} may not hold a line end`);
   }
-  return `${method} ${path} HTTP/1.1\r\n${all.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
+  return `${method} ${pathAt(address, path)} HTTP/1.1\r\n${all.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`;
 }
 
 async function readHead(stream: Duplex): Promise<{ status: number; line: string; rest: Buffer }> {
