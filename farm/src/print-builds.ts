@@ -27,7 +27,7 @@ export async function printBuilds(watched: Watched, print: (line: string) => voi
   const told = new Map<string, string>();
   for await (const change of watched.changes(waits)) {
     const line = await lineAbout(change, watched, url);
-    if (change.kind === 'farm' || line === undefined) continue;
+    if (change.kind === 'farm' || change.kind === 'session' || line === undefined) continue;
     const about = change.kind === 'build' ? change.id : `repository ${change.repo}`;
     if (told.get(about) === line) continue;
     told.delete(about);
@@ -48,6 +48,7 @@ async function lineAbout(change: Change, watched: Watched, url: string): Promise
       return error === undefined ? undefined : plain(`${change.repo} cannot be read, and is tried again: ${error}`);
     }
     case 'farm':
+    case 'session':
       return undefined;
     default:
       return change satisfies never;

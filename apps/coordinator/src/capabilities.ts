@@ -12,6 +12,7 @@ import type { MachineCare } from './machines/machine-care.ts';
 import type { Dashboard } from './originals/dashboard.ts';
 import type { Farmer } from './originals/farmer.ts';
 import type { GridQuery } from './queries/read-builds.ts';
+import type { Sessions } from './sessions/sessions.ts';
 
 export interface BuildFilter {
   readonly repo?: string | undefined;
@@ -84,6 +85,8 @@ export interface Capabilities {
   /** Changes as they happen; a slow reader misses some and should look again anyway. */
   changes(waits: Waits): AsyncIterable<Change>;
   readonly browse: Browse;
+  /** Each call says who asks, so nothing is left out of it for those who may see some repositories only. */
+  readonly sessions: Sessions;
   /** For operators of the whole farm. */
   readonly machines: MachineCare;
   /** What the originals' tools and builders ask for. */

@@ -281,6 +281,7 @@ export const whoSchema = z.object({ name: z.string(), role: z.enum(roleNames) })
 /** What `/api/v1/events` tells: something changed, look again. */
 export const changeSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('build'), id: z.string() }),
+  z.object({ kind: z.literal('session'), id: z.string() }),
   z.object({ kind: z.literal('farm') }),
   z.object({ kind: z.literal('commits'), repo: z.string() }),
 ]);

@@ -5,6 +5,7 @@ import { buildDetailSchema, buildSummarySchema, changeSchema, endSchema, farmSch
 import { commonErrors, operations, type Operation } from './operations.ts';
 import { pathParameters } from './path-parameters.ts';
 import { errorBodySchema } from './runs.ts';
+import { sessionViewSchema } from './sessions.ts';
 import { httpStatus } from './status-codes.ts';
 
 export interface OpenApiDocument {
@@ -19,6 +20,7 @@ const named = {
   End: endSchema,
   BuildSummary: buildSummarySchema,
   BuildDetail: buildDetailSchema,
+  Session: sessionViewSchema,
   Grid: gridSchema,
   Farm: farmSchema,
   Token: tokenViewSchema,

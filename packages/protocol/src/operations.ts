@@ -18,6 +18,7 @@ import {
 import { artifactListSchema } from './artifacts.ts';
 import { buildRecordsSchema } from './build-records.ts';
 import { adminOperations } from './admin-operations.ts';
+import { sessionOperations } from './session-operations.ts';
 
 export interface Operation {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -35,6 +36,8 @@ export interface Operation {
   readonly answer: z.ZodType | string;
   /** Beside those that every operation may answer (see `commonErrors`). */
   readonly errors: readonly ErrorCode[];
+  /** Changes nothing that people would look for in the audit trail. */
+  readonly unaudited?: true;
 }
 
 const page = z.coerce.number().int().min(0).max(100_000).default(0).meta({ description: 'counted from 0, newest first' });
@@ -151,6 +154,7 @@ export const operations = {
     answer: 'text/event-stream',
     errors: [],
   },
+  ...sessionOperations,
   ...adminOperations,
   'openapi.get': {
     method: 'GET',
@@ -235,6 +239,8 @@ export type OperationName = keyof typeof operations;
 export type JsonOperationName = {
   [Name in OperationName]: (typeof operations)[Name]['answer'] extends z.ZodType ? Name : never;
 }[OperationName];
+
+export type SessionOperationName = keyof typeof sessionOperations & JsonOperationName;
 
 export type AnswerOf<Name extends OperationName> = (typeof operations)[Name]['answer'] extends infer Schema extends z.ZodType
   ? z.output<Schema>

@@ -82,6 +82,7 @@ function scopedTo(repos: readonly string[], all: Capabilities): Omit<Capabilitie
       }
     },
     machines: noMachineCare,
+    sessions: all.sessions,
     browse: scopedBrowse(all.browse, allowed),
     dashboard: scopedDashboard(all.dashboard, allowed),
     farmer: ownFarmer(all.farmer, allowed),

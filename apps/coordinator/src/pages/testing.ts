@@ -9,6 +9,7 @@ import type { Audit } from '../auth/audit.ts';
 import type { Capabilities, LogReader } from '../capabilities.ts';
 import { fakeBrowse, type FakeBrowse } from '../browse/testing.ts';
 import { fakeOriginals, type FakeOriginals } from '../originals/testing.ts';
+import { fakeSessions, type FakeSessions } from '../sessions/testing.ts';
 import { testFarm, testGrid, testNow } from './testing-views.ts';
 import { testConfiguration } from './testing-config.ts';
 
@@ -87,8 +88,9 @@ export function growingLog(start = ''): GrowingLog {
 
 type AuditEntry = Awaited<ReturnType<Audit['list']>>['entries'][number];
 
-export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals | 'browse'>, FakeOriginals {
+export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals | 'browse' | 'sessions'>, FakeOriginals {
   readonly browse: FakeBrowse;
+  readonly sessions: FakeSessions;
   /** What the pages are told; tests change it and then say so. */
   readonly state: {
     grid: Grid;
@@ -159,6 +161,7 @@ export function fakeFarm(): FakeFarm {
     changes: (waits) => follow(listeners, waits),
     machines: fakeCare(asked),
     browse: fakeBrowse(),
+    sessions: fakeSessions(),
     ...fakeOriginals(),
     ready: async () => ({ ready: true, reasons: [] }),
   };

@@ -11,7 +11,16 @@ import { openTestApp, type TestApp } from './testing.ts';
 
 const build = 'B0123456789abcdef';
 const json = { 'content-type': 'application/json' };
-const params = { build, attempt: '1', repo: 'croft', token: 'T000000000000', key: 'K0', machine: 'rack-a', sha1: 'a'.repeat(40) };
+const params = {
+  session: 'S00000000000000a1',
+  build,
+  attempt: '1',
+  repo: 'croft',
+  token: 'T000000000000',
+  key: 'K0',
+  machine: 'rack-a',
+  sha1: 'a'.repeat(40),
+};
 
 async function openWithBuild(): Promise<TestApp> {
   const app = await openTestApp();

@@ -6,6 +6,7 @@ import { recordsOf } from '../originals/build-records.ts';
 import type { MachineKeys } from '../auth/machine-keys.ts';
 import type { Tokens } from '../auth/tokens.ts';
 import type { Handlers } from './perform.ts';
+import { sessionHandlers } from './session-handlers.ts';
 
 export interface ApiDeps {
   readonly tokens: Pick<Tokens, 'create' | 'list' | 'revoke'>;
@@ -38,6 +39,7 @@ export function apiHandlers({ tokens, machineKeys, audit, version }: ApiDeps): H
     'farm.get': ({ capabilities }) => capabilities.farm(),
     'config.get': ({ capabilities }) => capabilities.configuration(),
     'me.get': async ({ who: { name, role } }) => ({ name, role: role ?? 'viewer' }),
+    ...sessionHandlers,
     'token.list': async () => ({ tokens: await tokens.list() }),
     'token.create': ({ body }) => tokens.create(body),
     'token.revoke': ({ params }) => tokens.revoke(params.token),

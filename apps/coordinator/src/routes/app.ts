@@ -31,7 +31,7 @@ import { mountHooks, provesBySignature } from './hooks.ts';
 import { mountArtifacts } from './artifacts.ts';
 import { mountLegacyResults } from './legacy-results.ts';
 import { mountLogs } from './logs.ts';
-import { createOperator, fromOf, mountOperations, type Operator } from './perform.ts';
+import { checkParams, createOperator, fromOf, mountOperations, routePath, type Operator } from './perform.ts';
 import { isEncrypted, mountSignIn, notFound, wantsPage, wayToSignIn } from './sign-in.ts';
 
 export interface AppDeps extends GuardOptions, Omit<DistributionDeps, 'clock' | 'log'> {
@@ -122,6 +122,21 @@ function mountWatching(app: Hono<AppEnv>, { metrics, clock, log }: AppDeps): voi
     return eventStream(
       async function* changes(waits) {
         for await (const change of capabilities.changes(waits)) yield { event: 'change', data: change };
+      },
+      { request: c.req.raw, connection: c.env.connection, clock, log },
+    );
+  });
+  const session = operations['session.follow'];
+  app.get(routePath(session.path), async (c) => {
+    requireRole(c.var.who, session.role);
+    const { session: name = '' } = checkParams(c.req.param());
+    const { who } = c.var;
+    const { sessions } = c.var.capabilities;
+    await sessions.get(who, name); // what is wrong with the name is said before anything else
+    if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': session.answer });
+    return eventStream(
+      async function* follow(waits) {
+        for await (const data of sessions.follow(who, name, waits)) yield { event: 'session', data };
       },
       { request: c.req.raw, connection: c.env.connection, clock, log },
     );
