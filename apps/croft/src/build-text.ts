@@ -2,7 +2,7 @@
 import type { BuildSummary } from '@croft/protocol/api';
 import { endText } from '@croft/domain/outcome';
 import { formatDuration, formatRelative } from '@croft/web/html/format';
-import { printable, type Cell, type Style } from './terminal.ts';
+import { printable, type Cell, type Style } from '@croft/cli/terminal';
 
 export function buildRow(build: BuildSummary, now: number): Cell[] {
   return [

@@ -2,8 +2,8 @@
 import type { BuildId } from '@croft/domain/names';
 import type { BuildSummary } from '@croft/protocol/api';
 import { CroftError, errorText } from '@croft/runtime/errors';
-import { exitCodeOf, exitCodes } from './exit-codes.ts';
-import type { Output } from './terminal.ts';
+import { exitCodeOf, exitCodes } from '@croft/cli/exit-codes';
+import type { Output } from '@croft/cli/terminal';
 
 export interface EachOptions {
   readonly stdout: Output;

@@ -6,7 +6,7 @@ import { isCode } from '@croft/runtime/errors';
 import { backoffMs } from '@croft/runtime/random';
 import type { Client } from '@croft/web/client';
 import { hasPassed } from './build-text.ts';
-import type { Cli } from './cli.ts';
+import type { Cli } from '@croft/cli/program';
 import { createProgress } from './progress.ts';
 
 /** Takes the bytes of an attempt from an offset on. */

@@ -3,8 +3,8 @@ import type { BuildSummary } from '@croft/protocol/api';
 import { SECOND } from '@croft/runtime/clock';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import { formatDuration } from '@croft/web/html/format';
-import type { Cli } from './cli.ts';
-import { printable } from './terminal.ts';
+import type { Cli } from '@croft/cli/program';
+import { printable } from '@croft/cli/terminal';
 
 export interface Progress extends AsyncDisposable {
   show(build: BuildSummary): void;

@@ -8,10 +8,10 @@ import type { ArtifactFileView, ArtifactView } from '@croft/protocol/artifacts';
 import { CroftError } from '@croft/runtime/errors';
 import type { Client } from '@croft/web/client';
 import { formatBytes } from '@croft/web/html/format';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { printable, table, type Cell } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
+import { exitCodes } from '@croft/cli/exit-codes';
+import { printable, table, type Cell } from '@croft/cli/terminal';
 
 interface ArtifactsOptions extends GlobalOptions {
   readonly get?: boolean;

@@ -1,9 +1,9 @@
 /** `croft audit`: who asked for what change; `croft whoami`: who the farm takes you for. */
 import type { Command } from 'commander';
 import { formatInstant } from '@croft/web/html/format';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
-import { printable, table, type Cell } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
+import { printable, table, type Cell } from '@croft/cli/terminal';
 
 interface AuditOptions extends GlobalOptions {
   readonly limit: string;

@@ -1,9 +1,9 @@
 /** `croft builds`: the newest builds. */
 import { Option, type Command } from 'commander';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
 import { buildRow } from '../build-text.ts';
-import { connect } from '../connect.ts';
-import { table } from '../terminal.ts';
+import { connect } from '@croft/cli/connect';
+import { table } from '@croft/cli/terminal';
 
 interface BuildsOptions extends GlobalOptions {
   readonly repo?: string;

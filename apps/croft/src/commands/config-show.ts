@@ -2,10 +2,10 @@
 import type { Command } from 'commander';
 import type { ConfigState } from '@croft/protocol/api';
 import { formatRelative } from '@croft/web/html/format';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { printable } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
+import { exitCodes } from '@croft/cli/exit-codes';
+import { printable } from '@croft/cli/terminal';
 
 export function addConfigShow(config: Command, cli: Cli, run: Run): void {
   config

@@ -3,11 +3,11 @@ import { relative } from 'node:path';
 import { Option, type Command } from 'commander';
 import { declaredMachines, environmentNames, type EnvironmentName, type FarmConfig } from '@croft/config/farm-config';
 import type { BuilderGroup, Outlook, TriggerVerdict } from '@croft/config/outlook';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
 import { addConfigShow } from './config-show.ts';
 import { configFile, configNames } from '../config-file.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { printable } from '../terminal.ts';
+import { exitCodes } from '@croft/cli/exit-codes';
+import { printable } from '@croft/cli/terminal';
 
 interface CheckOptions extends GlobalOptions {
   readonly env: EnvironmentName;

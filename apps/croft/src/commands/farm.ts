@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import type { Farm, MachineView } from '@croft/protocol/api';
 import { formatBytes, formatRelative } from '@croft/web/html/format';
 import { buildRow } from '../build-text.ts';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
-import { exitCodes } from '../exit-codes.ts';
-import { printable, table, type Cell } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
+import { exitCodes } from '@croft/cli/exit-codes';
+import { printable, table, type Cell } from '@croft/cli/terminal';
 
 export function addFarm(program: Command, cli: Cli, run: Run): void {
   program

@@ -2,9 +2,9 @@
 import { Option, type Command } from 'commander';
 import type { BuildSummary, Grid } from '@croft/protocol/api';
 import { styleOf, timeText, wordOf } from '../build-text.ts';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
-import { printable, table, type Cell } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
+import { printable, table, type Cell } from '@croft/cli/terminal';
 
 interface GridOptions extends GlobalOptions {
   readonly repo?: string;

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import type { Command } from 'commander';
 import { CroftError } from '@croft/runtime/errors';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
 import { configNames } from '../config-file.ts';
-import { printable } from '../terminal.ts';
+import { printable } from '@croft/cli/terminal';
 import type { Proposal } from '../config-text.ts';
 
 interface InitOptions extends GlobalOptions {

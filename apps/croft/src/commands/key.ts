@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import type { KeyView } from '@croft/protocol/machines';
 import { DAY } from '@croft/runtime/clock';
 import { formatInstant, formatRelative } from '@croft/web/html/format';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect, locate } from '../connect.ts';
-import { printable, table, type Cell } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect, locate } from '@croft/cli/connect';
+import { printable, table, type Cell } from '@croft/cli/terminal';
 import { parseTime } from './token.ts';
 
 interface CreateOptions extends GlobalOptions {

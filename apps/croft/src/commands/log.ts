@@ -3,10 +3,10 @@ import type { Command } from 'commander';
 import { parseBuildId } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
 import type { Client } from '@croft/web/client';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
 import { hasPassed } from '../build-text.ts';
-import { connect } from '../connect.ts';
-import { exitCodes } from '../exit-codes.ts';
+import { connect } from '@croft/cli/connect';
+import { exitCodes } from '@croft/cli/exit-codes';
 import { followBuild, type LogSink } from '../follow-build.ts';
 
 interface LogOptions extends GlobalOptions {

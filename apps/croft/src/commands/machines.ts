@@ -1,8 +1,8 @@
 /** `croft machines`: take a machine out of work, give it back, declare it lost. `croft farm` lists them. */
 import type { Command } from 'commander';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
-import { printable } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
+import { printable } from '@croft/cli/terminal';
 
 type Verb = 'drain' | 'undrain' | 'lose';
 

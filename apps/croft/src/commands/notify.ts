@@ -1,8 +1,8 @@
 /** `croft notify`: looks for new commits of a repository now. */
 import type { Command } from 'commander';
 import { MINUTE } from '@croft/runtime/clock';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
 
 /** A first fetch of a large repository takes its time. */
 const fetchMs = 10 * MINUTE;

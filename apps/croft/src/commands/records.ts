@@ -2,9 +2,9 @@
 import type { Command } from 'commander';
 import { parseBuildId } from '@croft/domain/names';
 import { formatDuration, formatInstant } from '@croft/web/html/format';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
-import { printable, table, type Cell } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
+import { printable, table, type Cell } from '@croft/cli/terminal';
 
 export function addRecords(program: Command, cli: Cli, run: Run): void {
   program

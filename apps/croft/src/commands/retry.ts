@@ -1,8 +1,8 @@
 /** `croft retry`: queues ended builds again. */
 import { Option, type Command } from 'commander';
 import { addQuery, chooseBuilds, type QueryOptions } from '../chosen-builds.ts';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
 import { forEachBuild, showChosen } from '../each-build.ts';
 
 const ends = ['failed', 'timed-out', 'cancelled', 'infra', 'skipped', 'passed'] as const;

@@ -6,10 +6,10 @@ import { Option, type Command } from 'commander';
 import { environmentNames, type EnvironmentName } from '@croft/config/farm-config';
 import { endText, type AttemptEnd } from '@croft/domain/outcome';
 import { formatDuration } from '@croft/web/html/format';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { exitCodes } from '../exit-codes.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { exitCodes } from '@croft/cli/exit-codes';
 import type { Watcher } from '../local/run-steps.ts';
-import { printable } from '../terminal.ts';
+import { printable } from '@croft/cli/terminal';
 
 interface RunOptions extends GlobalOptions {
   readonly local: string;

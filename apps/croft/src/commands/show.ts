@@ -4,10 +4,10 @@ import { endText } from '@croft/domain/outcome';
 import { parseBuildId } from '@croft/domain/names';
 import type { AttemptView, BuildDetail, StepView } from '@croft/protocol/api';
 import { formatBytes, formatDuration, formatRelative } from '@croft/web/html/format';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
 import { styleOf, timeText, wordOf } from '../build-text.ts';
-import { connect } from '../connect.ts';
-import { printable, table, type Cell, type Output } from '../terminal.ts';
+import { connect } from '@croft/cli/connect';
+import { printable, table, type Cell, type Output } from '@croft/cli/terminal';
 
 export function addShow(program: Command, cli: Cli, run: Run): void {
   program

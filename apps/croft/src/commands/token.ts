@@ -4,9 +4,9 @@ import { roleNames, type RoleName, type TokenView } from '@croft/protocol/api';
 import { DAY, HOUR } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { formatInstant, formatRelative } from '@croft/web/html/format';
-import type { Cli, GlobalOptions, Run } from '../cli.ts';
-import { connect } from '../connect.ts';
-import { printable, table, type Cell } from '../terminal.ts';
+import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
+import { connect } from '@croft/cli/connect';
+import { printable, table, type Cell } from '@croft/cli/terminal';
 
 interface CreateOptions extends GlobalOptions {
   readonly name: string;

@@ -13,7 +13,7 @@ import { parseRepositoryUrl, suggestedName } from '@croft/forge/repository-url';
 import { openWorkingTree, type WorkingTree } from '@croft/forge/working-tree';
 import { CroftError } from '@croft/runtime/errors';
 import type { Waits } from '@croft/runtime/clock';
-import type { Cli } from '../cli.ts';
+import type { Cli } from '@croft/cli/program';
 import { findConfig } from '../config-file.ts';
 import { committedSource, toolchainSource, workingSource, type LocalSource, type SourceNeeds } from './local-source.ts';
 

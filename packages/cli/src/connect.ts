@@ -1,9 +1,9 @@
 /** Which farm is meant, and the token for it: from the command line, the environment, or the files a running farm leaves. */
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 import { createClient, type Client } from '@croft/web/client';
-import type { Cli } from './cli.ts';
+import type { Cli } from './program.ts';
 
 export interface ServerOptions {
   readonly server?: string | undefined;
@@ -32,17 +32,19 @@ export async function locate(
 ): Promise<{ server: string; token: string | undefined }> {
   const named = given.server ?? env['CROFT_SERVER'];
   const dataDir = named === undefined ? await findDataDir(cwd) : undefined;
-  const server = named ?? (dataDir && (await readAddress(dataDir)));
+  const login = await readLogin(env);
+  const server = named ?? (dataDir && (await readAddress(dataDir))) ?? login?.server;
   if (server === undefined) {
     throw new CroftError('unavailable', 'no running farm was found', {
-      hint: 'Start one with "npm start", run this below its directory, or name one: --server URL or CROFT_SERVER.',
+      hint: 'Start one with "npm start", run this below its directory, or name one: --server URL, CROFT_SERVER, or gomote login URL.',
     });
   }
   const token =
     given.token ??
     env['CROFT_TOKEN'] ??
     (await readTokenFile(dataDir && join(dataDir, 'admin-token'))) ??
-    (await readTokenFile(userTokenFile(env)));
+    (login && sameServer(login.server, server) ? login.token : undefined) ??
+    (await readTokenFile(userFile(env, 'token')));
   return { server, token };
 }
 
@@ -78,9 +80,48 @@ async function readAddress(dataDir: string): Promise<string> {
   throw new CroftError('unavailable', `${path} holds no address`, { hint: 'Restart the farm, or name it: --server URL.' });
 }
 
-function userTokenFile(env: Cli['env']): string | undefined {
-  const config = env['XDG_CONFIG_HOME'] ?? (env['HOME'] && join(env['HOME'], '.config'));
-  return config && join(config, 'croft', 'token');
+/** Where a person keeps what our programs remember for them: `~/.config`. */
+export function configHome(env: Cli['env']): string | undefined {
+  const home = env['XDG_CONFIG_HOME'] ?? env['APPDATA'];
+  return home ? home : env['HOME'] && join(env['HOME'], '.config');
+}
+
+function userFile(env: Cli['env'], name: string): string | undefined {
+  const home = configHome(env);
+  return home && join(home, 'croft', name);
+}
+
+export interface Login {
+  readonly server: string;
+  /** Shown to that server alone. */
+  readonly token?: string | undefined;
+}
+
+/** Remembered until the next one. @returns the file. @throws CroftError `invalid` without a home directory */
+export async function rememberLogin(login: Login, env: Cli['env']): Promise<string> {
+  const path = userFile(env, 'login.json');
+  if (path === undefined) throw new CroftError('invalid', 'there is no home directory to remember it in', { hint: 'Set HOME.' });
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await writeFile(`${path}.new`, `${JSON.stringify(login)}\n`, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+  return path;
+}
+
+async function readLogin(env: Cli['env']): Promise<Login | undefined> {
+  const path = userFile(env, 'login.json');
+  const text = await readTokenFile(path);
+  if (text === undefined) return undefined;
+  try {
+    const { server, token } = JSON.parse(text) as { server?: unknown; token?: unknown };
+    if (typeof server === 'string') return { server, token: typeof token === 'string' ? token : undefined };
+  } catch {
+    // told below
+  }
+  throw new CroftError('invalid', `${path} is not what gomote login wrote`, { hint: `Remove it: rm ${path}` });
+}
+
+function sameServer(one: string, other: string): boolean {
+  return URL.parse(one)?.origin === URL.parse(other)?.origin;
 }
 
 async function readTokenFile(path: string | undefined): Promise<string | undefined> {

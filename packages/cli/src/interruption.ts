@@ -1,6 +1,6 @@
 /** Ctrl-C and its like as a signal, for a command that must end what it started. A second one changes nothing: the end is under way. */
 import { CroftError } from '@croft/runtime/errors';
-import type { Interruption } from './cli.ts';
+import type { Interruption } from './program.ts';
 
 const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 

@@ -1,11 +1,15 @@
-/** What makes a shell ask `croft complete` at each Tab. The scripts know no command, so they are never stale. */
+/** What makes a shell ask `PROGRAM complete` at each Tab. The scripts know no command, so they are never stale. */
 export const shells = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof shells)[number];
 
 /** A first line `:files` says that file names are meant; a tab parts a value from the words about it. */
-export const scripts: Readonly<Record<Shell, string>> = {
-  bash: `# croft for bash: eval "$(croft completion bash)"
-_croft() {
+export function completionScript(shell: Shell, program: string): string {
+  return scripts[shell].replaceAll('PROGRAM', program);
+}
+
+const scripts: Readonly<Record<Shell, string>> = {
+  bash: `# PROGRAM for bash: eval "$(PROGRAM completion bash)"
+_PROGRAM() {
   local line
   COMPREPLY=()
   while IFS= read -r line; do
@@ -16,11 +20,11 @@ _croft() {
     COMPREPLY+=("\${line%%$'\\t'*}")
   done < <("$1" complete -- "\${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)
 }
-complete -F _croft croft
+complete -F _PROGRAM PROGRAM
 `,
-  zsh: `#compdef croft
-# croft for zsh, after compinit: eval "$(croft completion zsh)"
-_croft() {
+  zsh: `#compdef PROGRAM
+# PROGRAM for zsh, after compinit: eval "$(PROGRAM completion zsh)"
+_PROGRAM() {
   local line
   local -a lines values
   lines=("\${(@f)$("$words[1]" complete -- "\${(@)words[2,CURRENT]}" 2>/dev/null)}")
@@ -31,12 +35,12 @@ _croft() {
   for line in $lines; do
     values+=("\${\${line%%$'\\t'*}//:/\\\\:}:\${line#*$'\\t'}")
   done
-  _describe croft values
+  _describe PROGRAM values
 }
-compdef _croft croft
+compdef _PROGRAM PROGRAM
 `,
-  fish: `# croft for fish: croft completion fish | source
-function __croft_complete
+  fish: `# PROGRAM for fish: PROGRAM completion fish | source
+function __PROGRAM_complete
     set -l words (commandline -opc) (commandline -ct)
     set -l lines ($words[1] complete -- $words[2..-1] 2>/dev/null)
     if test "$lines[1]" = :files
@@ -45,6 +49,6 @@ function __croft_complete
         printf '%s\\n' $lines
     end
 end
-complete -c croft -f -a '(__croft_complete)'
+complete -c PROGRAM -f -a '(__PROGRAM_complete)'
 `,
 };

@@ -1,8 +1,8 @@
 /** What may stand at the end of a command line: read from the table of commands itself, so it is never older than the program. Pure. */
 import type { Argument, Command, Option } from 'commander';
 
-/** What a place takes whose values only a farm, or the disk, knows. */
-export type Kind = 'build' | 'builder' | 'repo' | 'file';
+/** What a place takes whose values only a farm, or the disk (`file`), knows, by what it is called. */
+export type Kinds = Readonly<Record<string, string>>;
 
 export interface Candidate {
   readonly value: string;
@@ -13,7 +13,7 @@ export interface Completion {
   /** Those that begin like the last word. */
   readonly candidates: readonly Candidate[];
   /** More come from there: those that begin with `current`, with `prefix` before each in the same word, as in `--repo=`. */
-  readonly ask: { readonly kind: Kind; readonly prefix: string; readonly current: string } | undefined;
+  readonly ask: { readonly kind: string; readonly prefix: string; readonly current: string } | undefined;
   /** The command that it is about, as in `token list`. */
   readonly command: string;
   /** Of the options before it, by their attribute names. */
@@ -21,21 +21,21 @@ export interface Completion {
 }
 
 /** @param words without the program's name; the last one is the one to be completed, perhaps empty */
-export function complete(program: Command, words: readonly string[]): Completion {
+export function complete(program: Command, words: readonly string[], kinds: Kinds): Completion {
   const place = placeOf(program, joined(words).slice(0, -1));
   const { command, pending, positions, onlyArguments, options } = place;
   const current = joined(words).at(-1) ?? '';
   const about = { command: pathOf(command), options };
   const [, named, value] = /^(--[^=]+)=(.*)$/s.exec(current) ?? [];
-  if (pending) return { ...about, ...valuesOf(pending, current, '') };
+  if (pending) return { ...about, ...valuesOf(pending, { current, prefix: '', kinds }) };
   if (named !== undefined && !onlyArguments) {
     const option = findOption(command, named);
-    return { ...about, ...(option ? valuesOf(option, value ?? '', `${named}=`) : nothing) };
+    return { ...about, ...(option ? valuesOf(option, { current: value ?? '', prefix: `${named}=`, kinds }) : nothing) };
   }
   if (current.startsWith('-') && !onlyArguments) return { ...about, candidates: optionsOf(command, current, options), ask: undefined };
   if (command.commands.length > 0) return { ...about, candidates: commandsOf(command, current), ask: undefined };
   const argument = command.registeredArguments[positions] ?? lastOne(command);
-  return { ...about, ...(argument ? valuesOf(argument, current, '') : nothing) };
+  return { ...about, ...(argument ? valuesOf(argument, { current, prefix: '', kinds }) : nothing) };
 }
 
 const nothing = { candidates: [], ask: undefined } as const;
@@ -121,27 +121,23 @@ function commandsOf(command: Command, current: string): Candidate[] {
   return shown.map((one) => ({ value: one.name(), about: one.description() })).filter(({ value }) => value.startsWith(current));
 }
 
-function valuesOf(of: Option | Argument, current: string, prefix: string): Pick<Completion, 'candidates' | 'ask'> {
+interface Sought {
+  readonly current: string;
+  readonly prefix: string;
+  readonly kinds: Kinds;
+}
+
+function valuesOf(of: Option | Argument, { current, prefix, kinds }: Sought): Pick<Completion, 'candidates' | 'ask'> {
   const choices = of.argChoices ?? [];
-  const kind = kindOf(of);
+  const kind = kindOf(of, kinds);
   return {
     candidates: choices.filter((choice) => choice.startsWith(current)).map((choice) => ({ value: prefix + choice, about: '' })),
     ask: kind === undefined ? undefined : { kind, prefix, current },
   };
 }
 
-const kinds: Readonly<Record<string, Kind>> = {
-  build: 'build',
-  builder: 'builder',
-  local: 'builder',
-  repo: 'repo',
-  file: 'file',
-  dir: 'file',
-  path: 'file',
-};
-
 /** By what it is called, else by what stands for its value in the help: `--to <dir>`. */
-function kindOf(of: Option | Argument): Kind | undefined {
+function kindOf(of: Option | Argument, kinds: Kinds): string | undefined {
   if (!('flags' in of)) return kinds[of.name()];
   return kinds[of.attributeName()] ?? kinds[/[<[]([\w-]+)/.exec(of.flags)?.[1] ?? ''];
 }

@@ -1,25 +1,25 @@
-/** Names that only a farm knows, where one is reachable at once: whoever presses Tab does not wait, and hears of no failure. */
+/** The names that `croft` completes: those of builds, builders and repositories, which only a farm knows. */
 import type { BuildSummary } from '@croft/protocol/api';
+import { completion, type Candidate } from '@croft/cli/completion';
 import type { Client } from '@croft/web/client';
-import { wordOf } from '../build-text.ts';
-import type { Cli } from '../cli.ts';
-import { connect } from '../connect.ts';
-import type { Candidate, Completion, Kind } from './complete.ts';
+import { wordOf } from './build-text.ts';
 
-const patienceMs = 300;
-
-/** None when it does not answer in time. */
-export async function farmNames(kind: Exclude<Kind, 'file'>, { command, options }: Completion, cli: Cli): Promise<readonly Candidate[]> {
-  const signal = cli.clock.deadline(patienceMs);
-  try {
-    const client = await connect({ server: options['server'], token: options['token'] }, cli);
-    if (kind === 'build') return await builds(client, command, signal);
+export const addCroftCompletion = completion({
+  kinds: {
+    build: 'build',
+    builder: 'builder',
+    local: 'builder',
+    repo: 'repo',
+    file: 'file',
+    dir: 'file',
+    path: 'file',
+  },
+  async names(kind, { command, options }, { client, signal }) {
+    if (kind === 'build') return builds(client, command, signal);
     const { repos, builders } = await client.call('grid.get', { query: { repo: options['repo'] }, signal });
     return (kind === 'repo' ? repos : builders).map((value) => ({ value, about: '' }));
-  } catch {
-    return [];
-  }
-}
+  },
+});
 
 async function builds(client: Client, command: string, signal: AbortSignal): Promise<Candidate[]> {
   const limit = 100;

@@ -6,9 +6,9 @@ import { delimiter, join } from 'node:path';
 import { describe, test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { openTestServer, runWith, testBuild, testId } from '../testing.ts';
+import { openTestServer, runWith, testBuild, testId } from './testing.ts';
 import { systemClock } from '@croft/runtime/clock';
-import { shells } from './scripts.ts';
+import { shells } from '@croft/cli/completion';
 
 /** However slow this machine is, the farm is waited for. */
 const deadline = (): AbortSignal => systemClock.deadline(60_000);
@@ -30,7 +30,7 @@ describe('croft complete', () => {
   });
 
   test('every command is in the table of docs/using/cli.md', async () => {
-    const page = readFileSync(new URL('../../../../docs/using/cli.md', import.meta.url), 'utf8');
+    const page = readFileSync(new URL('../../../docs/using/cli.md', import.meta.url), 'utf8');
     const named = new Set(
       [...page.matchAll(/^\|.*$/gm)].flatMap(([row]) => [...row.matchAll(/`croft ([a-z-]+)/g)].map(([, name]) => name)),
     );
@@ -152,7 +152,7 @@ describe('the script', () => {
 async function openShell(context: TestContext, shell: (typeof shells)[number], before = ''): Promise<(command: string) => Promise<string>> {
   const dir = mkdtempSync(join(tmpdir(), 'croft-shell-'));
   context.after(() => rmSync(dir, { recursive: true }));
-  const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+  const main = fileURLToPath(new URL('./main.ts', import.meta.url));
   writeFileSync(join(dir, 'croft'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
   chmodSync(join(dir, 'croft'), 0o755);
   writeFileSync(join(dir, 'script'), (await runWith(['completion', shell])).stdout);

@@ -1,0 +1,93 @@
+/** A command line from arguments to exit status. Commands get all they touch as one argument, so that tests can hold it. */
+import { Command, CommanderError } from 'commander';
+import type { Clock } from '@croft/runtime/clock';
+import { type CroftError, asCroftError, errorText } from '@croft/runtime/errors';
+import type { Random } from '@croft/runtime/random';
+import { exitCodeOf, exitCodes } from './exit-codes.ts';
+import { PipeClosed, type Output } from './terminal.ts';
+
+export interface Cli {
+  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** From now on until it is disposed, Ctrl-C and the terminal's end abort its signal instead of ending the program. */
+  interruption(): Interruption;
+}
+
+export interface Interruption extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+/** What every command takes. */
+export interface GlobalOptions {
+  readonly server?: string;
+  readonly token?: string;
+  readonly json?: boolean;
+}
+
+/** A command's work; its result is the exit status, `ok` when it has none. */
+export type Action = () => Promise<number | void>;
+export type Run = (action: Action) => Promise<void>;
+export type AddCommand = (program: Command, cli: Cli, run: Run) => void;
+
+export interface Program {
+  readonly name: string;
+  readonly about: string;
+  /** Below the list of commands. */
+  readonly help: string;
+  readonly commands: readonly AddCommand[];
+  /** What else comes before a command. */
+  readonly options?: (program: Command) => void;
+}
+
+/** A program's command line, with the arguments still to be given. */
+export type RunCli = (args: readonly string[], cli: Cli) => Promise<number>;
+
+/** @returns what gives the exit status of a command line, and never throws */
+export function createCli(described: Program): RunCli {
+  return async (args, cli) => {
+    let status: number = exitCodes.ok;
+    const program = createProgram(described, cli, async (action) => {
+      status = (await action()) ?? exitCodes.ok;
+    });
+    try {
+      await program.parseAsync(args, { from: 'user' });
+      return status;
+    } catch (error) {
+      if (error instanceof PipeClosed) return exitCodes.ok;
+      if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      const failure = asCroftError(error, 'internal', described.name);
+      await tell(cli.stderr, described.name, failure).catch(() => {});
+      return exitCodeOf(failure);
+    }
+  };
+}
+
+function createProgram({ name, about, help, commands, options }: Program, cli: Cli, run: Run): Command {
+  const program = new Command(name)
+    .description(about)
+    .option('--server <url>', 'the farm; the one running in a directory above by default')
+    .option('--token <token>', 'who you are; CROFT_TOKEN or a file keep it off the process list')
+    .option('--json', 'one JSON value on stdout instead of text')
+    .addHelpText('after', help)
+    .showHelpAfterError(`(${name} --help lists what there is)`)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => print(cli.stdout, text), writeErr: (text) => print(cli.stderr, text) });
+  options?.(program);
+  for (const add of commands) add(program, cli, run);
+  return program;
+}
+
+/** Help and usage errors come synchronously, before a command runs. */
+function print(output: Output, text: string): void {
+  output.write(text).catch(() => {});
+}
+
+async function tell(stderr: Output, name: string, failure: CroftError): Promise<void> {
+  await stderr.write(`${stderr.paint('red', `${name}:`)} ${errorText(failure)}\n`);
+  if (failure.hint) await stderr.write(`${failure.hint}\n`);
+}
