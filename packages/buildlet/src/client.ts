@@ -21,16 +21,20 @@ import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { BuildletAddress } from './address.ts';
 import { formBody } from './go/questions.ts';
-import { createExchange, parseJson, refused, type Question, type Reply } from './exchange.ts';
+import { treeEntries, treeQuestion, type TreeEntry, type TreeOptions } from './list-tree.ts';
+import { rawCalls, type RawCalls } from './raw-calls.ts';
+import { createExchange, parseJson, refused, type Exchange, type Question, type Reply } from './exchange.ts';
 
 export type { BuildletAddress } from './address.ts';
+export type { TreeEntry, TreeOptions } from './list-tree.ts';
+export type { Listening, ListenWish } from './raw-calls.ts';
 
 const callMs = 30 * SECOND;
 const uploadMs = 30 * MINUTE;
 const maxAnswerBytes = 256 * 1024;
 const maxListBytes = 16 * 1024 * 1024;
 
-export interface Buildlet extends AsyncDisposable {
+export interface Buildlet extends RawCalls, AsyncDisposable {
   /** For whoever passes requests of others on; it holds the password. */
   readonly address: BuildletAddress;
   /** How tightly it is worth while to pack what is sent: 0 (stored) where no network lies between. */
@@ -49,6 +53,8 @@ export interface Buildlet extends AsyncDisposable {
    * @throws CroftError `conflict` when it does not, `not-found` without the directory, `unavailable` when it was cut
    */
   getTarGz(dir: string, match: readonly string[], epoch: number, waits: ArchiveWaits): AsyncGenerator<Buffer>;
+  /** All that lies below `dir`, each directory before its contents, with the SHA-256 of files; nothing where there is no such directory. */
+  listTree(dir: string, options: TreeOptions, waits: Waits): AsyncGenerator<TreeEntry>;
   removeAll(paths: readonly string[], epoch: number, waits: Waits): Promise<void>;
   /** @param waits `source`: what the command needs. @throws CroftError `conflict` when that is not there any more */
   startOrAttach(id: RunId, spec: RunSpec, epoch: number, waits: SourceWaits): Promise<Run>;
@@ -61,15 +67,16 @@ export interface Buildlet extends AsyncDisposable {
    * piece is good only until the next one is asked for.
    * @throws CroftError `unavailable` when it was cut: go on at the next offset; `not-found` when it was acknowledged and dropped
    */
-  output(id: RunId, from: number, waits: Waits): AsyncGenerator<Buffer>;
+  output(id: RunId, from: number, waits: StreamWaits): AsyncGenerator<Buffer>;
   /** The bytes below `to` are stored safely elsewhere. */
-  ack(id: RunId, to: number, epoch: number, waits: Waits): Promise<void>;
+  ack(id: RunId, to: number, epoch: number, waits: StreamWaits): Promise<void>;
   /** Kills the whole tree; the run as it ended, perhaps otherwise and before. */
   cancel(id: RunId, reason: string, epoch: number, waits: Waits): Promise<Run>;
   /** To the command's process group. @throws CroftError `conflict` when it has ended */
   signal(id: RunId, name: NodeJS.Signals, epoch: number, waits: Waits): Promise<void>;
   /**
-   * Input from an offset on; repeating it takes nothing twice. Waits for the command to read.
+   * Input from an offset on; repeating it takes nothing twice. Waits for the command to read, and where pieces are given for as long as
+   * they come: each goes out at once.
    * @returns how much of its input it has taken. @throws CroftError `conflict` when it has ended or takes none
    */
   writeStdin(id: RunId, input: InputPart, epoch: number, waits: Waits): Promise<number>;
@@ -92,6 +99,11 @@ export interface InputPart {
   readonly content: Uint8Array | AsyncIterable<Uint8Array>;
   /** Nothing comes after it. */
   readonly end?: boolean | undefined;
+}
+
+export interface StreamWaits extends Waits {
+  /** Standard error, of a run where it has an output of its own. */
+  readonly stream?: 'stderr' | undefined;
 }
 
 export interface SourceWaits extends Waits {
@@ -126,6 +138,7 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
     workDir: async (waits) => (await ask({ doing: 'ask for the work directory', method: 'GET', path: '/workdir' }, waits)).text,
     putTarGz: (dir, content, epoch, waits) => tell(unpackQuestion(dir, content, epoch, waits), waits),
     getTarGz: (dir, match, epoch, waits) => owned(exchange.stream(tarQuestion(dir, match, epoch, waits), waits)),
+    listTree: (dir, options, waits) => treeEntries(exchange.stream(treeQuestion(dir, options), waits)),
     removeAll(paths, epoch, waits) {
       const body = formBody({ path: paths });
       return tell({ doing: 'remove files', method: 'POST', path: '/removeall', epoch, body }, waits);
@@ -147,15 +160,13 @@ export function createBuildlet(address: BuildletAddress, { clock }: { clock: Clo
     async runs(waits) {
       return (await askFor(runListSchema, { doing: 'list the runs', method: 'GET', path: '/runs' }, waits, maxListBytes)).runs;
     },
-    output: (id, from, waits) =>
-      exchange.stream({ doing: `follow run ${id}`, method: 'GET', path: `/runs/${id}/output?from=${from}&follow=1` }, waits),
-    ack: (id, to, epoch, waits) =>
-      tell({ doing: `acknowledge output of run ${id}`, method: 'POST', path: `/runs/${id}/ack?to=${to}`, epoch }, waits),
+    ...outputCalls(exchange, ask),
     cancel: (id, reason, epoch, waits) =>
       askFor(runSchema, { doing: `cancel run ${id}`, method: 'POST', path: `/runs/${id}/cancel`, epoch, body: asJson({ reason }) }, waits),
     signal: (id, name, epoch, waits) =>
       tell({ doing: `send ${name} to run ${id}`, method: 'POST', path: `/runs/${id}/signal?name=${name}`, epoch }, waits),
     ...inputCalls(ask),
+    ...rawCalls(address, { clock }),
     collect: (id, epoch, waits) => tell({ doing: `collect run ${id}`, method: 'DELETE', path: `/runs/${id}`, epoch }, waits),
     portFor: async (name, waits) => (await askFor(givenPortSchema, portQuestion('POST', `name=${encodeURIComponent(name)}`), waits)).port,
     isOpen: async (port, waits) => (await askFor(openPortSchema, portQuestion('GET', `port=${port}`), waits)).open,
@@ -176,6 +187,23 @@ function unpackQuestion(dir: string, content: AsyncIterable<Uint8Array>, epoch: 
 
 type Ask = (question: Question, waits: Waits) => Promise<Reply>;
 
+function outputCalls(exchange: Exchange, ask: Ask): Pick<Buildlet, 'output' | 'ack'> {
+  return {
+    output(id, from, { signal, stream }) {
+      const path = `/runs/${id}/output?from=${from}&follow=1${streamQuery(stream)}`;
+      return exchange.stream({ doing: `follow run ${id}`, method: 'GET', path }, { signal });
+    },
+    async ack(id, to, epoch, { signal, stream }) {
+      const path = `/runs/${id}/ack?to=${to}${streamQuery(stream)}`;
+      await ask({ doing: `acknowledge output of run ${id}`, method: 'POST', path, epoch }, { signal });
+    },
+  };
+}
+
+function streamQuery(stream: StreamWaits['stream']): string {
+  return stream === undefined ? '' : `&stream=${stream}`;
+}
+
 function inputCalls(ask: Ask): Pick<Buildlet, 'writeStdin' | 'resize'> {
   return {
     async writeStdin(id, input, epoch, waits) {
@@ -189,9 +217,10 @@ function inputCalls(ask: Ask): Pick<Buildlet, 'writeStdin' | 'resize'> {
 }
 
 function inputQuestion(id: RunId, { from, content, end }: InputPart, epoch: number): Question {
-  const body = { type: 'application/octet-stream', content: content instanceof Uint8Array ? piecesOf(content) : content };
+  const isWhole = content instanceof Uint8Array;
+  const body = { type: 'application/octet-stream', content: isWhole ? piecesOf(content) : content };
   const path = `/runs/${id}/stdin?from=${from}${end ? '&end=1' : ''}`;
-  return { doing: `write input of run ${id}`, method: 'PUT', path, epoch, body, deadlineMs: uploadMs };
+  return { doing: `write input of run ${id}`, method: 'PUT', path, epoch, body, deadlineMs: isWhole ? uploadMs : undefined };
 }
 
 function portQuestion(method: 'GET' | 'POST', query: string): Question {

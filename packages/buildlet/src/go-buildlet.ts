@@ -53,6 +53,7 @@ export function createGoBuildlet(address: BuildletAddress, options: GoBuildletOp
     workDir: (waits) => client.workDir(waits),
     ...fileCalls(held),
     ...runCalls(held),
+    ...refusedCalls(),
     writeStdin: async () => unable('gives a command no input'),
     resize: async () => unable('has no terminals'),
     signal: async (_id, name) => unable(`sends no ${name} to a command`),
@@ -68,6 +69,15 @@ export function createGoBuildlet(address: BuildletAddress, options: GoBuildletOp
       await client[Symbol.asyncDispose]();
       await rm(spoolDir, { recursive: true, force: true });
     },
+  };
+}
+
+function refusedCalls(): Pick<Buildlet, 'listTree' | 'connect' | 'sftp' | 'listen'> {
+  return {
+    listTree: () => unable('tells no SHA-256 of its files'),
+    connect: async (port) => unable(`gives no connection to port ${port}`),
+    sftp: async () => unable('speaks no SFTP'),
+    listen: async () => unable('listens for nobody'),
   };
 }
 
@@ -117,6 +127,8 @@ function runCalls(held: Held): Pick<Buildlet, 'startOrAttach' | 'run' | 'runs' |
         mustHold(held, `start run ${id}`, waits.source);
         if (spec.pty) unable('has no terminals');
         if (spec.input) unable('gives a command no input');
+        if (spec.stderr) unable('keeps standard error and standard output together');
+        if (spec.login || spec.elseDir || spec.path) unable('begins a command in no other way than one');
       };
       return (await runs.startOrAttach(id, spec, { mayBegin, workDir: () => client.workDir({ signal }) })).view();
     },

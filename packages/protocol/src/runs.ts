@@ -31,9 +31,16 @@ export type TerminalSize = z.infer<typeof terminalSizeSchema>;
 
 const terminalSchema = z.strictObject({ ...terminalSizeSchema.shape, term: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9+._-]{0,63}$/) });
 
-export const runSpecSchema = z.strictObject({
-  argv: z.array(textSchema).min(1).max(4096),
-  dir: textSchema.min(1).max(4096),
+const directorySchema = textSchema.min(1).max(4096);
+
+/** What stands between the colons of a PATH. */
+const pathElementSchema = directorySchema.regex(/^\/[^:]*$/, 'is not an absolute path without a colon');
+
+const plainSpecSchema = z.strictObject({
+  argv: z.array(textSchema).max(4096),
+  dir: directorySchema,
+  /** Where it runs when `dir` is not there. */
+  elseDir: directorySchema.optional(),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), textSchema),
   limitMs: z.number().int().positive(),
   outputLimitBytes: z.number().int().positive(),
@@ -41,7 +48,20 @@ export const runSpecSchema = z.strictObject({
   input: z.boolean().optional(),
   /** A terminal as stdin, stdout and stderr. */
   pty: terminalSchema.optional(),
+  /** Standard error has a pipe and an output of its own instead of being the same as standard output. */
+  stderr: z.literal('own').optional(),
+  /** Directories behind those of its PATH. */
+  path: z.array(pathElementSchema).max(100).optional(),
+  /** The account's shell, interactive without `argv`, else with the command line that `argv` is. */
+  login: z.literal(true).optional(),
 });
+
+export const runSpecSchema = plainSpecSchema
+  .refine(({ argv, login }) => (login ? argv.length <= 1 : argv.length > 0), {
+    path: ['argv'],
+    message: 'is a program and its arguments, or with `login` at most one command line',
+  })
+  .refine(({ pty, stderr }) => !(pty && stderr), { path: ['stderr'], message: 'a terminal shows both' });
 export type RunSpec = z.infer<typeof runSpecSchema>;
 
 /** What it used, and how often the machine ran out of memory meanwhile. */
@@ -56,14 +76,20 @@ export const evidenceSchema = z.array(z.string().max(500)).max(20);
 
 const outputSchema = z.object({ length: z.number().int().nonnegative(), from: z.number().int().nonnegative() });
 
+const startedSchema = z.object({
+  id: z.string(),
+  startedAt: z.number(),
+  output: outputSchema,
+  /** Where standard error has an output of its own. */
+  stderr: outputSchema.optional(),
+});
+
 export const runSchema = z.discriminatedUnion('state', [
-  z.object({ id: z.string(), state: z.literal('running'), startedAt: z.number(), output: outputSchema }),
+  z.object({ ...startedSchema.shape, state: z.literal('running') }),
   z.object({
-    id: z.string(),
+    ...startedSchema.shape,
     state: z.literal('ended'),
-    startedAt: z.number(),
     endedAt: z.number(),
-    output: outputSchema,
     exit: exitSchema,
     usage: usageSchema.optional(),
     evidence: evidenceSchema.optional(),

@@ -3,7 +3,7 @@ import { CroftError } from '@croft/runtime/errors';
 import type { BuildletAddress } from '../address.ts';
 import type { Question } from '../exchange.ts';
 import { keyPairPassword, type KeyPair } from '../key-pair.ts';
-import type { TakeOver } from './take-over.ts';
+import type { TakeOver } from '../take-over.ts';
 import { goFileMode, goForm, type Pairs } from './wire-text.ts';
 
 type Body = NonNullable<Question['body']>;
@@ -80,12 +80,16 @@ export function forwardQuestion({ method, path, headers, body }: ForwardedReques
 
 export function sshRequest(user: string, authorizedKey: string): TakeOver {
   const headers = { 'Content-Length': '0', 'X-Go-Authorized-Key': authorizedKey, 'X-Go-Ssh-User': user };
-  return { method: 'POST', path: '/connect-ssh', headers, refusal: 'unexpected /connect-ssh response' };
+  return { method: 'POST', path: '/connect-ssh', headers, refused: unlike('unexpected /connect-ssh response') };
 }
 
 export function proxyRequest(port: number, remoteName: string): TakeOver {
   if (remoteName === '')
     throw new CroftError('invalid', 'a port is reached by way of a coordinator only, under the name it gave the machine');
   const headers = { 'Content-Length': '0', 'X-Target-Port': String(port) };
-  return { method: 'POST', path: '/tcpproxy', headers, refusal: 'wanted 101 Switching Protocols; unexpected response' };
+  return { method: 'POST', path: '/tcpproxy', headers, refused: unlike('wanted 101 Switching Protocols; unexpected response') };
+}
+
+function unlike(what: string): TakeOver['refused'] {
+  return ({ line, text }) => new CroftError('unavailable', `${what}: ${line}, ${text}`);
 }

@@ -6,7 +6,7 @@ import { CroftError, asCroftError } from '@croft/runtime/errors';
 import type { BuildletAddress } from '../address.ts';
 import { createExchange, parseJson, refused, type Exchange, type Question, type Reply } from '../exchange.ts';
 import { createLife, type Life } from './life.ts';
-import { takeOver, type TakeOver } from './take-over.ts';
+import { takeOver, type TakeOver } from '../take-over.ts';
 
 const statusMs = 20 * SECOND;
 const tunnelMs = 15 * SECOND;

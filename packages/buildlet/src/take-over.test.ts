@@ -4,10 +4,15 @@ import { duplexPair, type Duplex } from 'node:stream';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { SECOND, systemClock } from '@croft/runtime/clock';
-import { errorText, isCode } from '@croft/runtime/errors';
+import { CroftError, errorText, isCode } from '@croft/runtime/errors';
 import { takeOver, type TakeOver } from './take-over.ts';
 
-const ask: TakeOver = { method: 'POST', path: '/connect-ssh', headers: { 'Content-Length': '0' }, refusal: 'refused' };
+const ask: TakeOver = {
+  method: 'POST',
+  path: '/connect-ssh',
+  headers: { 'Content-Length': '0' },
+  refused: ({ line, text }) => new CroftError('unavailable', `refused: ${line}, ${text}`),
+};
 const ours = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: ssh\r\nConnection: Upgrade\r\n\r\n';
 const gos = 'HTTP/0.0 101 Switching Protocols\r\n\r\n';
 
