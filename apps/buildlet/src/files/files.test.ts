@@ -199,3 +199,13 @@ test('without a path nothing is removed, and the wrong method is 400', async () 
   });
   assert.deepEqual([both.status, both.body], [200, '']);
 });
+
+test('tens of thousands of long paths are removed by one form', async () => {
+  const directory = 'a/rather/deep/directory/with/a/long/name/'.repeat(5);
+  await mkdir(work(directory), { recursive: true });
+  const paths = Array.from({ length: 20_000 }, (_, n) => `${directory}file-${n}`);
+  await writeFile(work(`${directory}file-19999`), 'x');
+  await writeFile(work(`${directory}kept`), 'x');
+  await machine.client.removeAll(paths, 1, {});
+  assert.deepEqual(await readdir(work(directory)), ['kept']);
+});

@@ -1,10 +1,7 @@
 /** `GET /ls`: what lies below a directory, a line for each. buildlet.md 1.5. Names may hold any bytes; text is kept one character a byte. */
-import { createHash, hash } from 'node:crypto';
-import fs from 'node:fs';
-import { open } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { goModeText } from '@croft/streams/go-mode';
-import { readFlags } from './read-flags.ts';
+import { digestOf } from './digest.ts';
 import { entriesInTurn, walkTree, type Walked } from './walk.ts';
 
 export interface ListOptions {
@@ -17,9 +14,6 @@ export interface ListOptions {
 }
 
 const batchLength = 16 * 1024;
-/** Up to here a file is read at once: the hops through the event loop cost more than the disk. */
-const atOnceBytes = 64 * 1024;
-const pieceBytes = 256 * 1024;
 /** The last instant that a date can hold; some file systems keep later ones. */
 const latestMs = 8.64e15;
 
@@ -51,37 +45,11 @@ async function lineOf({ path, at, stats }: Walked, digest: boolean, signal: Abor
   if (stats.isDirectory()) return `${start}/`;
   if (!stats.isFile()) return start;
   const line = `${start}\t${stats.size}\t${wholeSecond(stats.mtimeNs)}`;
-  return digest ? `${line}\t${await sha1Of(at, Number(stats.size), signal)}` : line;
+  return digest ? `${line}\t${await digestOf('sha1', { at, size: Number(stats.size), signal })}` : line;
 }
 
 /** `2020-01-01T00:00:00Z`; what is below a second is cut off, before 1970 as well. */
 function wholeSecond(epochNs: bigint): string {
   const second = Number(epochNs / 1_000_000_000n) - (epochNs % 1_000_000_000n < 0n ? 1 : 0);
   return new Date(Math.min(second * 1_000, latestMs)).toISOString().replace('.000', '');
-}
-
-async function sha1Of(at: Buffer, size: number, signal: AbortSignal): Promise<string> {
-  const small = size <= atOnceBytes ? readSmall(at, size) : undefined;
-  if (small) return hash('sha1', small);
-  await using file = await open(at, readFlags);
-  const sum = createHash('sha1');
-  const piece = Buffer.allocUnsafe(pieceBytes);
-  for (let read = -1; read !== 0;) {
-    signal.throwIfAborted();
-    ({ bytesRead: read } = await file.read(piece, 0, pieceBytes, null));
-    sum.update(piece.subarray(0, read));
-  }
-  return sum.digest('hex');
-}
-
-/** Undefined when it has grown beyond its size. */
-function readSmall(at: Buffer, size: number): Buffer | undefined {
-  const fd = fs.openSync(at, readFlags);
-  try {
-    const content = Buffer.allocUnsafe(size + 1);
-    const read = fs.readSync(fd, content, 0, size + 1, null);
-    return read > size ? undefined : content.subarray(0, read);
-  } finally {
-    fs.closeSync(fd);
-  }
 }

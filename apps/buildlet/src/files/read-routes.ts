@@ -10,16 +10,24 @@ import { textError, type Answer } from '../http/answer.ts';
 import { queryNumber, requestEpoch, requestSource } from '../http/body.ts';
 import type { Call } from '../http/router.ts';
 import { listing } from './list.ts';
+import { treeListing } from './list-tree.ts';
 import { entryBelow } from './paths.ts';
 import { treeEntries } from './read-tree.ts';
 import type { FileDeps } from './routes.ts';
+
 const text = 'text/plain; charset=utf-8';
+const treeType = 'application/octet-stream';
 /** What Go's `strconv.ParseBool` takes for true. */
 const trueTexts = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 
+/** With `digest=sha256`, which is no boolean of Go's, it is a tree in our own form. */
 export async function listFiles(call: Call, deps: FileDeps): Promise<Answer> {
   const { method, query } = call;
   if (method !== 'GET') return textError(400, 'requires GET method');
+  if (query.get('digest') === 'sha256') {
+    const known = { skip: query.getAll('skip'), memory: deps.digests, clock: deps.clock };
+    return readBelow(call, deps, { type: treeType, read: (base, signal) => treeListing(base, { ...known, signal }) });
+  }
   const is = (name: string): boolean => trueTexts.includes(query.get(name) ?? '');
   const options = { recursive: is('recursive'), digest: is('digest'), skip: query.getAll('skip') };
   return readBelow(call, deps, { type: text, read: (base, signal) => listing(base, { ...options, signal }) });

@@ -19,6 +19,7 @@ import { fetchBody } from './fetch-body.ts';
 import { checkParameter, directoryBelow } from './paths.ts';
 import { listFiles, readTarGz } from './read-routes.ts';
 import { removeAll } from './remove-all.ts';
+import { createDigestMemory, type DigestMemory } from './digest-memory.ts';
 import type { Room } from './room.ts';
 import type { Trash } from './trash.ts';
 import { writeFile } from './write-file.ts';
@@ -29,18 +30,23 @@ import { writeFile } from './write-file.ts';
  */
 const limits = { bytes: 64 * 1024 ** 3, entries: 5_000_000, ratio: { most: 500, fromBytes: 4 * 1024 ** 3 } };
 
+/** For tens of thousands of paths, of which each slash takes three bytes. */
+const maxPathsBytes = 32 * 1024 * 1024;
+
 export interface FileDeps {
   readonly workDir: string;
   readonly fence: Fence;
   readonly trash: Trash;
   readonly source: SourceNote;
   readonly room: Room;
+  readonly digests: DigestMemory;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }
 
-export function fileRoutes(deps: FileDeps): Record<string, Route> {
+export function fileRoutes(given: Omit<FileDeps, 'digests'>): Record<string, Route> {
+  const deps: FileDeps = { ...given, digests: createDigestMemory() };
   return {
     '/ls': { style: 'text', handle: (call) => listFiles(call, deps) },
     '/tgz': { style: 'text', handle: (call) => readTarGz(call, deps) },
@@ -52,7 +58,7 @@ export function fileRoutes(deps: FileDeps): Record<string, Route> {
 
 async function removePaths({ request, method, query, signal }: Call, { workDir, fence, trash, source }: FileDeps): Promise<Answer> {
   if (method !== 'POST') return textError(400, 'requires POST method');
-  const paths = await formValues(request, query, 'path');
+  const paths = await formValues({ request, query }, 'path', maxPathsBytes);
   if (paths.length === 0) return textError(400, "requires 'path' parameter");
   using admission = await fence.enter(requestEpoch(request));
   source.forget();
@@ -86,7 +92,7 @@ async function writeTarGz({ request, method, query, signal: gone }: Call, deps: 
   const signal = anySignal(gone, admission.signal);
   const dir = query.get('dir') ?? '';
   if (method === 'POST' && dir === 'go1.4' && (await isDirectory(join(workDir, dir)))) return text('SKIP');
-  const [url] = method === 'POST' ? await formValues(request, new URLSearchParams(), 'url') : [];
+  const [url] = method === 'POST' ? await formValues({ request, query: new URLSearchParams() }, 'url') : [];
   if (method === 'POST' && !url) return textError(400, 'missing url POST param');
   const name = requestSource(request);
   source.forget();

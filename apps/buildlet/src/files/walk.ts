@@ -14,22 +14,36 @@ export interface Walked {
 export interface WalkOptions {
   /** Asked when a directory was handed out: whether to go into it. */
   readonly enters: (directory: Walked) => boolean;
+  /** What is gone when it is looked at is left out, and a directory that cannot be read is empty. */
+  readonly lenient?: boolean;
 }
 
 /** For small files the hops through the event loop cost more than the disk. Whoever walks gives others their turn this often. */
 export const entriesInTurn = 128;
 const slash = Buffer.from('/');
 
-/** @throws what the system says of the first thing that cannot be read */
-export function* walkTree(base: Buffer, { enters }: WalkOptions): Generator<Walked, void> {
+/** @throws what the system says of the first thing that cannot be read, unless it is lenient; of the base in every case */
+export function* walkTree(base: Buffer, { enters, lenient = false }: WalkOptions): Generator<Walked, void> {
   const stats = lstat(base);
   if (!stats.isDirectory()) return yield { path: Buffer.alloc(0), at: base, stats };
   const pending = namesIn(base);
   for (let path = pending.pop(); path; path = pending.pop()) {
     const at = joined(base, path);
-    const found: Walked = { path, at, stats: lstat(at) };
+    const status = lenient ? ifReadable(() => lstat(at)) : lstat(at);
+    if (!status) continue;
+    const found: Walked = { path, at, stats: status };
     yield found;
-    if (found.stats.isDirectory() && enters(found)) for (const name of namesIn(at)) pending.push(joined(path, name));
+    if (!status.isDirectory() || !enters(found)) continue;
+    const names = lenient ? ifReadable(() => namesIn(at)) : namesIn(at);
+    for (const name of names ?? []) pending.push(joined(path, name));
+  }
+}
+
+function ifReadable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
   }
 }
 

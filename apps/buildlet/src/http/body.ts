@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { epochHeader, sourceHeader, sourceNameSchema } from '@croft/protocol/runs';
 import { CroftError } from '@croft/runtime/errors';
 import type * as z from 'zod';
+import type { Call } from './router.ts';
 
 const maxBodyBytes = 4 * 1024 * 1024;
 
@@ -14,7 +15,7 @@ export async function readJson<Schema extends z.ZodType>(
 ): Promise<z.output<Schema>> {
   let value: unknown;
   try {
-    value = JSON.parse(await readText(request));
+    value = JSON.parse((await readBytes(request, maxBodyBytes)).toString('utf8'));
   } catch (error) {
     if (error instanceof CroftError) throw error;
     throw new CroftError('invalid', `${what}: the body is not JSON`, { cause: error });
@@ -26,9 +27,13 @@ export async function readJson<Schema extends z.ZodType>(
 }
 
 /** The values of a form field: of an urlencoded body first, then of the query. */
-export async function formValues(request: IncomingMessage, query: URLSearchParams, name: string): Promise<string[]> {
+export async function formValues(
+  { request, query }: Pick<Call, 'request' | 'query'>,
+  name: string,
+  maxBytes = maxBodyBytes,
+): Promise<string[]> {
   const urlencoded = request.headers['content-type']?.startsWith('application/x-www-form-urlencoded');
-  const fields = new URLSearchParams(urlencoded ? await readText(request) : '');
+  const fields = new URLSearchParams(urlencoded ? (await readBytes(request, maxBytes)).toString('utf8') : '');
   return [...fields.getAll(name), ...query.getAll(name)];
 }
 
@@ -55,10 +60,6 @@ export function queryNumber(query: URLSearchParams, name: string, absent = 0): n
   const value = query.get(name) ?? String(absent);
   if (!/^\d{1,15}$/.test(value)) throw new CroftError('invalid', `"${name}" in the query is not a number`);
   return Number(value);
-}
-
-async function readText(request: IncomingMessage): Promise<string> {
-  return (await readBytes(request, maxBodyBytes)).toString('utf8');
 }
 
 /** @throws CroftError `too-large` */
