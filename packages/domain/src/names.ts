@@ -9,6 +9,8 @@ export type Revision = string & { readonly __brand: 'Revision' };
 export type BuildId = string & { readonly __brand: 'BuildId' };
 export type MachineId = string & { readonly __brand: 'MachineId' };
 export type LeaseId = string & { readonly __brand: 'LeaseId' };
+/** `S` and 16 hex digits. */
+export type SessionId = string & { readonly __brand: 'SessionId' };
 /** `BUILD.ATTEMPT.STEP`, one path segment; the deterministic id under which a step runs on a buildlet. */
 export type RunId = string & { readonly __brand: 'RunId' };
 
@@ -28,6 +30,7 @@ export const parseRevision = parser<Revision>(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/,
 export const parseBuildId = parser<BuildId>(/^B[0-9a-f]{16}$/, 'build id', 'B and 16 hex digits');
 export const parseMachineId = parser<MachineId>(name, 'machine id', nameShape);
 export const parseLeaseId = parser<LeaseId>(/^L[0-9a-f]{16}$/, 'lease id', 'L and 16 hex digits');
+export const parseSessionId = parser<SessionId>(/^S[0-9a-f]{16}$/, 'session id', 'S and 16 hex digits');
 export const parseRunId = parser<RunId>(/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/, 'run id', 'one path segment of at most 200 characters');
 export const parseStepName = parser<string>(
   /^[a-z0-9][a-z0-9._-]{0,39}$/,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { DAY, HOUR, MINUTE } from '@croft/runtime/clock';
 import { bands, type Band } from './job.ts';
-import type { BuildId, BuilderName, MachineId } from './names.ts';
+import type { BuildId, BuilderName, MachineId, SessionId } from './names.ts';
 import {
   compareWaiting,
   fits,
@@ -12,6 +12,7 @@ import {
   type MachineView,
   type Plan,
   type WaitingBuild,
+  type WaitingSession,
   type WaitReason,
 } from './schedule.ts';
 
@@ -24,6 +25,10 @@ function build(id: string, seq: number, rest: Partial<WaitingBuild> & { labels?:
 
 function machine(id: string, state: MachineView['state'] = 'ready', rest: Partial<MachineView> = {}): MachineView {
   return { id: id as MachineId, labels: [], state, seenAt: now, ...rest };
+}
+
+function session(id: string, seq: number, labels: readonly string[] = []): WaitingSession {
+  return { id: id as SessionId, seq, needs: { labels } };
 }
 
 const pairs = (plan: Plan): string[] => plan.assign.map((one) => `${one.build} on ${one.machine}`);
@@ -100,6 +105,31 @@ test('a build that needs CPUs or memory gets a machine that has them, and is tol
   assert.equal(code, 'no-machine');
   assert.match(text, /linux machines of 8 CPUs and 16\.0 GiB or more/);
   assert.ok(fits({ labels: [], cpus: 8 }, machine('silent about it', 'ready')), 'who does not say is taken to have enough');
+});
+
+test('SCHED-2: a session is before every build, whatever its band and however long it waits; positions count both', () => {
+  const waiting = [build('urgent', 1, { band: 'interactive' }), build('regular', 2)];
+  const sessions = [session('later', 9), session('first', 8)];
+  const plan = planAssignments({ waiting, sessions, machines: [machine('m')], now });
+  assert.deepEqual(plan.lend, [{ session: 'first', machine: 'm' }]);
+  assert.deepEqual(plan.assign, []);
+  assert.deepEqual(
+    ['later', 'urgent', 'regular'].map((id) => reasonOf(plan, id).position),
+    [0, 1, 2],
+  );
+});
+
+test('a session that needs another kind of machine stands in no build’s way', () => {
+  const plan = planAssignments({ waiting: [build('b', 1)], sessions: [session('s', 2, ['arm64'])], machines: [machine('m')], now });
+  assert.deepEqual([pairs(plan), plan.lend], [['b on m'], []]);
+  assert.equal(reasonOf(plan, 's').text, 'no arm64 machines are known, only others (1)');
+});
+
+test('the machine that a session holds is expected back when it expires, but when a waiting one is done nobody knows', () => {
+  const machines = [machine('a', 'busy', { freeAt: now + 10 })];
+  const plan = planAssignments({ waiting: [build('b', 1)], sessions: [session('s', 2)], machines, now });
+  assert.equal(reasonOf(plan, 's').expectedAt, now + 10);
+  assert.equal(reasonOf(plan, 'b').expectedAt, undefined);
 });
 
 test('needs are the same whatever their order, and labels cannot be mistaken for lists of them', () => {
@@ -237,19 +267,26 @@ const anyMachines = fc
   .array(fc.record({ labels, state: fc.constantFrom<MachineView['state']>('ready', 'ready', 'busy', 'away') }), { maxLength: 12 })
   .map((all) => all.map((one, index) => machine(`m${index}`, one.state, { labels: one.labels })));
 
+const anySessions = fc.array(labels, { maxLength: 5 }).map((all) => all.map((wanted, seq) => session(`S${seq}`, 100 + seq, wanted)));
+
 test('a plan never uses a machine or a build twice, only suits, and forgets nobody', () => {
   fc.assert(
-    fc.property(anyWaiting, anyMachines, (waiting, machines) => {
-      const { assign, reasons } = planAssignments({ waiting, machines, now });
-      assert.equal(new Set(assign.map((one) => one.machine)).size, assign.length);
+    fc.property(anyWaiting, anyMachines, anySessions, (waiting, machines, sessions) => {
+      const { assign, lend, reasons } = planAssignments({ waiting, sessions, machines, now });
+      assert.equal(new Set([...assign, ...lend].map((one) => one.machine)).size, assign.length + lend.length);
+      for (const one of lend) {
+        const what = sessions.find(({ id }) => id === one.session);
+        const where = machines.find(({ id }) => id === one.machine);
+        assert.ok(what && where && where.state === 'ready' && fits(what.needs, where));
+      }
       assert.equal(new Set(assign.map((one) => one.build)).size, assign.length);
       for (const one of assign) {
         const what = waiting.find(({ id }) => id === one.build);
         const where = machines.find(({ id }) => id === one.machine);
         assert.ok(what && where && where.state === 'ready' && what.notBefore <= now && fits(what.needs, where));
       }
-      const seen = [...assign.map((one) => one.build), ...reasons.keys()];
-      assert.deepEqual(seen.toSorted(), waiting.map(({ id }) => id).toSorted());
+      const seen = [...assign.map((one) => one.build), ...lend.map((one) => one.session), ...reasons.keys()];
+      assert.deepEqual(seen.toSorted(), [...waiting, ...sessions].map(({ id }) => id).toSorted());
     }),
   );
 });

@@ -1,22 +1,30 @@
 /**
- * Which waiting build gets which idle machine, and why each of the others waits. Pure: the world in, a plan out.
- * Order (SCHED-2 repaired): band first, then first come first served within a band.
+ * Which waiting build or session gets which idle machine, and why each of the others waits. Pure: the world in, a plan out.
+ * Order (SCHED-2 repaired): sessions before all builds, then band by band; first come first served within each.
  */
 import { DAY, HOUR, MINUTE, SECOND } from '@croft/runtime/clock';
 import { bands, type Band, type Needs } from './job.ts';
-import type { BuildId, BuilderName, MachineId } from './names.ts';
+import type { BuildId, BuilderName, MachineId, SessionId } from './names.ts';
 
-export interface WaitingBuild {
-  readonly id: BuildId;
-  readonly builder: BuilderName;
-  readonly band: Band;
+interface Waiting {
   /** Place in the order of arrival; unique. */
   readonly seq: number;
   readonly needs: Needs;
+}
+
+export interface WaitingBuild extends Waiting {
+  readonly id: BuildId;
+  readonly builder: BuilderName;
+  readonly band: Band;
   /** Epoch ms before which it rests after an infra end. */
   readonly notBefore: number;
   /** How long its builder usually takes, ms, if it can be told. */
   readonly lastsMs?: number | undefined;
+}
+
+/** Somebody wants a machine. How long it will be kept cannot be told. */
+export interface WaitingSession extends Waiting {
+  readonly id: SessionId;
 }
 
 export interface MachineView {
@@ -37,6 +45,8 @@ export interface MachineView {
 export interface World {
   /** In any order; every build that waits, or the head of the queue. */
   readonly waiting: readonly WaitingBuild[];
+  /** All that wait. */
+  readonly sessions?: readonly WaitingSession[];
   readonly machines: readonly MachineView[];
   readonly now: number;
   /** Set while nothing may start at all, with the sentence to show (low disk, paused by an operator). */
@@ -54,7 +64,8 @@ export interface WaitReason {
 
 export interface Plan {
   readonly assign: readonly { readonly build: BuildId; readonly machine: MachineId }[];
-  readonly reasons: ReadonlyMap<BuildId, WaitReason>;
+  readonly lend: readonly { readonly session: SessionId; readonly machine: MachineId }[];
+  readonly reasons: ReadonlyMap<BuildId | SessionId, WaitReason>;
 }
 
 export function compareWaiting(a: WaitingBuild, b: WaitingBuild): number {
@@ -71,34 +82,43 @@ export function fits(needs: Needs, machine: MachineView): boolean {
  * Neither the order of `waiting` nor that of `machines` matters. Work is grouped by what it needs, so the cost grows with the
  * builds and with the kinds of need times the machines, not with builds times machines.
  */
-export function planAssignments({ waiting, machines, now, hold }: World): Plan {
-  const assign: { build: BuildId; machine: MachineId }[] = [];
-  const reasons = new Map<BuildId, WaitReason>();
+export function planAssignments({ waiting, sessions = [], machines, now, hold }: World): Plan {
+  const reasons = new Map<BuildId | SessionId, WaitReason>();
   const taken = new Set<MachineId>();
   const queues = new Map<string, Queue>();
   const leastAbleFirst = machines.toSorted((a, b) => a.labels.length - b.labels.length || (a.id < b.id ? -1 : 1));
-  for (const build of waiting.toSorted(compareWaiting)) {
-    const key = needsKey(build.needs);
-    const queue = queues.get(key) ?? openQueue(build.needs, leastAbleFirst);
+  const place = (one: Placed): MachineId | undefined => {
+    const key = needsKey(one.needs);
+    const queue = queues.get(key) ?? openQueue(one.needs, leastAbleFirst);
     queues.set(key, queue);
-    const machine = hold === undefined && build.notBefore <= now ? takeMachine(queue, taken) : undefined;
-    if (machine === undefined) reasons.set(build.id, whyWaiting(build, queue, { now, hold, known: machines.length }));
-    else {
-      assign.push({ build: build.id, machine });
-      occupy(queue, now, build.lastsMs);
-    }
-  }
-  return { assign, reasons };
+    const machine = hold === undefined && (one.notBefore ?? now) <= now ? takeMachine(queue, taken) : undefined;
+    if (machine === undefined) reasons.set(one.id, whyWaiting(one, queue, { now, hold, known: machines.length }));
+    else occupy(queue, now, one.lastsMs);
+    return machine;
+  };
+  const lend = sessions
+    .toSorted((a, b) => a.seq - b.seq)
+    .flatMap((one) => {
+      const machine = place(one);
+      return machine === undefined ? [] : [{ session: one.id, machine }];
+    });
+  const assign = waiting.toSorted(compareWaiting).flatMap((one) => {
+    const machine = place(one);
+    return machine === undefined ? [] : [{ build: one.id, machine }];
+  });
+  return { assign, lend, reasons };
 }
 
-/** Builds with the same key compete for the same machines. */
+type Placed = (WaitingSession & { readonly notBefore?: undefined; readonly lastsMs?: undefined }) | WaitingBuild;
+
+/** Who has the same key competes for the same machines. */
 export function needsKey(needs: Needs): string {
   const labels = [...new Set(needs.labels)].toSorted();
   const size = [needs.cpus ?? 0, needs.memoryBytes ?? 0];
   return JSON.stringify(size.some((wanted) => wanted > 0) ? [labels, ...size] : labels);
 }
 
-/** The builds with one kind of need, and the machines that suit them. */
+/** Those with one kind of need, and the machines that suit them. */
 interface Queue {
   /** What such machines are called. */
   readonly kind: string;
@@ -112,7 +132,7 @@ interface Queue {
   readonly why: string | undefined;
   /** When busy ones should be free for the next build that is not told yet, soonest first. */
   readonly frees: number[];
-  /** Builds of this queue that have been told to wait. */
+  /** Those of this queue that have been told to wait. */
   ahead: number;
 }
 
@@ -160,7 +180,7 @@ function occupy({ frees }: Queue, at: number, lastsMs: number | undefined): void
 }
 
 function whyWaiting(
-  build: WaitingBuild,
+  { notBefore = 0, lastsMs }: Placed,
   queue: Queue,
   { now, hold, known }: { now: number; hold: string | undefined; known: number },
 ): WaitReason {
@@ -168,12 +188,12 @@ function whyWaiting(
   queue.ahead += 1;
   const { kind, suited, present, frees } = queue;
   if (hold !== undefined) return { code: 'hold', text: hold, position };
-  if (build.notBefore > now) {
+  if (notBefore > now) {
     return {
       code: 'resting',
-      text: `rests ${lasting(build.notBefore - now)} after an infrastructure failure`,
+      text: `rests ${lasting(notBefore - now)} after an infrastructure failure`,
       position,
-      expectedAt: build.notBefore,
+      expectedAt: notBefore,
     };
   }
   if (suited === 0)
@@ -184,7 +204,7 @@ function whyWaiting(
     return { code: 'machines-away', text: `0 of ${suited} ${kind} connected, last seen ${lasting(now - queue.lastSeenAt)} ago`, position };
   const freeAt = frees.shift();
   const startAt = freeAt === undefined ? undefined : Math.max(freeAt, now);
-  if (startAt !== undefined) occupy(queue, startAt, build.lastsMs);
+  if (startAt !== undefined) occupy(queue, startAt, lastsMs);
   const expected = startAt === undefined ? {} : { expectedAt: startAt };
   const busy = `${present} of ${suited} ${kind} busy`;
   if (position === 0) return { code: 'machines-busy', text: `next; ${busy}`, position, ...expected };

@@ -4,7 +4,18 @@ import type { LeaseHolder } from '@croft/domain/lease';
 import { parseLeaseId, parseMachineId } from '@croft/domain/names';
 import { isCode } from '@croft/runtime/errors';
 import type { Database } from './database.ts';
-import { assertHeld, endLease, getLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeAsHolder } from './leases.ts';
+import {
+  assertHeld,
+  endLease,
+  getLease,
+  heldLeases,
+  insertLease,
+  lastLease,
+  leaseOfHolder,
+  passLease,
+  takeOverLease,
+  writeAsHolder,
+} from './leases.ts';
 import {
   connectMachine,
   getMachine,
@@ -172,5 +183,31 @@ eachDatabase('leases', (open) => {
       database.write((sql) => takeOverLease(sql, lease)),
       (error) => isCode(error, 'conflict'),
     );
+  });
+
+  test('a lease passes to another holder under the next epoch, and in no moment is the machine free', async () => {
+    await using database = await open();
+    const epoch = await leased(database);
+    const session: LeaseHolder = { kind: 'session', id: 'S0000000000000001' };
+    const passed = await database.write((sql) => passLease(sql, { lease, epoch }, session));
+    assert.equal(passed, epoch + 1);
+    assert.equal(await database.read((sql) => leaseOfHolder(sql, holder)), undefined);
+    const held = await database.read((sql) => leaseOfHolder(sql, session));
+    assert.deepEqual([held?.id, held?.state.epoch], [lease, passed]);
+    for (const stale of [
+      () => database.write((sql) => passLease(sql, { lease, epoch }, holder)),
+      () => database.write((sql) => assertHeld(sql, { lease, epoch })),
+    ])
+      await assert.rejects(stale(), (error) => isCode(error, 'stale'));
+  });
+
+  test('the last holder of a machine is known after its end', async () => {
+    await using database = await open();
+    assert.equal(await database.read((sql) => lastLease(sql, machine)), undefined);
+    const epoch = await leased(database);
+    await database.write((sql) => endLease(sql, lease, { epoch, at: 3_000 }));
+    assert.equal((await database.read((sql) => lastLease(sql, machine)))?.holder.id, holder.id);
+    await database.write((sql) => insertLease(sql, { id: other, machine, holder: { kind: 'session', id: 'S1' }, at: 3_000 }));
+    assert.equal((await database.read((sql) => lastLease(sql, machine)))?.holder.id, 'S1');
   });
 });

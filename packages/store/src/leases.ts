@@ -59,6 +59,25 @@ export async function takeOverLease(sql: Sql, id: LeaseId): Promise<number> {
 }
 
 /**
+ * Hands a held lease on under the machine's next epoch, which it returns: in no moment is the machine anybody else's.
+ * @throws CroftError `stale` when `epoch` is not the lease's
+ */
+export async function passLease(sql: Sql, hold: Hold, holder: LeaseHolder): Promise<number> {
+  await assertHeld(sql, hold);
+  const epoch = await takeOverLease(sql, hold.lease);
+  await sql.run('UPDATE leases SET holder_kind = ?, holder_id = ? WHERE id = ?', [holder.kind, holder.id, hold.lease]);
+  return epoch;
+}
+
+/** Of all leases that the machine ever had, the last. */
+export async function lastLease(sql: Sql, machine: MachineId): Promise<Lease | undefined> {
+  const row = await sql.get<LeaseRow>(`SELECT ${columns} FROM leases WHERE machine = ? ORDER BY acquired_at DESC, epoch DESC LIMIT 1`, [
+    machine,
+  ]);
+  return row && toLease(row);
+}
+
+/**
  * Ends a lease: released by its holder with `epoch`, or lost without. Ending one that has ended is no change.
  * @throws CroftError `stale` when `epoch` is not the lease's
  */

@@ -13,6 +13,7 @@ import { retention } from './migrations/0004-retention.ts';
 import { caches } from './migrations/0005-caches.ts';
 import { beside } from './migrations/0006-beside.ts';
 import { dedicated } from './migrations/0007-dedicated.ts';
+import { sessions } from './migrations/0008-sessions.ts';
 
 export interface ColumnTypes {
   /** Text that compares byte by byte. */
@@ -28,7 +29,7 @@ export interface Migration {
 }
 
 /** In order, without gaps. A migration that was released is never changed. */
-export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches, beside, dedicated];
+export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches, beside, dedicated, sessions];
 
 export interface MigrateOptions {
   readonly clock: Clock;

@@ -28,7 +28,7 @@ interface Stage extends AsyncDisposable {
 
 async function openBrowse(repos: readonly RepoName[] = [go, net]): Promise<Stage> {
   const stage = await openDashboardStage();
-  const outlook = async () => ({ plan: { assign: [], reasons: new Map() }, builders, troubles: [] });
+  const outlook = async () => ({ plan: { assign: [], lend: [], reasons: new Map() }, builders, troubles: [] });
   return {
     stage,
     browse: createBrowse({ db: stage.db, builders: () => builders, repos: () => repos, outlook: outlook as never }),

@@ -24,7 +24,7 @@ interface Stage extends AsyncDisposable {
   }): Promise<{ ids: BuildId[]; next: string | undefined }>;
 }
 
-const outlook = { plan: { assign: [], reasons: new Map() }, builders: [], troubles: [] };
+const outlook = { plan: { assign: [], lend: [], reasons: new Map() }, builders: [], troubles: [] };
 
 async function openStage(): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
