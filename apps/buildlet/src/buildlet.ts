@@ -135,7 +135,7 @@ async function openCommands(deps: RunsDeps): Promise<Commands> {
     runs,
     execs,
     endAll: async (why) => void (await Promise.all([runs.endAll(why), execs.endAll(why)])),
-    [Symbol.asyncDispose]: async () => void (await Promise.all(runs.list().map(({ spool }) => spool[Symbol.asyncDispose]()))),
+    [Symbol.asyncDispose]: async () => void (await Promise.all(runs.list().map((run) => run[Symbol.asyncDispose]()))),
   };
 }
 

@@ -32,6 +32,8 @@ export interface TestBuildletOptions {
   readonly tls?: { readonly cert: string; readonly key: string } | undefined;
   /** The user (and group) to run as, for root. */
   readonly uid?: number | undefined;
+  /** A program and its arguments that start it in their own place, as `unshare` does. */
+  readonly inside?: readonly string[] | undefined;
   /** Further flags. */
   readonly flags?: readonly string[] | undefined;
 }
@@ -103,7 +105,7 @@ function launch(dir: string, password: string, options: TestBuildletOptions): Ch
   const { tls } = options;
   const secured = tls && { META_tls_cert: tls.cert, META_tls_key: tls.key };
   const env = { ...process.env, ...options.env, ...secured, META_password: password };
-  const [program, ...first] = command;
+  const [program, ...first] = [...(options.inside ?? []), ...command] as [string, ...string[]];
   const { uid } = options;
   const user = uid === undefined ? {} : { uid, gid: uid };
   return spawn(program, [...first, ...args], { ...user, env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });

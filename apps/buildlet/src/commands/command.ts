@@ -13,6 +13,8 @@ export interface Command {
   readonly env: Readonly<Record<string, string>>;
   /** A pipe as stdin instead of the null device. */
   readonly input?: boolean | undefined;
+  /** A pipe of its own as stderr, instead of the one that is stdout. */
+  readonly ownStderr?: boolean | undefined;
   /** A terminal as stdin, stdout and stderr instead of pipes. */
   readonly terminal?: TerminalSize | undefined;
   /** A file that the kernel cannot execute is an error and not a script for `sh`. Only `posix_spawn` can tell. */
@@ -58,7 +60,10 @@ export type Launched =
   | (Process & {
       readonly kind: 'started';
       readonly readFd: number;
-      /** The write end of its input, where asked for. */ readonly inputFd?: number;
+      /** The read end of its standard error, where it has one of its own. */
+      readonly stderrFd?: number;
+      /** The write end of its input, where asked for. */
+      readonly inputFd?: number;
     })
   | { readonly kind: 'failed'; readonly code: string; readonly error?: Error };
 
@@ -68,8 +73,8 @@ export interface Launcher extends AsyncDisposable {
   /** Directories that it needs for as long as it is used. */
   readonly dirs: readonly string[];
   /**
-   * Starts the command in a process group of its own, in a session of its own where that was asked for, with no input and with one pipe as stdout and stderr; the read end is the caller's. `born`
-   * is called with a function that makes the process before it returns.
+   * Starts the command in a process group of its own, in a session of its own where that was asked for, with no input and with one pipe as stdout and stderr unless
+   * it asks for more; our ends are the caller's. `born` is called with a function that makes the process before it returns.
    * @throws the signal's reason when it is aborted before that
    */
   launch(command: Command, born: Born, waits: { signal: AbortSignal }): Promise<Launched>;
@@ -98,7 +103,7 @@ export function checkMachine({ argv: [program] }: Command, { code, error }: { co
 }
 
 /** Where the C library looks when there is no PATH. */
-const defaultPath = '/bin:/usr/bin';
+export const defaultPath = '/bin:/usr/bin';
 
 /** A name without a slash is the first executable file of that name in the command's PATH. */
 export function findProgram({ argv: [program], cwd, env }: Command): { path: string; code?: undefined } | { code: string } {

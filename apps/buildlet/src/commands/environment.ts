@@ -1,6 +1,7 @@
 /** The environment of a command: an allow-list of the buildlet's own, what tells it where it is, then what the run asked for. */
 import { delimiter, join } from 'node:path';
 import { CroftError } from '@croft/runtime/errors';
+import { defaultPath } from './command.ts';
 
 const passed = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ', 'TERM', 'SSL_CERT_FILE', 'SSL_CERT_DIR']);
 const passedPattern = /^(?:LC_[A-Z]+|(?:https?|no)_proxy|(?:HTTPS?|NO)_PROXY)$/;
@@ -10,6 +11,8 @@ export interface Place {
   readonly workDir: string;
   readonly cwd: string;
   readonly cookie: string;
+  /** Directories behind those of its PATH. */
+  readonly path?: readonly string[] | undefined;
 }
 
 /** Directories that a package manager put into PATH for the script that started us. */
@@ -20,7 +23,9 @@ export const cookieVariable = 'CROFT_COOKIE';
 
 export function commandEnvironment(own: NodeJS.ProcessEnv, asked: Readonly<Record<string, string>>, place: Place): Record<string, string> {
   const given = { WORKDIR: place.workDir, TMPDIR: commandTempDir(place.workDir), PWD: place.cwd, [cookieVariable]: place.cookie };
-  return Object.assign(passedEnvironment(own), given, asked);
+  const env: Record<string, string> = Object.assign(passedEnvironment(own), given, asked);
+  if (place.path) env['PATH'] = [env['PATH'] || defaultPath, ...place.path].join(delimiter);
+  return env;
 }
 
 /** JSON: variables for commands that are not for the buildlet, as those of a container's image. Given by whoever makes the machine. */

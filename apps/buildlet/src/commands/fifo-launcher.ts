@@ -14,22 +14,35 @@ export async function openFifoLauncher(pipesDir: string): Promise<Launcher> {
     async launch(command, born, { signal }) {
       if (command.argv[0] === '') return { kind: 'failed', code: 'ENOENT' };
       using pipe = await pipes.take();
+      using errors = command.ownStderr ? await pipes.take() : undefined;
       using input = command.input ? await pipes.take({ forInput: true }) : undefined;
       signal.throwIfAborted();
-      const launched = await settled(born(() => spawnWith(command, { input: input?.readFd, output: pipe.writeFd })));
+      const fds = { input: input?.readFd, output: pipe.writeFd, errors: (errors ?? pipe).writeFd };
+      const launched = await settled(born(() => spawnWith(command, fds)));
       if (launched.kind === 'failed') return launched;
-      const inputFd = input?.takeWriteEnd();
-      return { ...launched, readFd: pipe.takeReadEnd(), ...(inputFd === undefined ? {} : { inputFd }) };
+      return {
+        ...launched,
+        readFd: pipe.takeReadEnd(),
+        ...(errors ? { stderrFd: errors.takeReadEnd() } : {}),
+        ...(input ? { inputFd: input.takeWriteEnd() } : {}),
+      };
     },
     [Symbol.asyncDispose]: () => pipes[Symbol.asyncDispose](),
   };
 }
 
+/** What becomes stdin, stdout and stderr. */
+interface Ends {
+  readonly input: number | undefined;
+  readonly output: number;
+  readonly errors: number;
+}
+
 /** The fork happens before this returns. */
-function spawnWith({ argv, cwd, env }: Command, { input, output }: { input: number | undefined; output: number }): ChildProcess | Error {
+function spawnWith({ argv, cwd, env }: Command, { input, output, errors }: Ends): ChildProcess | Error {
   try {
     const [program, ...args] = argv.map(escapedText) as [string, ...string[]];
-    return spawn(program, args, { cwd, env: { ...env }, detached: true, stdio: [input ?? 'ignore', output, output] });
+    return spawn(program, args, { cwd, env: { ...env }, detached: true, stdio: [input ?? 'ignore', output, errors] });
   } catch (error) {
     return error as Error;
   }

@@ -26,8 +26,10 @@ export interface SpawnPlace {
   readonly env: Readonly<Record<string, string>>;
   /** Becomes the command's stdin; the null device when absent. */
   readonly inputFd?: number | undefined;
-  /** Becomes the command's stdout and stderr. */
+  /** Becomes the command's stdout. */
   readonly outputFd: number;
+  /** Becomes the command's stderr. */
+  readonly errorFd: number;
 }
 
 export interface Libc {
@@ -99,7 +101,7 @@ function bind(ffi: typeof Ffi, { ownSession }: LibcOptions): Libc {
       if (c.pipe2(result, O_CLOEXEC) !== 0) throw Object.assign(new Error('make a pipe: too many files are open'), { code: 'EMFILE' });
       return { readFd: result.readInt32LE(0), writeFd: result.readInt32LE(4) };
     },
-    spawn(path, argv, { cwd, env, inputFd, outputFd }) {
+    spawn(path, argv, { cwd, env, inputFd, outputFd, errorFd }) {
       const [args, variables] = [table(argv), table(Object.entries(env).map(([name, value]) => `${name}=${value}`))];
       if (!args || !variables || path.includes('\0') || cwd.includes('\0')) return 'EINVAL';
       const [file, dir] = [cString(path), cString(cwd)];
@@ -108,7 +110,7 @@ function bind(ffi: typeof Ffi, { ownSession }: LibcOptions): Libc {
       if (inputFd === undefined) c.posix_spawn_file_actions_addopen(actions, 0, devNull, 0, 0);
       else c.posix_spawn_file_actions_adddup2(actions, inputFd, 0);
       c.posix_spawn_file_actions_adddup2(actions, outputFd, 1);
-      c.posix_spawn_file_actions_adddup2(actions, outputFd, 2);
+      c.posix_spawn_file_actions_adddup2(actions, errorFd, 2);
       closeFrom?.(actions, 3); // Node's own close themselves; those that were open when it was started would not
       const error = c.posix_spawn(result, file, actions, attributes, args, variables);
       c.posix_spawn_file_actions_destroy(actions);

@@ -7,7 +7,7 @@ import { messages } from '../events.ts';
 import { killIfThere, type GroupUsage } from '../tree/groups.ts';
 import type { TreeMark, Trees } from '../tree/trees.ts';
 import { foregroundGroup } from '../tree/processes.ts';
-import type { Born, Command, Exited, Launched, Launcher, OutputSource, Terminal, TerminalSize, Usage } from './command.ts';
+import type { Born, Command, Exited, Launched, Launcher, OutputSource, Process, Terminal, TerminalSize, Usage } from './command.ts';
 import type { Terminals } from './terminals.ts';
 
 export interface LiveDeps {
@@ -23,6 +23,8 @@ export interface LiveCommand {
   readonly pid: number;
   /** Its output, for whoever takes it over; its input, once that has happened. */
   readonly source: OutputSource;
+  /** Its standard error, where that is not the same. */
+  readonly errors: OutputSource | undefined;
   /** Where what it reads is written; undefined when it reads nothing. */
   input(): Writable | undefined;
   /** False when it has no terminal. */
@@ -74,12 +76,12 @@ function wholeUsage(own: Usage | undefined, { cpuMs, peakBytes }: GroupUsage): U
   return whole.peakBytes > 0 ? whole : undefined;
 }
 
-type Ends = Pick<LiveCommand, 'source' | 'input' | 'resize'>;
+type Ends = Pick<LiveCommand, 'source' | 'errors' | 'input' | 'resize'>;
 
-function onPipes({ readFd, inputFd }: { readFd: number; inputFd?: number }): Ends {
+function onPipes({ readFd, stderrFd, inputFd }: Omit<Extract<Launched, { kind: 'started' }>, keyof Process>): Ends {
   const input = inputFd === undefined ? undefined : new Socket({ fd: inputFd, readable: false, writable: true });
   input?.on('error', () => {}); // told to whoever writes
-  return { source: readFd, input: () => input, resize: () => false };
+  return { source: readFd, errors: stderrFd, input: () => input, resize: () => false };
 }
 
 /** Both ways are one stream, which is made by whoever reads it. */
@@ -87,6 +89,7 @@ function onTerminal(terminal: Terminal): Ends {
   let stream: Socket | undefined;
   return {
     source: { open: (onread) => (stream = terminal.open(onread)) },
+    errors: undefined,
     input: () => stream,
     resize(size) {
       terminal.resize(size);

@@ -67,14 +67,23 @@ type Started = Omit<Extract<Launched, { kind: 'started' }>, 'kind' | 'exited'>;
 function start(libc: Libc, path: string, command: Command, born: Born): Started | string {
   const open: number[] = [];
   try {
-    const output = libc.pipe();
-    open.push(output.readFd, output.writeFd);
-    const input = command.input ? libc.pipe() : undefined;
-    if (input) open.push(input.readFd, input.writeFd);
-    const place = { cwd: command.cwd, env: command.env, inputFd: input?.readFd, outputFd: output.writeFd };
+    const pipe = (): ReturnType<Libc['pipe']> => {
+      const ends = libc.pipe();
+      open.push(ends.readFd, ends.writeFd);
+      return ends;
+    };
+    const output = pipe();
+    const errors = command.ownStderr ? pipe() : undefined;
+    const input = command.input ? pipe() : undefined;
+    const fds = { inputFd: input?.readFd, outputFd: output.writeFd, errorFd: (errors ?? output).writeFd };
+    const place = { cwd: command.cwd, env: command.env, ...fds };
     const pid = born(() => spawnFile(libc, path, command, place));
     if (typeof pid === 'string') return pid;
-    const ours = { readFd: output.readFd, ...(input ? { inputFd: input.writeFd } : {}) };
+    const ours = {
+      readFd: output.readFd,
+      ...(errors ? { stderrFd: errors.readFd } : {}),
+      ...(input ? { inputFd: input.writeFd } : {}),
+    };
     for (const fd of Object.values(ours)) open.splice(open.indexOf(fd), 1);
     return { pid, ...ours };
   } catch (error) {

@@ -4,24 +4,33 @@
  */
 import type { Clock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
-import { createBell } from '@croft/runtime/tasks';
-import type { SegmentLog } from '@croft/streams/segment-log';
 import type { Disk } from '../state/disk.ts';
 import type { OutputSource } from '../commands/command.ts';
 import { pumpPipe } from '../commands/pump.ts';
+import type { RunOutput } from './outputs.ts';
 
 const retryMs = 500;
 
-export interface DrainLimits {
-  readonly outputLimitBytes: number;
-  readonly spoolLimitBytes: number;
+/** How much a run may write, to all its outputs together. */
+export interface Allowance {
+  /** @returns how many of these bytes are within it */
+  take(bytes: number): number;
+}
+
+export function createAllowance(bytes: number): Allowance {
+  let left = bytes;
+  return {
+    take(wanted) {
+      const taken = Math.min(wanted, left);
+      left -= taken;
+      return taken;
+    },
+  };
 }
 
 export interface Drain {
   /** Resolves when the pipe is empty and closed and everything is in the spool; rejects when the spool cannot be written. */
   readonly done: Promise<void>;
-  /** Room was made in the spool. */
-  roomMade(): void;
   /**
    * The tree is dead: at most a pipeful is left, which is stored without regard to the marks. If a process that could not be
    * killed holds the pipe open, it is abandoned after 2 s.
@@ -32,9 +41,9 @@ export interface Drain {
 export interface DrainParts {
   /** The output, which the drain takes over. */
   readonly source: OutputSource;
-  readonly spool: SegmentLog;
-  readonly limits: DrainLimits;
-  readonly acked: () => number;
+  readonly output: RunOutput;
+  readonly allowance: Allowance;
+  readonly spoolLimitBytes: number;
   readonly onOverLimit: () => void;
   readonly disk: Disk;
   readonly clock: Clock;
@@ -43,13 +52,13 @@ export interface DrainParts {
 }
 
 export function startDrain(parts: DrainParts): Drain {
-  const { source, spool, limits, acked, onOverLimit, disk, clock, signal } = parts;
-  const room = createBell();
+  const { source, output, allowance, spoolLimitBytes, onOverLimit, disk, clock, signal } = parts;
+  const { spool, room } = output;
   let treeIsDead = false;
   let over = false;
 
   const mayStore = async (): Promise<void> => {
-    while (!treeIsDead && spool.length - acked() > limits.spoolLimitBytes) await room.wait({ signal });
+    while (!treeIsDead && spool.length - output.acked > spoolLimitBytes) await room.wait({ signal });
     while (!treeIsDead && (await disk.check()).low) await clock.sleep(retryMs, { signal });
   };
   const store = async (piece: Buffer): Promise<void> => {
@@ -66,9 +75,9 @@ export function startDrain(parts: DrainParts): Drain {
   };
   const pump = pumpPipe(source, async (piece) => {
     if (over) return; // read on, so that nobody waits in a write; the tree is being killed
-    const left = limits.outputLimitBytes - spool.length;
-    await store(piece.subarray(0, left));
-    over = piece.length > left;
+    const kept = allowance.take(piece.length);
+    await store(piece.subarray(0, kept));
+    over = piece.length > kept;
     if (over) onOverLimit();
   });
   const { done } = pump;
@@ -76,7 +85,6 @@ export function startDrain(parts: DrainParts): Drain {
 
   return {
     done,
-    roomMade: () => room.ring(),
     async finish() {
       treeIsDead = true;
       room.ring();

@@ -1,6 +1,6 @@
 /**
  * Runs on disk, one directory each: `record` with a line for the intent before anything is started, for the process once it is, for
- * the end before that is told; the output in `spool/`. Of a collected run its id is left, for a while. Kill -9 between any two of
+ * the end before that is told; the output in `spool/` and, where it is apart, `stderr/`. Of a collected run its id is left, for a while. Kill -9 between any two of
  * these leaves a directory that tells what is known. One file that grows, since making files is much of what a short run costs.
  */
 import { mkdirSync } from 'node:fs';
@@ -41,7 +41,7 @@ export interface Records {
   readonly collectedFile: string;
   /** Uncollected runs, oldest first. What a predecessor had not finished to write or to remove is removed. */
   load(): Promise<StoredRun[]>;
-  spoolDir(id: string): string;
+  spoolDir(id: string, stream?: 'stderr'): string;
   /** @throws CroftError `exhausted` when the disk is full; nothing is left then */
   saveIntent(id: string, intent: Intent): Promise<void>;
   saveProcess(id: string, mark: ProcessMark): Promise<void>;
@@ -73,7 +73,7 @@ export async function openRecords(stateDir: string, epoch: () => number): Promis
       }
       return found.toSorted((a, b) => a.intent.startedAt - b.intent.startedAt);
     },
-    spoolDir: (id) => join(runsDir, id, 'spool'),
+    spoolDir: (id, stream) => join(runsDir, id, stream ?? 'spool'),
     async saveIntent(id, intent) {
       try {
         mkdirSync(join(runsDir, id), { mode: 0o700 });

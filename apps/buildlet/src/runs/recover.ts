@@ -1,9 +1,9 @@
 /** Runs of a predecessor over the same directory: what it left running is killed, what it had not ended is `lost`, with evidence. */
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
-import { openSegmentLog } from '@croft/streams/segment-log';
 import { messages } from '../events.ts';
 import { fellLeftTree } from '../tree/trees.ts';
+import { openOutputs } from './outputs.ts';
 import type { End, Records, StoredRun } from './records.ts';
 import { createRun, type ManagedRun } from './run.ts';
 
@@ -22,8 +22,8 @@ export async function recoverRuns(deps: RecoverDeps): Promise<ManagedRun[]> {
 
 async function recoverRun(stored: StoredRun, { clock, log, records }: RecoverDeps): Promise<ManagedRun> {
   const { id, intent, process } = stored;
-  const spool = await openSegmentLog(records.spoolDir(id));
-  const run = createRun({ id, spec: intent.spec, startedAt: intent.startedAt, spool });
+  const outputs = await openOutputs(records, id, intent.spec);
+  const run = createRun({ id, spec: intent.spec, startedAt: intent.startedAt, outputs });
   if (stored.end) {
     run.end(stored.end);
     return run;
@@ -31,7 +31,7 @@ async function recoverRun(stored: StoredRun, { clock, log, records }: RecoverDep
   const { found, left } = await fellLeftTree(clock, intent.tree, process);
   const evidence = [
     process ? `it ran as process ${process.pid}` : 'its process was not recorded yet',
-    `${spool.length} bytes of output were kept`,
+    `${outputs.output.spool.length} bytes of output were kept`,
     found === 0 ? 'nothing of it was still running' : `${found} process(es) of it were still running and were killed`,
     ...(left.length > 0 ? [`these would not die: ${left.join(', ')}`] : []),
   ];

@@ -10,6 +10,7 @@ import { queryNumber, readJson, requestEpoch, requestSource } from '../http/body
 import type { Call, Route } from '../http/router.ts';
 import type { Admission, Fence } from '../state/fence.ts';
 import type { SourceNote } from '../state/source.ts';
+import type { RunOutput } from './outputs.ts';
 import type { ManagedRun } from './run.ts';
 import type { Runs } from './runs.ts';
 
@@ -117,11 +118,19 @@ async function show(id: string, { query, signal }: Call, { runs, clock }: RunRou
   return json(run.view());
 }
 
+/** What the command wrote, or with `stream=stderr` its standard error where that is apart. */
+function streamOf(run: ManagedRun, query: URLSearchParams): RunOutput {
+  const name = query.get('stream');
+  if (name === null) return run.output;
+  if (name === 'stderr' && run.stderr) return run.stderr;
+  throw new CroftError('invalid', `run ${run.id} has no output ${JSON.stringify(name.slice(0, 40))} of its own`);
+}
+
 async function output(id: string, { query, signal }: Call, { runs }: RunRouteDeps): Promise<Answer> {
   const run = await runs.find(id);
   if (typeof run === 'string') return missing(id, run);
   const from = queryNumber(query, 'from');
-  const { spool } = run;
+  const { spool } = streamOf(run, query);
   const to = spool.length;
   if (from > to) return refusal(416, { code: 'invalid', message: `run ${id} has written ${to} bytes, not ${from}` });
   if (from < spool.from)
@@ -135,9 +144,10 @@ async function acknowledge(id: string, call: Call, { runs, fence }: RunRouteDeps
   const run = await runs.find(id);
   if (typeof run === 'string') return missing(id, run);
   const to = queryNumber(call.query, 'to');
-  if (to > run.spool.length)
-    return refusal(416, { code: 'invalid', message: `run ${id} has written ${run.spool.length} bytes, not ${to}` });
-  await run.ack(to);
+  const written = streamOf(run, call.query);
+  const { length } = written.spool;
+  if (to > length) return refusal(416, { code: 'invalid', message: `run ${id} has written ${length} bytes, not ${to}` });
+  await written.ack(to);
   return json(run.view());
 }
 

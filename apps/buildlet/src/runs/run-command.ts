@@ -3,21 +3,23 @@
  * the end on disk, and only then told. What a kill -9 in between leaves is told by `recover.ts`.
  */
 import { mkdir } from 'node:fs/promises';
+import type { RunSpec } from '@croft/protocol/runs';
 import { anySignal, type Clock } from '@croft/runtime/clock';
 import { errorText, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { TaskGroup } from '@croft/runtime/tasks';
-import { openSegmentLog, type SegmentLog } from '@croft/streams/segment-log';
-import { badDirectory, checkMachine, explain, type Command, type Exited, type Launcher } from '../commands/command.ts';
+import { badDirectory, checkMachine, explain, type Command, type Exited, type Launcher, type OutputSource } from '../commands/command.ts';
 import { commandEnvironment, commandTempDir } from '../commands/environment.ts';
+import { accountEnvironment, ownAccount, shellCommand } from '../commands/login.ts';
 import { startCommand, type LiveCommand } from '../commands/live-command.ts';
 import type { Terminals } from '../commands/terminals.ts';
 import { messages } from '../events.ts';
 import type { Disk } from '../state/disk.ts';
 import { markProcess } from '../tree/processes.ts';
 import type { Trees } from '../tree/trees.ts';
-import { startDrain } from './drain.ts';
+import { createAllowance, startDrain, type Drain } from './drain.ts';
 import { createInput } from './input.ts';
+import { openOutputs, spoolsOf, type RunOutput, type RunOutputs } from './outputs.ts';
 import type { End, Intent, Records } from './records.ts';
 import { watchMachine, type Seen } from './seen.ts';
 import { createRun, type Exit, type KillCause, type ManagedRun } from './run.ts';
@@ -45,8 +47,8 @@ export interface PlannedRun {
   readonly id: string;
   /** As it is on disk. */
   readonly intent: Intent;
-  /** Absolute; may turn out not to exist. */
-  readonly cwd: string;
+  /** Where it runs, which may turn out not to exist; absolute, and as it was asked for. */
+  readonly place: { readonly cwd: string; readonly shown: string };
 }
 
 /**
@@ -56,40 +58,54 @@ export interface PlannedRun {
 export async function runCommand(planned: PlannedRun, deps: CommandDeps, waits: { signal: AbortSignal }): Promise<ManagedRun> {
   const { id, intent } = planned;
   const { spec, startedAt } = intent;
-  const spool = await openSegmentLog(deps.records.spoolDir(id));
+  const outputs = await openOutputs(deps.records, id, spec);
   const start = await tryStart(planned, deps, waits);
-  if (start.kind === 'started') return supervise(planned, spool, start.command, deps);
+  if (start.kind === 'started') return supervise(planned, { outputs, command: start.command }, deps);
   await deps.trees.fell(intent.tree, undefined); // its place was made for the attempt
-  const run = createRun({ id, spec, startedAt, spool });
+  const run = createRun({ id, spec, startedAt, outputs });
   await finish(run, { kind: 'not-started', reason: start.reason }, deps);
   return run;
 }
 
 async function tryStart(
-  { intent, cwd }: PlannedRun,
+  { intent, place }: PlannedRun,
   deps: CommandDeps,
   waits: { signal: AbortSignal },
 ): Promise<{ kind: 'started'; command: LiveCommand } | { kind: 'not-started'; reason: string }> {
-  const { spec, tree } = intent;
+  const { tree } = intent;
   await mkdir(commandTempDir(deps.workDir), { recursive: true });
-  const bad = await badDirectory(cwd, spec.dir);
+  const bad = await badDirectory(place.cwd, place.shown);
   if (bad) return { kind: 'not-started', reason: bad };
-  const env = commandEnvironment(deps.environment, spec.pty ? { TERM: spec.pty.term, ...spec.env } : spec.env, {
-    workDir: deps.workDir,
-    cwd,
-    cookie: tree.cookie,
-  });
-  const { input, pty: terminal } = spec;
-  const command: Command = { argv: spec.argv as [string, ...string[]], cwd, env, input, terminal };
+  const command = commandOf(intent, place.cwd, deps);
   const start = await startCommand(command, tree, deps, waits);
   if (start.kind === 'started') return start;
   checkMachine(command, start);
   return { kind: 'not-started', reason: await explain(command, start.code) };
 }
 
+function commandOf({ spec, tree }: Intent, cwd: string, { workDir, environment }: CommandDeps): Command {
+  const { argv, input, pty: terminal, stderr, path, login } = spec;
+  const account = login && ownAccount();
+  const asked = { ...(login ? accountEnvironment(account) : {}), ...(terminal ? { TERM: terminal.term } : {}), ...spec.env };
+  return {
+    argv: login ? shellCommand(account, argv) : (argv as [string, ...string[]]),
+    cwd,
+    env: commandEnvironment(environment, asked, { workDir, cwd, cookie: tree.cookie, path }),
+    input,
+    terminal,
+    ownStderr: stderr === 'own',
+  };
+}
+
+interface Started {
+  readonly outputs: RunOutputs;
+  readonly command: LiveCommand;
+}
+
 /** Watches over a living command. The run is returned at once; its end comes later. */
-function supervise({ id, intent }: PlannedRun, spool: SegmentLog, command: LiveCommand, deps: CommandDeps): ManagedRun {
+function supervise({ id, intent }: PlannedRun, { outputs, command }: Started, deps: CommandDeps): ManagedRun {
   const { spec, startedAt } = intent;
+  const { tasks } = deps;
   const seen = watchMachine();
   let cause: KillCause | undefined;
   const kill = (why: KillCause): void => {
@@ -101,25 +117,22 @@ function supervise({ id, intent }: PlannedRun, spool: SegmentLog, command: LiveC
   };
   const input = spec.pty || spec.input ? createInput(command.input, { isTerminal: spec.pty !== undefined }) : undefined;
   const { signal, resize } = command;
-  const run = createRun({ id, spec, startedAt, spool }, { kill, signal, resize, input, acknowledged: () => drain.roomMade() });
-  const limits = { outputLimitBytes: spec.outputLimitBytes, spoolLimitBytes: deps.spoolLimitBytes };
-  const { disk, clock, tasks } = deps;
-  const { source } = command;
-  const drain = startDrain({ source, spool, limits, acked: () => run.acked, onOverLimit: exceed, disk, clock, signal: tasks.signal });
+  const run = createRun({ id, spec, startedAt, outputs }, { kill, signal, resize, input });
+  const drains = startDrains({ outputs, command }, spec, { ...deps, exceed });
 
   const timer = new AbortController();
-  tasks.start('limit the time of a run', async ({ signal }) => {
-    await sleepLong(clock, spec.limitMs, anySignal(signal, timer.signal)).catch(() => {});
+  tasks.start('limit the time of a run', async (waits) => {
+    await sleepLong(deps.clock, spec.limitMs, anySignal(waits.signal, timer.signal)).catch(() => {});
     if (!timer.signal.aborted) kill({ kind: 'over-limit', limit: 'time', reason: `it ran longer than ${spec.limitMs} ms` });
   });
-  drain.done.catch((error: unknown) => kill(unstorable(error)));
+  for (const drain of drains) drain.done.catch((error: unknown) => kill(unstorable(error)));
   tasks.start('bring a run to its end', async () => {
     const mark = markProcess(command.pid);
     if (mark) await deps.records.saveProcess(id, mark).catch(() => {}); // only evidence: the tree is known from the intent
     const status = await command.ended.finally(() => timer.abort());
     input?.close();
     try {
-      await drain.finish();
+      await Promise.all(drains.map((drain) => drain.finish()));
     } catch (error) {
       if (tasks.signal.aborted) throw error; // no end is written: the next buildlet tells that it was lost
       cause = unstorable(error);
@@ -129,6 +142,23 @@ function supervise({ id, intent }: PlannedRun, spool: SegmentLog, command: LiveC
   return run;
 }
 
+/** One for each output; what they store counts together. */
+function startDrains({ outputs, command }: Started, spec: RunSpec, deps: CommandDeps & { exceed(): void }): Drain[] {
+  const { spoolLimitBytes, exceed, disk, clock, tasks } = deps;
+  const common = {
+    allowance: createAllowance(spec.outputLimitBytes),
+    spoolLimitBytes,
+    onOverLimit: exceed,
+    disk,
+    clock,
+    signal: tasks.signal,
+  };
+  const drain = (source: OutputSource, output: RunOutput): Drain => startDrain({ ...common, source, output });
+  const { output, stderr } = outputs;
+  const errors = stderr && command.errors !== undefined ? [drain(command.errors, stderr)] : [];
+  return [drain(command.source, output), ...errors];
+}
+
 type Beside = Pick<End, 'usage' | 'evidence'>;
 
 async function finish(run: ManagedRun, exit: Exit, deps: CommandDeps, beside: Beside = {}): Promise<void> {
@@ -136,7 +166,7 @@ async function finish(run: ManagedRun, exit: Exit, deps: CommandDeps, beside: Be
   const end = { endedAt: clock.now(), exit, ...beside };
   for (;;) {
     try {
-      await run.spool.sync();
+      await Promise.all(spoolsOf(run).map((spool) => spool.sync()));
       await records.saveEnd(run.id, end);
       break;
     } catch (error) {
@@ -145,7 +175,7 @@ async function finish(run: ManagedRun, exit: Exit, deps: CommandDeps, beside: Be
     }
   }
   run.end(end);
-  log.info(messages.runEnded, { run: run.id, exit, outputBytes: run.spool.length });
+  log.info(messages.runEnded, { run: run.id, exit, outputBytes: run.output.spool.length });
 }
 
 /** Disk space is looked at now: that it was full is what made a command fail that could not write. */

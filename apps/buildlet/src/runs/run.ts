@@ -3,8 +3,8 @@
  * end; a run that is loaded from disk has ended already.
  */
 import type { Run, RunSpec, TerminalSize } from '@croft/protocol/runs';
-import type { SegmentLog } from '@croft/streams/segment-log';
 import type { RunInput } from './input.ts';
+import { spoolsOf, type RunOutput, type RunOutputs } from './outputs.ts';
 import type { End } from './records.ts';
 
 export type Exit = End['exit'];
@@ -22,22 +22,17 @@ export interface Controls {
   resize(size: TerminalSize): boolean;
   /** Undefined when it reads nothing. */
   readonly input: RunInput | undefined;
-  /** Bytes below the new mark may be dropped: the spool has room again. */
-  acknowledged(): void;
 }
 
-export interface ManagedRun {
+/** Disposal closes its spools. */
+export interface ManagedRun extends RunOutputs, AsyncDisposable {
   readonly id: string;
   readonly spec: RunSpec;
-  readonly spool: SegmentLog;
-  /** Output below this is stored elsewhere. */
-  readonly acked: number;
   readonly hasEnded: boolean;
   /** Resolves when the end is on disk. */
   readonly ended: Promise<void>;
   readonly controls: Controls;
   view(): Run;
-  ack(to: number): Promise<void>;
   /** Moves to `ended`; called once, by its owner. */
   end(end: End): void;
 }
@@ -46,41 +41,38 @@ export interface RunParts {
   readonly id: string;
   readonly spec: RunSpec;
   readonly startedAt: number;
-  readonly spool: SegmentLog;
+  readonly outputs: RunOutputs;
 }
 
-const noControls: Controls = { kill() {}, signal: () => false, resize: () => false, input: undefined, acknowledged() {} };
+const noControls: Controls = { kill() {}, signal: () => false, resize: () => false, input: undefined };
 
 export function createRun(parts: RunParts, controls: Controls = noControls): ManagedRun {
-  const { id, spec, startedAt, spool } = parts;
+  const { id, spec, startedAt, outputs } = parts;
   const ended = Promise.withResolvers<void>();
   let end: End | undefined;
-  let acked = spool.from;
   return {
     id,
     spec,
-    spool,
+    ...outputs,
     controls,
     ended: ended.promise,
-    get acked() {
-      return acked;
-    },
     get hasEnded() {
       return end !== undefined;
     },
     view() {
-      const output = { length: spool.length, from: spool.from };
-      return end ? { id, state: 'ended', startedAt, output, ...end } : { id, state: 'running', startedAt, output };
-    },
-    async ack(to) {
-      acked = Math.max(acked, Math.min(to, spool.length));
-      await spool.dropBefore(acked);
-      controls.acknowledged();
+      const { output, stderr } = outputs;
+      const seen = { id, startedAt, output: extentOf(output), ...(stderr ? { stderr: extentOf(stderr) } : {}) };
+      return end ? { ...seen, state: 'ended', ...end } : { ...seen, state: 'running' };
     },
     end(how) {
       end = how;
-      spool.finish();
+      for (const spool of spoolsOf(outputs)) spool.finish();
       ended.resolve();
     },
+    [Symbol.asyncDispose]: async () => void (await Promise.all(spoolsOf(outputs).map((spool) => spool[Symbol.asyncDispose]()))),
   };
+}
+
+function extentOf({ spool }: RunOutput): Run['output'] {
+  return { length: spool.length, from: spool.from };
 }

@@ -6,9 +6,10 @@ import { CroftError } from '@croft/runtime/errors';
 import { sha256Hex } from '@croft/runtime/digest';
 import type { Random } from '@croft/runtime/random';
 import { insideOf } from '../files/paths.ts';
+import { badDirectory } from '../commands/command.ts';
 import { checkAskedEnvironment } from '../commands/environment.ts';
 import { recoverRuns } from './recover.ts';
-import { runCommand, type CommandDeps } from './run-command.ts';
+import { runCommand, type CommandDeps, type PlannedRun } from './run-command.ts';
 import type { KillCause, ManagedRun } from './run.ts';
 
 const maxRuns = 10_000;
@@ -85,7 +86,7 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
       const run = runs.get(id);
       if (!run) return 'collected';
       if (!run.hasEnded) return 'running';
-      await run.spool[Symbol.asyncDispose]();
+      await run[Symbol.asyncDispose]();
       await records.collect(id);
       runs.delete(id);
       return 'collected';
@@ -104,17 +105,24 @@ export async function openRuns(deps: RunsDeps): Promise<Runs> {
 async function startRun(id: string, spec: RunSpec, deps: RunsDeps, signal: AbortSignal): Promise<ManagedRun> {
   const { records, trees, random, clock } = deps;
   checkAskedEnvironment(spec.env);
-  const cwd = await insideOf(deps.workDir, spec.dir);
+  const place = await placeOf(deps.workDir, spec);
   const tree = trees.mark(treeName(deps.stateDir, id), `${random.hex(16)}:${id}`);
   const intent = { spec, startedAt: clock.now(), tree };
   await records.saveIntent(id, intent);
   try {
-    return await runCommand({ id, intent, cwd }, deps, { signal });
+    return await runCommand({ id, intent, place }, deps, { signal });
   } catch (error) {
     await trees.fell(tree, undefined);
     await records.discard(id);
     throw error;
   }
+}
+
+/** @throws CroftError `invalid` for a directory that leaves the work directory */
+async function placeOf(workDir: string, { dir, elseDir = dir }: RunSpec): Promise<PlannedRun['place']> {
+  const cwd = await insideOf(workDir, dir);
+  if (elseDir === dir || !(await badDirectory(cwd, dir))) return { cwd, shown: dir };
+  return { cwd: await insideOf(workDir, elseDir), shown: elseDir };
 }
 
 /** A directory name of bounded length, the same for the same run of the same buildlet. */

@@ -13,7 +13,8 @@ import { systemClock } from '@croft/runtime/clock';
 import { openSegmentLog } from '@croft/streams/segment-log';
 import { complete, endOf, readOutput, runId, shell, startMachine, withCode } from '../testing.ts';
 import { onSmallDisk } from '../testing-disk.ts';
-import { startDrain } from './drain.ts';
+import { createAllowance, startDrain } from './drain.ts';
+import { createOutput } from './outputs.ts';
 import { openPipeStock } from '../commands/pipes.ts';
 import { pumpPipe } from '../commands/pump.ts';
 
@@ -81,9 +82,9 @@ test('a pipe that somebody outside of the tree holds open is abandoned after the
     await using spool = await openSegmentLog(join(dir, 'spool'));
     const drain = startDrain({
       source: pipe.takeReadEnd(),
-      spool,
-      limits: { outputLimitBytes: 1_000, spoolLimitBytes: 1_000 },
-      acked: () => 0,
+      output: createOutput(spool),
+      allowance: createAllowance(1_000),
+      spoolLimitBytes: 1_000,
       onOverLimit: () => {},
       disk: { check: async () => ({ freeBytes: 1e12, low: false }) },
       clock: systemClock,
