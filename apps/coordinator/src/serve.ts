@@ -23,6 +23,8 @@ import { createRpc } from './originals/rpc.ts';
 import { createReverseDoor } from './reverse/door.ts';
 import { createPages } from './pages/routes.ts';
 import { createApp } from './routes/app.ts';
+import { createShells } from './sessions/shells.ts';
+import { createTerminalDoor } from './terminal/terminal-door.ts';
 
 export interface ServeDeps {
   readonly db: Database;
@@ -81,7 +83,9 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const { machineKeys, audit } = auth;
   const attempts = createAttempts(clock);
   const door = createReverseDoor({ desk: deps.desk, keys: machineKeys, goKeys: keys, behindProxy, attempts, audit, log });
-  const raw = [rpc, door];
+  const shells = createShells({ clock, random, audit, log });
+  const terminals = createTerminalDoor({ ...names, auth, sessions: capabilities.sessions, shells, behindProxy, clock, random, log });
+  const raw = [rpc, door, terminals];
   const listener = stack.use(
     await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
   );

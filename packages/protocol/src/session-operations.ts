@@ -12,6 +12,7 @@ import {
   sessionShareSchema,
   sessionViewSchema,
 } from './sessions.ts';
+import { terminalQuerySchema } from './terminal.ts';
 
 const flag = z.literal('1').optional();
 
@@ -50,6 +51,15 @@ export const sessionOperations = {
     role: 'viewer',
     answer: 'text/event-stream',
     errors: ['not-found'],
+  },
+  'session.terminal': {
+    method: 'GET',
+    path: '/api/v1/sessions/{session}/terminal',
+    does: 'A WebSocket from a page of the farm: a shell, or a run that is attached to (docs/protocols/terminal.md).',
+    role: 'developer',
+    query: terminalQuerySchema,
+    answer: 'application/octet-stream',
+    errors: ['not-found', 'conflict'],
   },
   'session.extend': {
     method: 'POST',

@@ -22,17 +22,23 @@ export async function takeOver(
   outgoing: ServerResponse,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<Socket> {
-  const socket: HttpSocket = incoming.socket;
-  await nextTurn(); // the parser must not be in the middle of this request
-  if (socket.destroyed) throw new CroftError('unavailable', 'the connection ended before it was taken over');
-  outgoing.detachSocket(socket);
-  withoutHttp(socket);
+  const socket = await takeAway(incoming, outgoing);
   const lines = [`HTTP/1.1 101 ${STATUS_CODES[101]}`, ...Object.entries(headers).map(([name, value]) => `${name}: ${value}`)];
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const gone = (): void => reject(new CroftError('unavailable', 'the connection ended while it was taken over'));
   socket.once('close', gone);
   socket.write(`${lines.join('\r\n')}\r\n\r\n`, (error) => (error ? gone() : resolve()));
   await promise.finally(() => socket.off('close', gone));
+  return socket;
+}
+
+/** The same without an answer, for whoever writes one of their own. @throws CroftError `unavailable` when the connection is gone */
+export async function takeAway(incoming: IncomingMessage, outgoing: ServerResponse): Promise<Socket> {
+  const socket: HttpSocket = incoming.socket;
+  await nextTurn(); // the parser must not be in the middle of this request
+  if (socket.destroyed) throw new CroftError('unavailable', 'the connection ended before it was taken over');
+  outgoing.detachSocket(socket);
+  withoutHttp(socket);
   return socket;
 }
 

@@ -7,7 +7,7 @@ import { matchedRoutes } from 'hono/route';
 import { operations } from '@croft/protocol/operations';
 import type { Clock } from '@croft/runtime/clock';
 import type { Secret } from '@croft/runtime/config';
-import { isCode } from '@croft/runtime/errors';
+import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { createAttempts, type Attempts } from '@croft/web/attempts';
@@ -140,6 +140,11 @@ function mountWatching(app: Hono<AppEnv>, { metrics, clock, log }: AppDeps): voi
       },
       { request: c.req.raw, connection: c.env.connection, clock, log },
     );
+  });
+  const terminal = operations['session.terminal'];
+  app.get(routePath(terminal.path), (c) => {
+    requireRole(c.var.who, terminal.role);
+    throw new CroftError('invalid', 'a terminal is a WebSocket, and this request asks for none');
   });
   const read = operations['metrics.get'];
   app.get(read.path, async (c) => {

@@ -10,6 +10,7 @@ import { systemRandom } from '@croft/runtime/random';
 import type { Entered, Sessions } from './sessions.ts';
 import type { Shell } from './shell.ts';
 import { createShells, type Shells, type ShellWish } from './shells.ts';
+import { withoutLogin } from './testing-shells.ts';
 import { fakeSession, fakeSessions } from './testing.ts';
 
 const waits = { signal: systemClock.deadline(60_000) };
@@ -38,15 +39,6 @@ async function openStage(): Promise<Stage> {
   const again = (): Shells => createShells({ clock: systemClock, random: systemRandom, audit, log: silentLog });
   const owned = stack.move();
   return { shells: again(), audited, buildlet, sessions, again, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-/** Buildlets know no login shells yet. */
-function withoutLogin(buildlet: Buildlet): Buildlet {
-  return {
-    ...buildlet,
-    startOrAttach: (id, { login: _, elseDir: _dir, path: _path, ...spec }, epoch, asked) =>
-      buildlet.startOrAttach(id, { ...spec, argv: ['sh'] }, epoch, asked),
-  };
 }
 
 function wish(over: Partial<ShellWish> = {}): ShellWish {

@@ -1,5 +1,5 @@
 /**
- * The pages' one stylesheet, scripts and icon. Bundled in memory when first asked for (20 to 50 ms), named by their content so
+ * The pages' stylesheets, scripts and icon. Bundled in memory when first asked for (20 to 50 ms), named by their content so
  * that browsers keep them for ever, and compressed once. Nothing is written to disk.
  */
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { brotliCompress, constants, gzip } from 'node:zlib';
 import { sha256Hex } from '@croft/runtime/digest';
 import { bundleSources } from './bundle-sources.ts';
 
-export const assetNames = ['croft.css', 'croft.js', 'log.js', 'icon.svg'] as const;
+export const assetNames = ['croft.css', 'croft.js', 'log.js', 'terminal.js', 'terminal.css', 'icon.svg'] as const;
 export type AssetName = (typeof assetNames)[number];
 export type AssetUrls = Readonly<Record<AssetName, string>>;
 
@@ -104,7 +104,13 @@ async function makeAsset({
 async function compile(): Promise<{ name: AssetName; bytes: Uint8Array }[]> {
   const files = await bundleSources({
     absWorkingDir: sources,
-    entryPoints: { croft: 'islands/croft.ts', log: 'islands/log.ts', 'style/croft': 'design/croft.css' },
+    entryPoints: {
+      croft: 'islands/croft.ts',
+      log: 'islands/log.ts',
+      terminal: 'islands/terminal.ts',
+      'style/croft': 'design/croft.css',
+      'style/terminal': 'design/terminal.css',
+    },
     outdir: 'out',
     write: false,
     minify: true,

@@ -1,0 +1,182 @@
+/**
+ * One shell in one page, over one WebSocket. Output is sent no further than a window beyond what the page has dealt with, and input is
+ * read no faster than the shell takes it, so neither side can fill the memory. @see docs/protocols/terminal.md
+ */
+import {
+  terminalPulseMs,
+  terminalRequestSchema,
+  terminalWindowBytes,
+  type TerminalNotice,
+  type TerminalRequest,
+} from '@croft/protocol/terminal';
+import type { TerminalSize } from '@croft/protocol/runs';
+import { anySignal, SECOND, type Clock } from '@croft/runtime/clock';
+import { asCroftError, CroftError, isCode } from '@croft/runtime/errors';
+import type { Log } from '@croft/runtime/log';
+import { createBell, createTaskGroup } from '@croft/runtime/tasks';
+import type { WebSocket } from '@croft/web/web-socket';
+import type { Shell } from '../sessions/shell.ts';
+
+export interface TerminalDeps {
+  /** Of the output that the page has seen; without it the last of it is shown again. */
+  readonly from: number | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Aborted when this process stops or the session ends; the reason is told. */
+  readonly signal: AbortSignal;
+}
+
+/** Shown again to who comes without knowing where it was. */
+const replayBytes = 128 * 1024;
+/** Typed and not taken. */
+const untakenBytes = 128 * 1024;
+const hangUpMs = 10 * SECOND;
+/** An answer to a ping may be this late. */
+const lateMs = 3 * terminalPulseMs;
+const codes = { ended: 1000, away: 1001, broken: 1008, refused: 4000 } as const;
+
+/** Resolves when the socket is closed, for whatever reason. */
+export async function serveTerminal(socket: WebSocket, shell: Shell, deps: TerminalDeps): Promise<void> {
+  const { clock, log } = deps;
+  const gone = new AbortController();
+  socket.once('close', () => gone.abort(new CroftError('cancelled', 'the page is gone')));
+  const signal = anySignal(gone.signal, deps.signal);
+  const page = pageOf(socket);
+  try {
+    await using tasks = createTaskGroup((task, error) => {
+      log.warn('terminal failed', { task, run: shell.name, error });
+      socket.terminate();
+    });
+    listen(socket, { shell, page, clock, signal });
+    socket.resume();
+    tasks.start('pulse', () => pulse(socket, page, { clock, signal }));
+    await show(shell, page, { ...deps, signal });
+    page.tell({ kind: 'ended', exit: await shell.exit({ signal }) });
+    socket.close(codes.ended);
+  } catch (error) {
+    if (!gone.signal.aborted) refuse(socket, error);
+  }
+}
+
+/** What can be said to a page whose handshake was answered: browsers show it nothing of an answer that refuses. */
+export function refuse(socket: WebSocket, error: unknown): void {
+  const { code, message, hint } = asCroftError(error, 'internal', 'opening a terminal');
+  socket.resume(); // it may not have been listened to yet
+  if (code === 'stopped') return socket.close(codes.away, 'the farm starts again');
+  socket.send(JSON.stringify({ kind: 'refused', code, message, hint } satisfies TerminalNotice));
+  socket.close(codes.refused);
+}
+
+/** The other side. */
+interface Page {
+  tell(notice: TerminalNotice): void;
+  show(bytes: Buffer): void;
+  /** Below this it has seen all output. */
+  seen: number;
+  readonly sawMore: ReturnType<typeof createBell>;
+}
+
+function pageOf(socket: WebSocket): Page {
+  return {
+    tell: (notice) => socket.send(JSON.stringify(notice)),
+    show: (bytes) => socket.send(bytes),
+    seen: 0,
+    sawMore: createBell(),
+  };
+}
+
+interface Line {
+  readonly shell: Shell;
+  readonly page: Page;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+async function show(shell: Shell, page: Page, { from, signal }: TerminalDeps): Promise<void> {
+  const { output, name: run, isFresh: fresh } = shell;
+  let at = Math.min(output.length, Math.max(output.from, from ?? output.length - replayBytes));
+  page.seen = at;
+  page.tell({ kind: 'attached', run, fresh, from: at, length: output.length });
+  for await (const piece of shell.follow(at, { signal })) {
+    if (piece.from > at) {
+      page.tell({ kind: 'gap', from: piece.from });
+      page.seen = piece.from;
+    }
+    page.show(Buffer.from(piece.bytes)); // it is good only until the next one
+    at = piece.from + piece.bytes.length;
+    while (at - page.seen > terminalWindowBytes) await page.sawMore.wait({ signal });
+  }
+}
+
+function listen(socket: WebSocket, { shell, page, clock, signal }: Line): void {
+  let untaken = 0;
+  const resize = oneAtATime((size: TerminalSize) => shell.resize(size, { signal }));
+  const type = async (bytes: Buffer): Promise<void> => {
+    untaken += bytes.length;
+    if (untaken > untakenBytes) socket.pause();
+    try {
+      page.tell({ kind: 'taken', upTo: await shell.write(bytes) });
+    } catch (error) {
+      if (!signal.aborted && !isCode(error, 'conflict')) refuse(socket, error); // when it has ended, its output says so
+    } finally {
+      untaken -= bytes.length;
+      socket.resume();
+    }
+  };
+  void type(Buffer.alloc(0)); // tells how much was taken before
+  socket.on('message', (data: Buffer, isBinary) => {
+    if (isBinary) return void type(data);
+    const request = parseRequest(data);
+    switch (request?.kind) {
+      case 'size':
+        return resize(request);
+      case 'seen':
+        page.seen = Math.max(page.seen, request.upTo);
+        return page.sawMore.ring();
+      case 'hang-up':
+        return void shell.hangUp({ signal: clock.deadline(hangUpMs) }).catch((error: unknown) => refuse(socket, error));
+      default:
+        return socket.close(codes.broken, 'this is not what a terminal says');
+    }
+  });
+}
+
+function parseRequest(data: Buffer): TerminalRequest | undefined {
+  try {
+    return terminalRequestSchema.parse(JSON.parse(data.toString()));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Only the last one that was asked for counts. One that fails is the size it had: the next one will do. */
+function oneAtATime<T>(act: (value: T) => Promise<void>): (value: T) => void {
+  let next: { readonly value: T } | undefined;
+  let acting = false;
+  const run = async (): Promise<void> => {
+    acting = true;
+    while (next) {
+      const { value } = next;
+      next = undefined;
+      await act(value).catch(() => undefined);
+    }
+    acting = false;
+  };
+  return (value) => {
+    next = { value };
+    if (!acting) void run();
+  };
+}
+
+/** Keeps proxies from closing a silent line, tells the page that it is whole, and ends it when the page does not answer. */
+async function pulse(socket: WebSocket, page: Page, { clock, signal }: { clock: Clock; signal: AbortSignal }): Promise<void> {
+  let heardAt = clock.monotonic();
+  socket.on('pong', () => (heardAt = clock.monotonic()));
+  while (!signal.aborted) {
+    await clock.sleep(terminalPulseMs, { signal }).catch(() => undefined);
+    if (signal.aborted) return;
+    if (clock.monotonic() - heardAt > lateMs) return socket.terminate();
+    socket.ping();
+    page.tell({ kind: 'here' });
+  }
+}

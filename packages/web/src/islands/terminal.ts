@@ -1,0 +1,153 @@
+/**
+ * The terminal of a session's page: a line, its view, and the tools above them. Which shell a tab shows is kept in the tab, so that it is
+ * the same after the page was loaded again.
+ */
+import type { Exit } from '@croft/domain/outcome';
+import { after } from './browser-clock.ts';
+import { TerminalLine, type LineEars, type LineWorld } from './terminal-line.ts';
+import { openView, type TerminalView } from './terminal-view.ts';
+
+const readAloudKey = 'croft-terminal-aloud';
+
+/** What the page has of it. */
+interface Panel {
+  readonly element: HTMLElement;
+  readonly state: HTMLElement;
+  readonly screen: HTMLElement;
+  readonly fresh: HTMLButtonElement;
+  readonly close: HTMLButtonElement;
+  readonly aloud: HTMLInputElement;
+}
+
+const found = document.querySelector<HTMLElement>('#terminal');
+if (found) start(partsOf(found));
+
+function partsOf(element: HTMLElement): Panel {
+  const part = <E extends HTMLElement>(name: string): E => {
+    const one = element.querySelector<E>(`[data-part="${name}"]`);
+    if (!one) throw new Error(`the terminal has no ${name}`);
+    return one;
+  };
+  return { element, state: part('state'), screen: part('screen'), fresh: part('new'), close: part('close'), aloud: part('aloud') };
+}
+
+function start(panel: Panel): void {
+  const { element, screen, fresh, close, aloud } = panel;
+  const tabKey = `croft-shell-${element.dataset['session']}`;
+  element.classList.add('open');
+  aloud.checked = localStorage.getItem(readAloudKey) === '1';
+  const replay = { upTo: 0 };
+  const view = openView(
+    screen,
+    {
+      // What is shown again asks its questions again: the answers would be typed a second time.
+      onType: (bytes) => replay.upTo > 0 || line.type(bytes),
+      onSize: (size) => line.resize(size),
+      onLeave: () => fresh.focus(),
+    },
+    { readAloud: aloud.checked },
+  );
+  const ears = earsOf(panel, { view, tabKey, replay, seen: (upTo) => line.seen(upTo) });
+  const run = element.dataset['run'] ?? sessionStorage.getItem(tabKey) ?? undefined;
+  const line = new TerminalLine(worldOf(element), ears, { ...view.size, run });
+  fresh.addEventListener('click', () => {
+    line.attach('new');
+    view.focus();
+  });
+  close.addEventListener('click', () => line.hangUp());
+  aloud.addEventListener('change', () => {
+    localStorage.setItem(readAloudKey, aloud.checked ? '1' : '0');
+    view.readAloud(aloud.checked);
+  });
+  document.addEventListener('click', (event) => attachHere(event, line, view));
+  addEventListener('online', () => line.retry());
+  document.addEventListener('visibilitychange', () => line.retry());
+}
+
+interface Shown {
+  readonly view: TerminalView;
+  readonly tabKey: string;
+  /** Below this, what comes was there before; 0 when all of that was drawn. */
+  readonly replay: { upTo: number };
+  seen(upTo: number): void;
+}
+
+function earsOf({ state, close }: Panel, { view, tabKey, replay, seen }: Shown): LineEars {
+  const tell = (text: string): void => {
+    state.textContent = text;
+  };
+  const over = (text: string): void => {
+    tell(text);
+    sessionStorage.removeItem(tabKey);
+    close.disabled = true;
+  };
+  return {
+    onAttached({ run, from, length }, continues) {
+      sessionStorage.setItem(tabKey, run);
+      close.disabled = !run.startsWith('sh-');
+      if (continues) return;
+      view.reset(run.startsWith('sh-') ? 'of a terminal' : 'of a command');
+      replay.upTo = length > from ? length : 0;
+    },
+    onOutput: (bytes, upTo) =>
+      view.write(bytes, () => {
+        if (upTo >= replay.upTo) replay.upTo = 0;
+        seen(upTo);
+      }),
+    onGap: () => view.write('\r\n\x1b[7m some output was not kept \x1b[m\r\n'),
+    onState: (to) => tell({ connecting: 'connecting …', connected: 'connected', broken: 'connection lost, trying again …' }[to]),
+    onEnded: (exit) => over(`ended: ${exitText(exit)}`),
+    onRefused: over,
+    onFull: () => tell('not typed: nothing takes it at the moment'),
+  };
+}
+
+/** A link to a run of this session shows it here; in a new tab it does by itself. */
+function attachHere(event: MouseEvent, line: TerminalLine, view: TerminalView): void {
+  const link = event.target instanceof Element ? event.target.closest<HTMLElement>('a[data-attach]') : null;
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+  event.preventDefault();
+  line.attach(link.dataset['attach'] ?? 'new');
+  document.querySelector('#terminal')?.scrollIntoView({ block: 'nearest' });
+  view.focus();
+}
+
+function worldOf({ dataset: { url = '', sessionUrl = '' } }: HTMLElement): LineWorld {
+  return {
+    connect(query, ears) {
+      const socket = new WebSocket(`${url}?${query.toString()}`);
+      socket.binaryType = 'arraybuffer';
+      socket.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) => ears.onMessage(data));
+      socket.addEventListener('close', () => ears.onClose());
+      return {
+        send(data) {
+          if (socket.readyState === WebSocket.OPEN) socket.send(data);
+        },
+        close: () => socket.close(),
+      };
+    },
+    /** Browsers do not tell what a handshake was answered. */
+    async refusal() {
+      try {
+        const answer = await fetch(sessionUrl, { headers: { accept: 'application/json' } });
+        if (answer.ok || answer.status >= 500) return undefined;
+        const { message, hint } = (await answer.json()) as { message?: string; hint?: string };
+        return [message, hint].filter(Boolean).join('. ');
+      } catch {
+        return undefined; // not reached: the line is tried again
+      }
+    },
+    after,
+  };
+}
+
+function exitText(exit: Exit): string {
+  switch (exit.kind) {
+    case 'exited':
+      return `exit status ${exit.code}`;
+    case 'signalled':
+      return exit.signal;
+    default:
+      return exit.reason;
+  }
+}
