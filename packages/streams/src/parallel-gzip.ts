@@ -2,17 +2,19 @@
  * One gzip member (RFC 1952), compressed on all cores: blocks are deflated by themselves in zlib's threads, each with the end of the one
  * before as its dictionary, and end on a byte (a sync flush), so that they make one stream in a row.
  */
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { constants, crc32, createDeflateRaw } from 'node:zlib';
 import { free } from './release.ts';
 
-const blockBytes = 1024 * 1024;
+/** Larger is not smaller any more, but each block costs the main thread a stream. */
+const blockBytes = 2 * 1024 * 1024;
 /** As far back as deflate (RFC 1951) may point. */
 const windowBytes = 32 * 1024;
 /** As many threads as Node has for such work. Two blocks more than there are cores: one waits for a core, one to be sent. */
 const maxUnderWay = 4;
 /** A block of text fits, compressed. */
-const chunkSize = 256 * 1024;
+const chunkSize = 512 * 1024;
 /** Smaller than usual makes shorter inner blocks, whose codes fit text better. */
 const memLevel = 7;
 
@@ -25,7 +27,7 @@ const end = Buffer.from([3, 0]);
 export type GzipLevel = number | 'usual';
 
 /** Node's zlib sees no match of three bytes. Where so many pieces share a block, mostly heads of small files, it must look harder. */
-const manyPieces = 32;
+const manyPieces = 64;
 const usualLevels = { few: 6, many: 7 };
 
 /**
@@ -124,8 +126,10 @@ async function deflate({ block, dictionary, pieces }: Block, asked: GzipLevel): 
   const level = asked === 'usual' ? usualLevels[pieces < manyPieces ? 'few' : 'many'] : asked;
   const known = dictionary.length > 0 ? { dictionary } : {};
   const stream = createDeflateRaw({ level, memLevel, chunkSize, finishFlush: constants.Z_SYNC_FLUSH, ...known });
+  const parts: Buffer[] = [];
+  stream.on('data', (part: Buffer) => void parts.push(part));
   stream.end(block);
-  const parts = (await stream.toArray()) as Buffer[];
+  await once(stream, 'end');
   const whole = Buffer.concat(parts);
   for (const memory of new Set(parts.map(({ buffer }) => buffer))) free(memory);
   return whole;

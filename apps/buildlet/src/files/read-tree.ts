@@ -20,7 +20,7 @@ export interface TreeOptions {
 
 /** For small files the hops through the event loop cost more than the disk. */
 const atOnceBytes = 64 * 1024;
-const pieceBytes = 256 * 1024;
+const pieceBytes = 1024 * 1024;
 const nsPerSecond = 1_000_000_000n;
 
 /**
@@ -34,8 +34,10 @@ export async function* treeEntries(root: string, { match, signal }: TreeOptions)
   const scratch = Buffer.allocUnsafeSlow(pieceBytes);
   let count = 0;
   for (const found of walkTree(Buffer.from(root), { enters })) {
-    if ((count += 1) % entriesInTurn === 0) await nextTurn();
-    signal.throwIfAborted();
+    if ((count += 1) % entriesInTurn === 0) {
+      await nextTurn();
+      signal.throwIfAborted();
+    }
     if (!all && !(selects(match, found.path.toString()) && isPlain(found))) continue;
     yield entryOf(found, { accounts, scratch, signal });
   }
