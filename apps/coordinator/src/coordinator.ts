@@ -27,7 +27,7 @@ import { createDistribution } from './distribution/distribution.ts';
 import { createOpeners } from './machines/open-pool.ts';
 import { openPools } from './machines/pools.ts';
 import { keepSecrets } from '@croft/config/keep-secrets';
-import { serveFarm } from './serve.ts';
+import { serveFarm, type Served } from './serve.ts';
 
 export interface CoordinatorDeps {
   /** Where secrets come from, and from which buildlets get what their allow-list lets through. */
@@ -43,6 +43,8 @@ export interface Coordinator extends AsyncDisposable {
   readonly url: string;
   /** Where the admin's token lies; undefined where the local user is known without one. */
   readonly tokenFile: string | undefined;
+  /** Where people come in by SSH; undefined where they do not. */
+  readonly ssh: Served['ssh'];
   /** For spectators in this process. */
   readonly capabilities: Pick<Capabilities, 'build' | 'changes' | 'farm'>;
   /** From now on disposal ends the machines and what runs on them; otherwise it detaches and they go on. */
@@ -73,20 +75,18 @@ export async function createCoordinator(
   const pools = stack.use(await openPools(config.pools, openers));
   const live = createLiveConfig(config, { file: source?.path, clock });
   const keeper = keepSecrets(secrets);
-  const farm = stack.use(
-    await createFarm(live, { db, blobs, sources, pools: pools.list, secrets: keeper, metrics, version, clock, random, log }),
-  );
+  const shared = { db, metrics, version, clock, random, log };
+  const farm = stack.use(await createFarm(live, { ...shared, blobs, sources, pools: pools.list, secrets: keeper }));
   const hookSecret = (repo: string): Secret | undefined =>
     keeper.get(live.current().repos.find(({ name }) => name === repo)?.hookSecret ?? '');
-  const server = stack.use(await serveFarm(config, farm, { db, desk, distribution, hookSecret, metrics, version, clock, random, log }));
+  const githubLogins = (): Readonly<Record<string, string>> => live.current().githubLogins;
+  const server = stack.use(await serveFarm(config, farm, { ...shared, desk, distribution, hookSecret, githubLogins }));
   stack.use(desk); // ends before the listener, which would wait for the lines
   const following = stack.use(createTaskGroup((name, error) => log.error('background work stopped', { task: name, error })));
   const reading: ReadAgainDeps = {
     live,
     env,
-    clock,
-    log,
-    metrics,
+    ...shared,
     async prepare(next) {
       await pools.declare(next.pools); // may fail: then nothing else has changed either
       sources.declare(next.repos);
@@ -106,6 +106,7 @@ export async function createCoordinator(
   return {
     url: server.url,
     tokenFile: server.tokenFile,
+    ssh: server.ssh,
     capabilities: farm.capabilities,
     endOnDispose: () => farm.endOnDispose(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -40,6 +40,7 @@ async function openDoor(settings: Partial<ConfigInput>): Promise<Door> {
     desk: createReverseDesk({ clock: systemClock, random: systemRandom, log: silentLog }),
     distribution: createDistribution(join(dataDir, 'programs')),
     hookSecret: () => undefined,
+    githubLogins: () => ({}),
   };
   const served: Served = stack.use(await serveFarm(readConfig({ dataDir, port: 0, ...settings }), { capabilities: fakeFarm() }, deps));
   const owned = stack.move();

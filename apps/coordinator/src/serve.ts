@@ -14,6 +14,8 @@ import { serve } from '@croft/web/listener';
 import { assertSafeAddress, isLoopbackHost } from '@croft/web/safe-address';
 import { openAuth, type Auth } from './auth/auth.ts';
 import type { Capabilities } from './capabilities.ts';
+import type { SshAccess } from './door/access.ts';
+import { openFarmDoor } from './door/open-farm-door.ts';
 import type { Metrics } from './events.ts';
 import type { Distribution } from './distribution/distribution.ts';
 import { createNodeBinaries } from './distribution/node-binaries.ts';
@@ -38,12 +40,16 @@ export interface ServeDeps {
   readonly distribution: () => Promise<Distribution>;
   /** With which the forge of a repository signs. */
   hookSecret(repo: string): Secret | undefined;
+  /** Logins at GitHub by person. */
+  githubLogins(): Readonly<Record<string, string>>;
 }
 
 export interface Served extends AsyncDisposable {
   readonly url: string;
   /** Where the admin's token lies; undefined where the local user is known without one. */
   readonly tokenFile: Auth['tokenFile'];
+  /** Where people come in by SSH; undefined where they do not. */
+  readonly ssh: SshAccess['place'] | undefined;
 }
 
 /** @throws CroftError `invalid` for an address that is not safe, `unavailable` for one that cannot be bound */
@@ -55,7 +61,8 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   await using stack = new AsyncDisposableStack();
   const trustLocalUser = isLoopbackHost(host) && !behindProxy;
   if (anonymous === 'viewer' && !trustLocalUser) log.warn('anybody may read', { host, behindProxy });
-  const auth = await openAuth({ database: db, dataDir, trustLocalUser, anonymous, clock, random, log });
+  const auth = await openAuth({ database: db, dataDir, trustLocalUser, anonymous, clock, random, log, githubLogins: deps.githubLogins });
+  const ssh = config.ssh && stack.use(await openFarmDoor(config.ssh, { ...deps, ...auth, sessions: capabilities.sessions }));
   const keys = await openBuilderKeys(config.compat, trustLocalUser);
   const pages = createPages({ clock, audit: auth.audit });
   const publicOrigin = behindProxy && publicHosts[0] ? `https://${publicHosts[0]}` : undefined;
@@ -69,6 +76,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     metrics,
     keys,
     hookSecret,
+    ssh,
     distribution,
     nodes: createNodeBinaries(join(dataDir, 'programs')),
     version,
@@ -93,7 +101,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const url = certified === undefined ? listener.url : `https://${certified}:${listener.port}`;
   stack.use(await leaveAddress(join(dataDir, 'address.json'), url));
   const owned = stack.move();
-  return { url, tokenFile: auth.tokenFile, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { url, tokenFile: auth.tokenFile, ssh: ssh?.place, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function readTls({ certFile, keyFile }: { certFile: string; keyFile: string }): Promise<{ cert: string; key: string }> {

@@ -1,4 +1,7 @@
 /** What may be written in `croft.config.ts`, or as JSON or YAML. `defineConfig` gives an editor types, documentation and completion. */
+import type { PoolInput } from './define-pools.ts';
+
+export type { PoolInput } from './define-pools.ts';
 
 /** The identity, for the editor's sake. */
 export function defineConfig(config: ConfigInput): ConfigInput {
@@ -65,6 +68,19 @@ export interface EnvironmentInput {
   cacheBytes?: Size | undefined;
   /** A command that writes more is killed. */
   outputLimitBytes?: Size | undefined;
+  /** The SSH door; without this there is none. */
+  ssh?: SshInput | undefined;
+}
+
+export interface SshInput {
+  /** The address it is bound to; `127.0.0.1` where nothing is said. */
+  host?: string | undefined;
+  /** 2222 where nothing is said; 0 takes a free one. */
+  port?: number | undefined;
+  /** The name under which people reach it. */
+  publicHost?: string | undefined;
+  /** Logins at GitHub by person: their keys there let them in. A person is called as their token. */
+  github?: Readonly<Record<string, string>> | undefined;
 }
 
 export interface OverlayInput extends EnvironmentInput {
@@ -205,59 +221,6 @@ export interface ServiceInput {
   secrets?: Readonly<Record<string, string>> | readonly string[] | undefined;
   /** The steps begin when its port takes connections or, if there is one, when this command exits with 0; later than this, they fail. */
   ready?: { argv?: readonly string[] | undefined; withinMs?: Duration | undefined } | undefined;
-}
-
-export type PoolInput = LocalPoolInput | DockerPoolInput | ReversePoolInput;
-
-interface AnyPoolInput {
-  name?: string | undefined;
-  hostType?: string | undefined;
-  labels?: readonly string[] | undefined;
-}
-
-/** Processes on this machine, which run everything as you. */
-export interface LocalPoolInput extends AnyPoolInput {
-  kind: 'local';
-  /** How many buildlets: how many builds at once. */
-  size?: number | undefined;
-  /** A buildlet that hears from no coordinator for this long ends its commands and itself. */
-  orphanedMs?: Duration | undefined;
-}
-
-/** Containers of a Docker daemon on this machine. */
-export interface DockerPoolInput extends AnyPoolInput {
-  kind: 'docker';
-  /** How many containers: how many builds at once. */
-  size?: number | undefined;
-  orphanedMs?: Duration | undefined;
-  /** Any Linux image with glibc and libstdc++; nothing of Croft needs to be in it. */
-  image: string;
-  /** Where the daemon listens. */
-  socketPath?: string | undefined;
-  /** `none` is the default; `bridge` is Docker's own. */
-  network?: string | undefined;
-  /** Paths of this machine, read-only unless `writable`. */
-  mounts?: readonly { source: string; target: string; writable?: boolean | undefined }[] | undefined;
-  /** `UID:GID`; the default is who runs the coordinator. */
-  user?: string | undefined;
-  cpus?: number | undefined;
-  /** With no swap on top. */
-  memoryBytes?: Size | undefined;
-  /** Processes and threads at once. */
-  processes?: number | undefined;
-  /** Puts the work directory into memory; it holds so much. */
-  treeBytesInMemory?: Size | undefined;
-  /** Nothing outside of the work directory and `/tmp` can be written. */
-  readOnly?: boolean | undefined;
-}
-
-/** Machines that dial in, with a key for their host type. */
-export interface ReversePoolInput extends AnyPoolInput {
-  kind: 'reverse';
-  /** What they say they are; one pool for each host type. */
-  hostType: string;
-  /** How many should be connected; fewer are shown as missing. */
-  expect?: number | undefined;
 }
 
 /** Matches when each list that is there does. */

@@ -45,6 +45,18 @@ export interface Environment {
   /** All caches together. */
   readonly cacheBytes: number;
   readonly outputLimitBytes: number;
+  /** Undefined: nobody comes in by SSH. */
+  readonly ssh: Ssh | undefined;
+  /** Logins at GitHub, whose keys there let people in by SSH, by person. */
+  readonly githubLogins: Readonly<Record<string, string>>;
+}
+
+/** Where people come in by SSH. */
+export interface Ssh {
+  readonly host: string;
+  readonly port: number;
+  /** As people reach it, and certificates call it. */
+  readonly publicHost: string | undefined;
 }
 
 export interface Repository {

@@ -115,7 +115,7 @@ interface Compiling extends ParseOptions {
 }
 
 function compile(head: z.output<typeof headSchema>, lists: Lists, { environment, dir, runs }: Compiling): FarmConfig {
-  const { environments: _, dataDir, databaseUrl, tls, logFile, compat, ...settings } = head;
+  const { environments: _, dataDir, databaseUrl, tls, logFile, compat, ssh, ...settings } = head;
   const hostTypes = lists.hostTypes.map(({ value }) => value);
   return {
     ...settings,
@@ -125,6 +125,8 @@ function compile(head: z.output<typeof headSchema>, lists: Lists, { environment,
     compat: { ...compat, masterKeyFile: compat.masterKeyFile === undefined ? undefined : resolve(dir, compat.masterKeyFile) },
     dataDir: resolve(dir, dataDir),
     logFile: logFile === undefined ? undefined : resolve(dir, logFile),
+    ssh: ssh && { host: ssh.host, port: ssh.port, publicHost: ssh.publicHost },
+    githubLogins: ssh?.github ?? {},
     tls: tls && { certFile: resolve(dir, tls.certFile), keyFile: resolve(dir, tls.keyFile) },
     repos: lists.repos.map(({ value: { hookSecret, ...repo } }) => ({ ...repo, url: absoluteUrl(repo.url, dir), hookSecret })),
     hostTypes,

@@ -50,6 +50,19 @@ const environmentShape = {
   lowWaterBytes: sizeSchema.default(2e9),
   cacheBytes: sizeSchema.default(20e9),
   outputLimitBytes: sizeSchema.pipe(z.number().positive('is not more than 0')).default(4 * 2 ** 30),
+  ssh: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1'),
+      port: z.number().int().min(0).max(65_535).default(2222),
+      publicHost: z
+        .string()
+        .regex(/^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/, 'is not the name of a host')
+        .optional(),
+      github: z
+        .record(z.string().min(1).max(100), z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?$/, 'is not a login at GitHub'))
+        .default({}),
+    })
+    .optional(),
 };
 
 const stepSchema = z.strictObject({

@@ -19,6 +19,7 @@ import { artifactListSchema } from './artifacts.ts';
 import { buildRecordsSchema } from './build-records.ts';
 import { adminOperations } from './admin-operations.ts';
 import { sessionOperations } from './session-operations.ts';
+import { sshOperations } from './ssh-operations.ts';
 
 export interface Operation {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -155,6 +156,7 @@ export const operations = {
     errors: [],
   },
   ...sessionOperations,
+  ...sshOperations,
   ...adminOperations,
   'openapi.get': {
     method: 'GET',
@@ -241,6 +243,7 @@ export type JsonOperationName = {
 }[OperationName];
 
 export type SessionOperationName = keyof typeof sessionOperations & JsonOperationName;
+export type SshOperationName = keyof typeof sshOperations & JsonOperationName;
 
 export type AnswerOf<Name extends OperationName> = (typeof operations)[Name]['answer'] extends infer Schema extends z.ZodType
   ? z.output<Schema>

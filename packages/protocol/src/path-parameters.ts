@@ -10,6 +10,7 @@ export const pathParameters = {
   session: { pattern: sessionNamePattern, description: 'id or alias of a session' },
   token: { pattern: '^[A-Za-z0-9]{1,64}$', description: 'id of a token, not its secret' },
   key: { pattern: '^[A-Za-z0-9]{1,64}$', description: 'id of a key, not its secret' },
+  sshKey: { pattern: '^[A-Za-z0-9]{1,64}$', description: 'id of a key of yours' },
   machine: { pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$', description: 'id of a machine' },
   sha1: { pattern: '^[0-9a-f]{40}$', description: 'lower-case SHA-1 of a log' },
 } as const;

@@ -14,6 +14,7 @@ import { caches } from './migrations/0005-caches.ts';
 import { beside } from './migrations/0006-beside.ts';
 import { dedicated } from './migrations/0007-dedicated.ts';
 import { sessions } from './migrations/0008-sessions.ts';
+import { sshKeys } from './migrations/0009-ssh-keys.ts';
 
 export interface ColumnTypes {
   /** Text that compares byte by byte. */
@@ -29,7 +30,7 @@ export interface Migration {
 }
 
 /** In order, without gaps. A migration that was released is never changed. */
-export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches, beside, dedicated, sessions];
+export const migrations: readonly Migration[] = [spine, results, artifacts, retention, caches, beside, dedicated, sessions, sshKeys];
 
 export interface MigrateOptions {
   readonly clock: Clock;

@@ -12,6 +12,8 @@ import { createPeerUid, type PeerUid } from '@croft/web/peer-uid';
 import { newSessionCookie } from '@croft/web/sessions';
 import { createAudit, type Audit } from './audit.ts';
 import { ensureTokenFile } from './token-file.ts';
+import { createGithubKeys } from '../door/github-keys.ts';
+import { createPeople, type People } from '../door/people.ts';
 import { createMachineKeys, type MachineKeys } from './machine-keys.ts';
 import { createTokens, type Tokens } from './tokens.ts';
 
@@ -20,6 +22,8 @@ export interface Auth {
   readonly tokens: Tokens;
   readonly machineKeys: MachineKeys;
   readonly audit: Audit;
+  /** Whose SSH key it is. */
+  readonly people: People;
   /** A session for whoever shows a token. @throws CroftError `unauthenticated`, `exhausted` */
   signIn(secret: string, connection: Connection, secure: boolean): Promise<{ token: KnownToken; cookie: string }>;
   /** Where the admin's token lies, when the admin needs one. */
@@ -36,6 +40,8 @@ export interface AuthOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Logins at GitHub by person, as they are configured now. */
+  readonly githubLogins?: (() => Readonly<Record<string, string>>) | undefined;
   /** For tests. */
   readonly peerUid?: PeerUid | undefined;
 }
@@ -48,12 +54,14 @@ export async function openAuth(options: AuthOptions): Promise<Auth> {
   if (tokenFile) await ensureTokenFile(tokenFile, { tokens, clock });
   const attempts = createAttempts(clock);
   const signIns = createAttempts(clock);
+  const github = createGithubKeys({ logins: options.githubLogins ?? (() => ({})), clock, log });
   const sessionKey = await ensureSessionKey(database, random);
   return {
     identify: createIdentify({ tokens, peerUid, ownUid: process.getuid?.(), anonymous, attempts, sessionKey, clock }),
     tokens,
     machineKeys: createMachineKeys({ database, clock, random }),
     audit: createAudit({ database, clock, log }),
+    people: createPeople({ database, github, trustLocalUser: peerUid !== undefined, clock, random }),
     async signIn(secret, connection, secure) {
       const uid = await localUid({ peerUid }, connection);
       const from = sourceOf(connection, uid);

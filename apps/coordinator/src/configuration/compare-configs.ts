@@ -27,6 +27,7 @@ const holds = {
   logLevel: 'start',
   logFile: 'start',
   compat: 'start',
+  ssh: 'start',
   repos: 'names',
   hostTypes: 'names',
   builders: 'names',
@@ -37,6 +38,7 @@ const holds = {
   lowWaterBytes: 'now',
   outputLimitBytes: 'now',
   cacheBytes: 'now',
+  githubLogins: 'now',
 } as const satisfies Record<keyof FarmConfig, 'start' | 'now' | 'names'>;
 
 type KeyThat<How> = { [Key in keyof FarmConfig]: (typeof holds)[Key] extends How ? Key : never }[keyof FarmConfig];

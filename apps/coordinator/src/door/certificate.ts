@@ -39,7 +39,7 @@ function keyTypeOf(type: string): string {
   return plain.startsWith('sk-') ? `${plain}@openssh.com` : plain;
 }
 
-function isCertificateType(type: string): boolean {
+export function isCertificateType(type: string): boolean {
   return type.endsWith(suffix);
 }
 

@@ -6,7 +6,7 @@ import type { Certificate } from './certificate.ts';
 import { writeCertificate } from './certificate.ts';
 import { parseKeyLine, type PublicKey } from './public-key.ts';
 
-const certificateMs = 5 * MINUTE;
+export const certificateMs = 5 * MINUTE;
 /** What those that we sign allow, as OpenSSH's own do. */
 export const extensions = ['permit-X11-forwarding', 'permit-agent-forwarding', 'permit-port-forwarding', 'permit-pty', 'permit-user-rc'];
 /** A client whose clock is behind ours may use it at once. */

@@ -16,8 +16,9 @@ export interface PublicKey {
 export interface Signature {
   /** `rsa-sha2-512` */
   readonly algorithm: string;
-  /** As SSH has it; ECDSA's two numbers each with its length in front. */
+  /** As SSH has it; ECDSA's two numbers each with its length in front, or as DER. */
   readonly bytes: Buffer;
+  readonly isDer?: boolean;
 }
 
 const curves = {
@@ -118,11 +119,12 @@ export function keyFromObject(key: KeyObject): PublicKey {
   return parseKeyBlob(Buffer.concat([sshString(`ecdsa-sha2-${name}`), sshString(name), sshString(point)]));
 }
 
-function verifyPlain(key: PublicKey, data: Buffer, { algorithm, bytes }: Signature): boolean {
+function verifyPlain(key: PublicKey, data: Buffer, { algorithm, bytes, isDer }: Signature): boolean {
   const object = keyObjectOf(key);
   if (algorithm === 'ssh-ed25519') return verify(null, data, object, bytes);
   if (algorithm.startsWith('rsa-')) return verify(algorithm === 'rsa-sha2-512' ? 'sha512' : 'sha256', data, object, bytes);
   const curve = curves[algorithm.slice('ecdsa-sha2-'.length) as CurveName];
+  if (isDer) return verify(curve.hash, data, object, bytes);
   return verify(curve.hash, data, { key: object, dsaEncoding: 'ieee-p1363' }, ecdsaPair(bytes, curve.bytes));
 }
 

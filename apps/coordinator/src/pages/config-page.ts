@@ -54,6 +54,7 @@ const settingNames = [
   'tls',
   'behindProxy',
   'anonymous',
+  'ssh',
   'logLevel',
   'logFile',
   'lowWaterBytes',
@@ -62,11 +63,12 @@ const settingNames = [
   'goBuilderKeys',
 ] as const;
 
-function head({ tls, compat, ...settings }: ShownConfig): Html {
+function head({ tls, ssh, compat, ...settings }: ShownConfig): Html {
   const { databaseSecret, databaseUrl, lowWaterBytes, outputLimitBytes, cacheBytes } = settings;
   const shown: Record<(typeof settingNames)[number], unknown> = {
     ...settings,
     tls: tls && `${tls.certFile}, ${tls.keyFile}`,
+    ssh: ssh && `${ssh.host}:${ssh.port}`,
     goBuilderKeys: compat.goBuilderKeys,
     databaseUrl: databaseSecret === undefined ? databaseUrl : `secret ${databaseSecret}`,
     lowWaterBytes: formatBytes(lowWaterBytes),

@@ -7,15 +7,16 @@ import type { MachineKeys } from '../auth/machine-keys.ts';
 import type { Tokens } from '../auth/tokens.ts';
 import type { Handlers } from './perform.ts';
 import { sessionHandlers } from './session-handlers.ts';
+import { sshHandlers, type SshHandlerDeps } from './ssh-handlers.ts';
 
-export interface ApiDeps {
+export interface ApiDeps extends SshHandlerDeps {
   readonly tokens: Pick<Tokens, 'create' | 'list' | 'revoke'>;
   readonly machineKeys: Pick<MachineKeys, 'create' | 'list' | 'revoke'>;
   readonly audit: Pick<Audit, 'list'>;
   readonly version: string;
 }
 
-export function apiHandlers({ tokens, machineKeys, audit, version }: ApiDeps): Handlers {
+export function apiHandlers({ tokens, machineKeys, audit, version, ...ssh }: ApiDeps): Handlers {
   return {
     'grid.get': ({ query, capabilities }) => capabilities.grid(query),
     'builds.list': ({ query, capabilities }) => capabilities.builds(query),
@@ -40,6 +41,7 @@ export function apiHandlers({ tokens, machineKeys, audit, version }: ApiDeps): H
     'config.get': ({ capabilities }) => capabilities.configuration(),
     'me.get': async ({ who: { name, role } }) => ({ name, role: role ?? 'viewer' }),
     ...sessionHandlers,
+    ...sshHandlers(ssh),
     'token.list': async () => ({ tokens: await tokens.list() }),
     'token.create': ({ body }) => tokens.create(body),
     'token.revoke': ({ params }) => tokens.revoke(params.token),

@@ -19,6 +19,7 @@ import { requireRole } from '@croft/web/identity';
 import type { Auth } from '../auth/auth.ts';
 import { seenBy } from '../auth/scoped.ts';
 import type { Capabilities } from '../capabilities.ts';
+import type { SshAccess } from '../door/access.ts';
 import type { Metrics } from '../events.ts';
 import { createAdmit } from '../originals/admit.ts';
 import type { BuilderKeys } from '../originals/builder-keys.ts';
@@ -45,6 +46,8 @@ export interface AppDeps extends GuardOptions, Omit<DistributionDeps, 'clock' | 
   readonly keyAttempts?: Attempts;
   /** With which a repository's forge signs; undefined when there is no such repository, or it has none. */
   hookSecret(repo: string): Secret | undefined;
+  /** The SSH door; undefined where there is none. */
+  readonly ssh?: SshAccess | undefined;
   readonly version: string;
   /** Believe `X-Forwarded-For`. */
   readonly behindProxy: boolean;
@@ -66,7 +69,7 @@ export function createApp(deps: AppDeps): Hono<AppEnv> {
   app.get('/healthz', (c) => c.text('ok\n'));
   app.use((c, next) => enter(c, next, deps));
 
-  const handlers = apiHandlers({ ...auth, version });
+  const handlers = apiHandlers({ ...auth, ssh: deps.ssh, version });
   const operator = createOperator(handlers, auth.audit);
   mountSignIn(app, deps);
   mountOperations(app, handlers, operator);

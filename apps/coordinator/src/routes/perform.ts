@@ -21,6 +21,7 @@ export interface Call<Name extends JsonOperationName> {
     readonly session: string;
     readonly token: string;
     readonly key: string;
+    readonly sshKey: string;
     readonly machine: MachineId;
   };
   readonly query: QueryOf<Name>;

@@ -1,0 +1,193 @@
+/**
+ * The SSH door: ends SSH once and leads to machines by runs and raw connections. Nobody who is not known gets further than their login,
+ * and nobody reaches anything but the machine they may enter. gomote-ssh.md 8; docs/using/ssh.md.
+ */
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import ssh2, { type AuthContext, type ClientInfo, type Connection } from 'ssh2';
+import { SECOND, type Clock } from '@croft/runtime/clock';
+import { CroftError, errorText, isCode } from '@croft/runtime/errors';
+import { createTaskGroup, type TaskGroup } from '@croft/runtime/tasks';
+import { createAttempts } from '@croft/web/attempts';
+import { authenticate, type AuthenticateDeps } from './authenticate.ts';
+import { serveConnection, type ConnectionDeps } from './connection.ts';
+import { offerCiphers, socketOf } from './ssh2-inside.ts';
+import type { Login } from './visit.ts';
+
+export interface DoorOptions {
+  readonly listenHost: string;
+  readonly listenPort: number;
+}
+
+export type DoorDeps = AuthenticateDeps & Omit<ConnectionDeps, 'tasks'>;
+
+export interface SshDoor extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** Nothing with SHA-1, CBC, 3DES, or a curve or group that costs an unknown client more of our time than of its own. */
+const algorithms = {
+  kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org'],
+  serverHostKey: ['ssh-ed25519', 'rsa-sha2-512', 'rsa-sha2-256', 'ecdsa-sha2-nistp256'],
+  cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'aes128-ctr', 'aes256-ctr'],
+  hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
+  compress: ['none'],
+} as const;
+/** OpenSSH would take CTR, which is a third as fast here. */
+const fastCiphers = algorithms.cipher.slice(0, 2);
+
+const loginGraceMs = 30 * SECOND;
+const keepAliveMs = 15 * SECOND;
+const keepAliveTries = 3;
+const maxConnections = 1_000;
+/** Of one address, not logged in. */
+const maxStrangers = 20;
+/** Keys that one connection may offer: agents have many. */
+const maxTries = 30;
+
+/** @throws CroftError `unavailable` for an address that cannot be bound */
+export async function openDoor({ listenHost, listenPort }: DoorOptions, deps: DoorDeps): Promise<SshDoor> {
+  await using stack = new AsyncDisposableStack();
+  const { clock, log, keys } = deps;
+  const tasks = stack.use(createTaskGroup((task, error) => log.error('ssh work stopped', { task, error })));
+  const attempts = createAttempts(clock);
+  const guests = createGuests(clock);
+  const shared = { ...deps, tasks };
+  const hostKeys = keys.hosts.map(({ secret }) => secret);
+  const settings = {
+    hostKeys,
+    algorithms: mutable(algorithms),
+    ident: 'Croft',
+    keepaliveInterval: keepAliveMs,
+    keepaliveCountMax: keepAliveTries,
+  };
+  const server = new ssh2.Server(settings, (connection, info) => receive(connection, info, { shared, attempts, guests, tasks }));
+  const listener = createServer({ noDelay: true }, (socket) => {
+    socket.on('error', () => undefined);
+    try {
+      attempts.check(addressOf(socket));
+      guests.admit(socket);
+      server.injectSocket(socket);
+    } catch (error) {
+      log.info('ssh connection refused', { from: addressOf(socket), why: errorText(error) });
+      socket.destroy();
+    }
+  });
+  listener.listen(listenPort, listenHost);
+  await once(listener, 'listening').catch((error: unknown) => {
+    throw new CroftError('unavailable', `listen for SSH at ${listenHost}:${listenPort}`, {
+      cause: error,
+      hint: 'Set ssh.port to another port.',
+    });
+  });
+  stack.defer(async () => {
+    const closed = once(listener, 'close');
+    listener.close();
+    guests.endAll();
+    await closed;
+  });
+  const owned = stack.move();
+  return { port: (listener.address() as AddressInfo).port, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+interface Received {
+  readonly shared: ConnectionDeps & AuthenticateDeps;
+  readonly attempts: ReturnType<typeof createAttempts>;
+  readonly guests: Guests;
+  readonly tasks: TaskGroup;
+}
+
+/** A client that has told its version, and nothing else. */
+function receive(connection: Connection, { header }: ClientInfo, { shared, attempts, guests, tasks }: Received): void {
+  const { log, audit } = shared;
+  const socket = socketOf(connection);
+  const from = addressOf(socket);
+  let login: Login | undefined;
+  let refusal: { readonly user: string; readonly why: string } | undefined;
+  let tries = 0;
+  if (header.versions.software.startsWith('OpenSSH_')) offerCiphers(connection, fastCiphers);
+  connection.on('error', (error) => log.debug('ssh connection failed', { from, error }));
+  connection.on('authentication', (context) => {
+    tries += 1;
+    if (tries > maxTries) return void socket.destroy();
+    tasks.start('ssh login', async () => {
+      const decided = await decide(context, shared);
+      if (socket.destroyed) return;
+      if (decided === 'sign') return context.accept();
+      if ('why' in decided) {
+        if (decided.why !== '') refusal = { user: context.username, why: decided.why };
+        return context.reject(['publickey']);
+      }
+      login = decided;
+      context.accept();
+    });
+  });
+  connection.once('ready', () => {
+    const proven = login;
+    if (!proven) return void socket.destroy();
+    guests.known(socket);
+    tasks.start('ssh connection', () => serveConnection(connection, proven, from, shared));
+  });
+  connection.once('close', () => {
+    if (login || !refusal) return;
+    attempts.failed(from);
+    const { user, why } = refusal;
+    tasks.start('ssh refusal', () => audit.refused({ who: 'unknown', what: 'ssh.login', target: user.slice(0, 200), from }, why));
+  });
+}
+
+/** `why` is empty where nothing was offered. */
+async function decide(
+  context: AuthContext,
+  deps: AuthenticateDeps & Pick<ConnectionDeps, 'log'>,
+): Promise<Login | 'sign' | { why: string }> {
+  if (context.method !== 'publickey') return { why: '' };
+  const { username: user, key, hashAlgo: hash, signature, blob } = context;
+  try {
+    return await authenticate({ user, algorithm: key.algo, hash, key: key.data, signature, signed: blob }, deps);
+  } catch (error) {
+    if (!(error instanceof CroftError) || isCode(error, 'internal')) deps.log.error('ssh login failed', { error });
+    return { why: errorText(error) };
+  }
+}
+
+interface Guests {
+  /** @throws CroftError `exhausted` when there are too many */
+  admit(socket: Socket): void;
+  /** Has logged in. */
+  known(socket: Socket): void;
+  endAll(): void;
+}
+
+/** Who is connected; who does not log in in time is shown out. */
+function createGuests(clock: Clock): Guests {
+  const all = new Set<Socket>();
+  const strangers = new Map<Socket, string>();
+  return {
+    admit(socket) {
+      const from = addressOf(socket);
+      const alike = [...strangers.values()].filter((address) => address === from).length;
+      if (all.size >= maxConnections || alike >= maxStrangers) throw new CroftError('exhausted', 'too many SSH connections at once');
+      all.add(socket);
+      strangers.set(socket, from);
+      clock.deadline(loginGraceMs).addEventListener('abort', () => strangers.has(socket) && socket.destroy(), { once: true });
+      socket.once('close', () => {
+        all.delete(socket);
+        strangers.delete(socket);
+      });
+    },
+    known: (socket) => void strangers.delete(socket),
+    endAll() {
+      for (const socket of all) socket.destroy();
+    },
+  };
+}
+
+function addressOf({ remoteAddress = '' }: Socket): string {
+  return remoteAddress.replace(/^::ffff:/, '');
+}
+
+function mutable(lists: typeof algorithms): { [Name in keyof typeof algorithms]: (typeof algorithms)[Name][number][] } {
+  const { kex, serverHostKey, cipher, hmac, compress } = lists;
+  return { kex: [...kex], serverHostKey: [...serverHostKey], cipher: [...cipher], hmac: [...hmac], compress: [...compress] };
+}

@@ -1,0 +1,49 @@
+/** Joins a channel and a raw stream of the machine, both ways, each as fast as the other side takes it. */
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import type { DoorChannel } from './door-channel.ts';
+
+const ok = 0;
+const failed = 1;
+
+/**
+ * Until both ways have ended or one is cut.
+ * @param onEnd what the end of the machine's way is: the end of all (`close`), or of that way alone (`half`)
+ */
+export async function joinStream(channel: DoorChannel, stream: Duplex, onEnd: 'close' | 'half'): Promise<void> {
+  const cut = (): void => void stream.destroy();
+  stream.on('error', () => undefined); // its reader is told
+  channel.closed.addEventListener('abort', cut, { once: true });
+  if (channel.closed.aborted) cut();
+  const sending = sendAll(channel, stream);
+  let code = failed;
+  try {
+    const pieces = stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+    for await (const piece of pieces) await channel.write(piece);
+    code = ok;
+    if (onEnd === 'half') {
+      channel.finish();
+      await sending;
+    }
+  } catch {
+    // cut by one side: the end tells the other
+  } finally {
+    channel.end({ code });
+    stream.destroy();
+    channel.closed.removeEventListener('abort', cut);
+    await sending;
+  }
+}
+
+async function sendAll(channel: DoorChannel, stream: Duplex): Promise<void> {
+  try {
+    for await (const piece of channel.read()) {
+      if (stream.destroyed) return;
+      if (stream.write(piece)) continue;
+      await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
+    }
+    stream.end();
+  } catch {
+    stream.destroy();
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * What the library does but does not offer. It is pinned, and each of these is tried by a test of the door: the offer of ciphers to one client,
+ * a goodbye told from a lost connection, agent channels, and waiting for a channel's window.
+ */
+import type { Socket } from 'node:net';
+import type { Connection, ServerChannel } from 'ssh2';
+
+interface Offer {
+  readonly lists: Readonly<Record<'kex' | 'serverHostKey', { readonly array: readonly string[] }>> & {
+    readonly cs: Readonly<Record<'cipher' | 'mac' | 'compress', { readonly array: readonly string[] }>>;
+  };
+}
+
+interface InsideConnection {
+  readonly _sock: Socket;
+  readonly _chanMgr: { add(opened: unknown): number };
+  readonly _protocol: {
+    _offer: Offer;
+    readonly _handlers: { DISCONNECT(...told: unknown[]): void };
+    openssh_authAgent(channel: number, window: number, packet: number): void;
+  };
+}
+
+interface InsideChannel {
+  readonly outgoing: { readonly window: number; readonly state: string };
+  _waitWindow: boolean;
+  _chunkcb: (() => void) | undefined;
+}
+
+const windowBytes = 2 * 1024 * 1024;
+const packetBytes = 32 * 1024;
+
+function inside(connection: Connection): InsideConnection {
+  return connection as unknown as InsideConnection;
+}
+
+export function socketOf(connection: Connection): Socket {
+  return inside(connection)._sock;
+}
+
+/** For a client whose version is known and nothing else yet: of what was offered to all, only these ciphers. */
+export function offerCiphers(connection: Connection, ciphers: readonly string[]): void {
+  const protocol = inside(connection)._protocol;
+  const { lists } = protocol._offer;
+  const ways = { cipher: ciphers, mac: lists.cs.mac.array, compress: lists.cs.compress.array, lang: [] };
+  const KexInit = protocol._offer.constructor as new (wanted: object) => Offer;
+  protocol._offer = new KexInit({ kex: lists.kex.array, serverHostKey: lists.serverHostKey.array, cs: ways, sc: ways });
+}
+
+/** When the client says that it leaves, before its connection ends. */
+export function onGoodbye(connection: Connection, act: () => void): void {
+  const handlers = inside(connection)._protocol._handlers;
+  const handle = handlers.DISCONNECT;
+  handlers.DISCONNECT = (...told) => {
+    act();
+    handle(...told);
+  };
+}
+
+/** A channel to the agent of the client's user. Rejects when the client does not open one. */
+export function openAgentChannel(connection: Connection): Promise<ServerChannel> {
+  const { promise, resolve, reject } = Promise.withResolvers<ServerChannel>();
+  const opened = Object.assign((error: Error | undefined, channel: ServerChannel) => (error ? reject(error) : resolve(channel)), {
+    type: 'auth-agent@openssh.com',
+  });
+  const id = inside(connection)._chanMgr.add(opened);
+  inside(connection)._protocol.openssh_authAgent(id, windowBytes, packetBytes);
+  return promise;
+}
+
+/** How much the client takes on this channel now; 0 also when it is closed. */
+export function windowOf(channel: ServerChannel): number {
+  const { outgoing } = channel as unknown as InsideChannel;
+  return outgoing.state === 'open' ? outgoing.window : 0;
+}
+
+/** Calls once when the client takes more. What was written must have fit: the library sends what did not fit twice, where both streams wait. */
+export function onWindow(channel: ServerChannel, act: () => void): void {
+  const one = channel as unknown as InsideChannel;
+  one._chunkcb = () => {
+    one._chunkcb = undefined;
+    act();
+  };
+  one._waitWindow = true;
+}
