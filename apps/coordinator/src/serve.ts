@@ -19,6 +19,7 @@ import { openFarmDoor } from './door/open-farm-door.ts';
 import type { Metrics } from './events.ts';
 import type { Distribution } from './distribution/distribution.ts';
 import { createNodeBinaries } from './distribution/node-binaries.ts';
+import { createMachineProxy } from './gomote/machine-proxy.ts';
 import { createAdmit } from './originals/admit.ts';
 import { openBuilderKeys } from './originals/builder-keys.ts';
 import { createRpc } from './originals/rpc.ts';
@@ -88,12 +89,14 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   });
   const admit = createAdmit({ keys, audit: auth.audit, attempts: keyAttempts });
   const rpc = createRpc({ ...names, admit, dashboard: capabilities.dashboard, log, random });
-  const { machineKeys, audit } = auth;
+  const { identify, machineKeys, audit } = auth;
   const attempts = createAttempts(clock);
   const door = createReverseDoor({ desk: deps.desk, keys: machineKeys, goKeys: keys, behindProxy, attempts, audit, log });
+  const { sessions } = capabilities;
   const shells = createShells({ clock, random, audit, log });
-  const terminals = createTerminalDoor({ ...names, auth, sessions: capabilities.sessions, shells, behindProxy, clock, random, log });
-  const raw = [rpc, door, terminals];
+  const terminals = createTerminalDoor({ ...names, auth, sessions, shells, behindProxy, clock, random, log });
+  const machines = createMachineProxy({ ...names, sessions, identify, audit, behindProxy, clock, random, log });
+  const raw = [rpc, door, terminals, machines];
   const listener = stack.use(
     await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
   );

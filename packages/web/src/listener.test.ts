@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { systemClock } from '@croft/runtime/clock';
+import { FakeClock } from '@croft/runtime/testing';
 import { bodyOf, eventStream } from './event-stream.ts';
-import { serve, type Handler } from './listener.ts';
+import { serve, type Handler, type RawHandler } from './listener.ts';
 
 const options = { host: '127.0.0.1', port: 0, log: silentLog };
 
@@ -74,6 +75,33 @@ test('a handler that throws costs one answer', async () => {
   const answer = await fetch(`${listener.url}/bug`);
   assert.deepEqual([answer.status, await answer.text()], [500, 'internal error\n']);
   assert.equal(await (await fetch(listener.url)).text(), 'fine');
+});
+
+test('a body that comes too slowly costs its connection, unless its handler takes long ones', async () => {
+  const clock = new FakeClock();
+  const long: RawHandler = {
+    takes: ({ url }) => url === '/long',
+    takesLong: true,
+    answer: (incoming, outgoing) => void incoming.on('end', () => outgoing.end()).resume(),
+  };
+  const asked = Promise.withResolvers<void>();
+  const handler: Handler = async (request) => {
+    asked.resolve();
+    return new Response(await request.text());
+  };
+  await using listener = await serve(handler, { ...options, clock, raw: [long] });
+  const begin = (path: string): Socket => {
+    const socket = connect(listener.port, '127.0.0.1');
+    socket.write(`PUT ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 10\r\n\r\n12345`);
+    return socket;
+  };
+  const patient = begin('/long');
+  const slow = begin('/short');
+  await asked.promise;
+  await clock.advance(30_000);
+  assert.equal(await text(slow), '');
+  patient.end('67890');
+  assert.match(await text(patient), /^HTTP\/1\.1 200 /);
 });
 
 test('stopping ends event streams and waits for what is under way, but not for ever', async () => {

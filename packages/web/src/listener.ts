@@ -14,6 +14,11 @@ import type { Log } from '@croft/runtime/log';
 import { connectionOf, type Connection } from './connection.ts';
 import { chooseProtocol, serveHttp2, type Http2Side } from './tell-apart.ts';
 
+/** A body is at most some kilobytes here: whoever needs longer than this to send one is holding the connection, not using it. */
+const bodyMs = 30_000;
+/** Whoever is gone without a word in the middle of a long one is noticed. */
+const keepAliveMs = 60_000;
+
 export type Handler = (request: Request, connection: Connection) => Response | Promise<Response>;
 
 export type Incoming = IncomingMessage | Http2ServerRequest;
@@ -22,6 +27,8 @@ export type Outgoing = ServerResponse | Http2ServerResponse;
 export interface RawHandler {
   /** Whether this request is for it. */
   takes(incoming: Incoming): boolean;
+  /** Bodies may be of any length and take any time: the handler is who limits them. */
+  readonly takesLong?: boolean;
   answer(incoming: Incoming, outgoing: Outgoing, connection: Connection): void;
 }
 
@@ -51,8 +58,7 @@ export async function serve(handler: Handler, options: ListenOptions): Promise<L
   const { host, tls, log, clock = systemClock, graceMs = 3_000, maxConnections = 20_000 } = options;
   const stopping = new AbortController();
   const onRequest = requestListener(handler, stopping.signal, options);
-  // A body is at most some kilobytes here: whoever needs longer than this to send one is holding the connection, not using it.
-  const limits = { requestTimeout: 30_000, headersTimeout: 15_000, keepAliveTimeout: 20_000, maxHeaderSize: 16_384 };
+  const limits = { requestTimeout: 0, headersTimeout: 15_000, keepAliveTimeout: 20_000, maxHeaderSize: 16_384 };
   const server = tls ? createTlsServer({ ...limits, ...tls, ALPNCallback: chooseProtocol }, onRequest) : createServer(limits, onRequest);
   const http2 = serveHttp2(server, onRequest, { event: tls ? 'secureConnection' : 'connection', prefaceMs: limits.headersTimeout });
   server.maxConnections = maxConnections;
@@ -85,7 +91,7 @@ function reachableHost(host: string): string {
 function requestListener(
   handler: Handler,
   stopping: AbortSignal,
-  { log, raw = [] }: ListenOptions,
+  { log, raw = [], clock = systemClock }: ListenOptions,
 ): (incoming: Incoming, outgoing: Outgoing) => void {
   const connections = new WeakMap<Socket, Connection>();
   const connectionFor = (socket: Socket): Connection => {
@@ -108,9 +114,23 @@ function requestListener(
   return (incoming, outgoing) => {
     if (stopping.aborted && incoming.httpVersionMajor < 2) outgoing.setHeader('connection', 'close');
     const own = raw.find((one) => one.takes(incoming));
+    if (incoming.httpVersionMajor < 2) limitBody(incoming as IncomingMessage, own?.takesLong ? undefined : clock);
     if (own) own.answer(incoming, outgoing, connectionFor(incoming.socket));
     else void listener(incoming, outgoing);
   };
+}
+
+/** Without a clock only those are cut who are gone. */
+function limitBody(incoming: IncomingMessage, clock: Clock | undefined): void {
+  const { socket, headers } = incoming;
+  if (!clock) return void socket.setKeepAlive(true, keepAliveMs);
+  if (headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0) return;
+  const done = new AbortController();
+  incoming.once('end', () => done.abort()).once('close', () => done.abort());
+  clock.sleep(bodyMs, { signal: done.signal }).then(
+    () => socket.destroy(),
+    () => undefined,
+  );
 }
 
 async function listen(server: Server, { host, port }: ListenOptions): Promise<AddressInfo> {

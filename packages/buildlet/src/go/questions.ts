@@ -64,7 +64,7 @@ export interface ForwardedRequest {
   /** With the query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: AsyncIterable<Uint8Array> | undefined;
+  readonly body?: AsyncIterable<Uint8Array> | string | undefined;
 }
 
 /** For one connection alone, or somebody's credentials. */
@@ -74,7 +74,7 @@ export function forwardQuestion({ method, path, headers, body }: ForwardedReques
   const kept = Object.fromEntries(Object.entries(headers).filter(([name]) => !notForwarded.test(name)));
   const typed = Object.entries(kept).find(([name]) => /^content-type$/i.test(name));
   if (typed) delete kept[typed[0]];
-  const content = body && { type: typed?.[1] ?? 'application/octet-stream', content: body };
+  const content = body === undefined ? undefined : { type: typed?.[1] ?? 'application/octet-stream', content: body };
   return { doing: `forward ${method} ${path}`, method, path, headers: kept, body: content };
 }
 
