@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CroftError, isCode, type ErrorCode } from '@croft/runtime/errors';
-import { advanceLease, isLost, liveness, staleEpoch, type LeaseEvent, type LeaseState } from './lease.ts';
+import { areReturning, advanceLease, isLost, liveness, staleEpoch, type LeaseEvent, type LeaseState } from './lease.ts';
 
 const held: LeaseState = { kind: 'held', epoch: 7, acquiredAt: 10 };
 const released: LeaseState = { kind: 'ended', epoch: 7, acquiredAt: 10, endedAt: 20, how: 'released' };
@@ -94,4 +94,13 @@ test('after that, 15 s of silence and not less', () => {
   assert.equal(isLost({ lastAt: 100_000, askingSince: 1_000 }, 115_000), true);
   assert.equal(isLost({ lastAt: 20_000, askingSince: 1_000 }, 34_999), false);
   assert.equal(isLost({ lastAt: 20_000, askingSince: 1_000 }, 35_000), true);
+});
+
+test('after a start machines are awaited for 20 ms each and 3 min at most, while some still come', () => {
+  assert.equal(areReturning({ machines: 1_500, elapsedMs: 30_000, quietMs: 0 }), false, 'few have the 30 s that all have');
+  assert.equal(areReturning({ machines: 3_000, elapsedMs: 59_999, quietMs: 0 }), true);
+  assert.equal(areReturning({ machines: 3_000, elapsedMs: 60_000, quietMs: 0 }), false);
+  assert.equal(areReturning({ machines: 20_000, elapsedMs: 179_999, quietMs: 14_999 }), true);
+  assert.equal(areReturning({ machines: 20_000, elapsedMs: 180_000, quietMs: 0 }), false);
+  assert.equal(areReturning({ machines: 20_000, elapsedMs: 40_000, quietMs: 15_000 }), false, 'nobody comes any more');
 });

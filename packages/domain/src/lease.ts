@@ -80,3 +80,22 @@ export interface Heard {
 export function isLost({ lastAt, askingSince }: Heard, now: number): boolean {
   return now - askingSince >= liveness.graceMs && now - (lastAt ?? askingSince) >= liveness.lostMs;
 }
+
+/** Machines of one pool that are to come back after this process began. */
+export interface Returning {
+  /** That the pool knew then. */
+  readonly machines: number;
+  /** Since then, ms. */
+  readonly elapsedMs: number;
+  /** Since one of them came last, or since then, ms. */
+  readonly quietMs: number;
+}
+
+/** Of 50 machines in a second, each. */
+const returnMs = 20;
+const longestReturnMs = 3 * MINUTE;
+
+/** Many machines cannot all come back within `graceMs`: none that has not is lost before its share of time, while others still come. */
+export function areReturning({ machines, elapsedMs, quietMs }: Returning): boolean {
+  return elapsedMs < Math.min(machines * returnMs, longestReturnMs) && quietMs < liveness.lostMs;
+}

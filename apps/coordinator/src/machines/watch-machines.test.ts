@@ -325,3 +325,23 @@ test('of many that are silent some are lost at a time, and who has come back at 
   await stage.clock.advance(2_000);
   assert.equal(stage.told.filter((text) => text.startsWith('onLost')).length, 50);
 });
+
+test('of thousands none is lost while others still come back, and who has come back and falls silent is', async () => {
+  await using stage = openStage();
+  const all = Array.from({ length: 3_000 }, (_, index) => `m-${index}` as MachineId);
+  const back = (count: number): void => stage.show(...all.map((id, index) => ({ ...(index < count ? up : silent), id })));
+  const lost = (): number => stage.told.filter((text) => text.startsWith('onLost')).length;
+  back(0);
+  stage.start();
+  for (let second = 1; second <= 45; second += 1) {
+    await stage.clock.advance(1_000);
+    back(second * 40);
+  }
+  assert.equal(lost(), 0);
+  stage.show(...all.slice(1).map((id, index) => ({ ...(index < 1_800 ? up : silent), id })), { ...silent, id: all[0]! });
+  await stage.clock.advance(liveness.lostMs - 1_000);
+  assert.equal(lost(), 0);
+  await stage.clock.advance(3_000);
+  assert.ok(stage.told.includes(`onLost ${all[0]} no answer`), 'it was heard');
+  assert.ok(lost() > 1, 'nobody has come for 15 s');
+});

@@ -13,6 +13,7 @@ import type { Log } from '@croft/runtime/log';
 import { createBell } from '@croft/runtime/tasks';
 import { ringOrRest } from '../keep-doing.ts';
 import { connect, createWatchOnce, toldStrays } from './among-pools.ts';
+import { createReturn, hasDialledIn, heardOut, type Return } from './silence.ts';
 
 export interface WatchedMachine {
   readonly observed: Observed;
@@ -81,7 +82,7 @@ interface Known {
 /** `pools`: those that there are at the moment. */
 export function watchMachines(pools: () => readonly Pool[], events: MachineEvents, { clock, log }: { clock: Clock; log: Log }): Machines {
   const bell = createBell();
-  const watch: Watch = { events, clock, log, known: new Map(), held: new Map(), used: new Map(), look: bell.ring };
+  const watch: Watch = { events, clock, log, known: new Map(), held: new Map(), used: new Map(), returns: new WeakMap(), look: bell.ring };
   const { known } = watch;
   const told = new WeakSet<Pool>();
   const troubles = new Map<Pool, Trouble>();
@@ -154,6 +155,7 @@ interface Watch {
   readonly held: Map<MachineId, string>;
   /** Machines for one build that somebody was given, with their boot then. */
   readonly used: Map<MachineId, string | undefined>;
+  readonly returns: WeakMap<Pool, Return>;
   /** Another look as soon as this one is done. */
   look(): void;
 }
@@ -171,9 +173,11 @@ async function checkPool(watch: Watch, pool: Pool, waits: Waits): Promise<void> 
   for (const [id, entry] of known) {
     if (entry.pool === pool && !ids.has(id)) known.delete(id);
   }
+  const coming = watch.returns.getOrInsertComputed(pool, createReturn);
+  coming.look(observed, watch.clock.monotonic());
   let lost = 0;
   for (const [id, entry] of known) {
-    if (entry.pool !== pool || !isGivenUp(watch, entry)) continue;
+    if (entry.pool !== pool || coming.awaits(id) || !isGivenUp(watch, entry)) continue;
     await lose(watch, id, entry.observed.evidence ?? 'it did not answer', waits);
     // The rest after another look: who has come back meanwhile is not lost.
     if ((lost += 1) >= lostAtOnce) return watch.look();
@@ -259,11 +263,6 @@ async function note(watch: Watch, pool: Pool, told: Observed): Promise<void> {
   if (isNew) events.onChange();
 }
 
-/** It is there, though it has not told how it is: its silence begins anew. */
-function hasDialledIn(before: Observed, now: Observed): boolean {
-  return now.line !== undefined && now.line.since !== before.line?.since;
-}
-
 /** Nobody can say how its machines are: they get no new work, and what runs on them goes on. None is lost by it. */
 function withdraw(watch: Watch, pool: Pool, evidence: string): void {
   const { known, events } = watch;
@@ -274,14 +273,6 @@ function withdraw(watch: Watch, pool: Pool, evidence: string): void {
   }
   events.onChange();
 }
-
-/** A process that stood still (stopped, swapped out, its computer asleep) has heard nobody, and nobody is lost by that. */
-function heardOut(sinceLastLookMs: number): number {
-  return Math.min(sinceLastLookMs, longestLookMs);
-}
-
-/** From one look to the next: the ping, and as much again for an answer that does not come, ms. */
-const longestLookMs = 2 * liveness.pingMs;
 
 function isGivenUp({ clock }: Watch, { observed, silentMs, askingSince }: Known): boolean {
   if (observed.state === 'up') return false;
