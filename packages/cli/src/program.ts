@@ -42,6 +42,8 @@ export interface Program {
   readonly commands: readonly AddCommand[];
   /** What else comes before a command. */
   readonly options?: (program: Command) => void;
+  /** Makes the words that were typed those that are read. */
+  readonly read?: (program: Command, args: readonly string[]) => string[];
 }
 
 /** A program's command line, with the arguments still to be given. */
@@ -55,13 +57,13 @@ export function createCli(described: Program): RunCli {
       status = (await action()) ?? exitCodes.ok;
     });
     try {
-      await program.parseAsync(args, { from: 'user' });
+      await program.parseAsync(described.read?.(program, args) ?? args, { from: 'user' });
       return status;
     } catch (error) {
       if (error instanceof PipeClosed) return exitCodes.ok;
       if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
       const failure = asCroftError(error, 'internal', described.name);
-      await tell(cli.stderr, described.name, failure).catch(() => {});
+      await tellFailure(cli.stderr, described.name, failure).catch(() => {});
       return exitCodeOf(failure);
     }
   };
@@ -87,7 +89,8 @@ function print(output: Output, text: string): void {
   output.write(text).catch(() => {});
 }
 
-async function tell(stderr: Output, name: string, failure: CroftError): Promise<void> {
+/** What failed, why, and what to try. */
+export async function tellFailure(stderr: Output, name: string, failure: CroftError): Promise<void> {
   await stderr.write(`${stderr.paint('red', `${name}:`)} ${errorText(failure)}\n`);
   if (failure.hint) await stderr.write(`${failure.hint}\n`);
 }

@@ -2,6 +2,7 @@
 import { Readable } from 'node:stream';
 import { systemClock, type Clock } from '@croft/runtime/clock';
 import { silentLog } from '@croft/runtime/log';
+import type { Random } from '@croft/runtime/random';
 import { seededRandom } from '@croft/runtime/testing';
 import { serve, type Handler, type Listener } from '@croft/web/listener';
 import type { Cli, RunCli } from './program.ts';
@@ -22,6 +23,8 @@ export interface RunOptions {
   readonly onStdout?: (text: string) => void;
   /** Ctrl-C. */
   readonly signal?: AbortSignal;
+  /** The same in each run without it. */
+  readonly random?: Random;
   /** In place of the clock's own. */
   readonly deadline?: Clock['deadline'];
 }
@@ -34,19 +37,9 @@ const clock: Clock = {
 };
 export const testNow = Date.UTC(2026, 0, 15, 12);
 
-export async function runWith(
-  run: RunCli,
-  args: readonly string[],
-  {
-    stdin = '',
-    env = {},
-    cwd = '/',
-    terminal = false,
-    onStdout,
-    signal = new AbortController().signal,
-    deadline = clock.deadline,
-  }: RunOptions = {},
-): Promise<Ran> {
+export async function runWith(run: RunCli, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const { stdin = '', env = {}, cwd = '/', terminal = false, onStdout, random = seededRandom(1) } = options;
+  const { signal = new AbortController().signal, deadline = clock.deadline } = options;
   const [out, err] = [recorder(terminal, onStdout), recorder(terminal)];
   const cli: Cli = {
     stdin: Readable.from([Buffer.from(stdin)]),
@@ -55,7 +48,7 @@ export async function runWith(
     env,
     cwd,
     clock: { ...clock, deadline },
-    random: seededRandom(1),
+    random,
     interruption: () => ({ signal, [Symbol.dispose]() {} }),
   };
   const status = await run(args, cli);

@@ -12,12 +12,13 @@ import {
   type Operation,
 } from '@croft/protocol/operations';
 import { errorBodySchema } from '@croft/protocol/runs';
+import { sessionViewSchema, type SessionView } from '@croft/protocol/sessions';
 import { codeOfStatus } from '@croft/protocol/status-codes';
 import { MINUTE, SECOND, anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, isCode } from '@croft/runtime/errors';
 import { backoffMs, type Random } from '@croft/runtime/random';
 import { parseInput, type Schema } from './body.ts';
-import { readEvents } from './event-reader.ts';
+import { readEvents, type ReadEvent } from './event-reader.ts';
 import { isLoopbackHost } from './safe-address.ts';
 
 export interface ClientOptions {
@@ -61,6 +62,8 @@ export interface Client {
   readArtifact(place: ArtifactPlace, waits?: Waits): AsyncGenerator<Uint8Array>;
   /** Until the log is complete, over any number of cut lines and restarts. */
   followLog(place: LogPlace, waits?: Waits): AsyncGenerator<Uint8Array>;
+  /** Each change of a session until it is active or has ended, over any number of cut lines and restarts. */
+  followSession(session: string, waits?: Waits): AsyncGenerator<SessionView>;
 }
 
 const callMs = MINUTE;
@@ -93,6 +96,7 @@ export function createClient(options: ClientOptions): Client {
       ),
     followLog: (place, waits = {}) =>
       resumed(options, waits, place.from, (from) => followOnce(ask, { ...place, from }, waits, options.clock)),
+    followSession: (session, waits = {}) => resumed(options, waits, 0, () => sessionEvents(ask, session, waits, options.clock)),
   };
 }
 
@@ -151,18 +155,18 @@ function understand<T>(schema: Schema<T>, value: unknown, name: string): T {
 }
 
 /** Repeats `once` from where it broke off until it ends by itself. */
-async function* resumed(
+async function* resumed<Piece extends { readonly length: number } | SessionView>(
   { clock, random, onRetry }: ClientOptions,
   { signal }: Waits,
   start: number,
-  once: (from: number) => AsyncGenerator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
+  once: (from: number) => AsyncGenerator<Piece>,
+): AsyncGenerator<Piece> {
   let from = start;
   let heardAt = clock.monotonic();
   for (let tries = 0; ; tries += 1) {
     try {
       for await (const bytes of once(from)) {
-        from += bytes.length;
+        if ('length' in bytes) from += bytes.length;
         tries = 0;
         yield bytes;
         heardAt = clock.monotonic();
@@ -198,17 +202,33 @@ async function* readFrom(ask: Ask, { path, from }: { path: string; from: number 
   }
 }
 
-async function* followOnce(ask: Ask, { build, attempt, from }: LogPlace, { signal }: Waits, clock: Clock): AsyncGenerator<Uint8Array> {
-  const silent = new AbortController();
+async function* followOnce(ask: Ask, { build, attempt, from }: LogPlace, waits: Waits, clock: Clock): AsyncGenerator<Uint8Array> {
   const path = `${pathOf('log.follow', { build, attempt: String(attempt) })}?from=${from}`;
+  for await (const { event, data } of eventsOf(ask, path, waits, clock)) {
+    if (event === 'end') return;
+    if (event === 'chunk') yield Buffer.from(understand(logChunkSchema, JSON.parse(data), 'log.follow').b64, 'base64');
+  }
+}
+
+async function* sessionEvents(ask: Ask, session: string, waits: Waits, clock: Clock): AsyncGenerator<SessionView> {
+  for await (const { event, data } of eventsOf(ask, pathOf('session.follow', { session }), waits, clock)) {
+    if (event !== 'session') continue;
+    const view = understand(sessionViewSchema, JSON.parse(data), 'session.follow');
+    yield view;
+    if (view.state === 'active' || view.state === 'ended') return;
+  }
+}
+
+/** @throws CroftError `unavailable` when they end by themselves */
+async function* eventsOf(ask: Ask, path: string, { signal }: Waits, clock: Clock): AsyncGenerator<ReadEvent> {
+  const silent = new AbortController();
   const response = await ask(path, { signal: anySignal(signal, silent.signal), headers: { accept: 'text/event-stream' } });
   const events = readEvents(response.body ?? new ReadableStream<Uint8Array>());
   try {
     for (;;) {
       const { done, value } = await heard(events.next(), clock);
-      if (done) throw new CroftError('unavailable', 'the log broke off');
-      if (value.event === 'end') return;
-      if (value.event === 'chunk') yield Buffer.from(understand(logChunkSchema, JSON.parse(value.data), 'log.follow').b64, 'base64');
+      if (done) throw new CroftError('unavailable', 'what was followed broke off');
+      yield value;
     }
   } finally {
     silent.abort();

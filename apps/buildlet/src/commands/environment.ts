@@ -24,7 +24,7 @@ export const cookieVariable = 'CROFT_COOKIE';
 export function commandEnvironment(own: NodeJS.ProcessEnv, asked: Readonly<Record<string, string>>, place: Place): Record<string, string> {
   const given = { WORKDIR: place.workDir, TMPDIR: commandTempDir(place.workDir), PWD: place.cwd, [cookieVariable]: place.cookie };
   const env: Record<string, string> = Object.assign(passedEnvironment(own), given, asked);
-  if (place.path) env['PATH'] = [env['PATH'] || defaultPath, ...place.path].join(delimiter);
+  if (place.path && place.path.length > 0) env['PATH'] = [env['PATH'] || defaultPath, ...place.path].join(delimiter);
   return env;
 }
 
