@@ -130,19 +130,22 @@ function optional<T>(find: () => T): T | undefined {
   }
 }
 
+const empty = Buffer.alloc(0);
+
 /** `char *[]`, ended by a null, with the strings behind it in the same memory; undefined when one of them holds a NUL. */
 function pointerTable(texts: readonly string[], addressOf: (buffer: Buffer) => bigint): Buffer | undefined {
-  const strings = texts.length === 0 ? Buffer.alloc(0) : cString(texts.join('\0')); // one by one took twice as long
+  const strings = texts.length === 0 ? empty : cString(texts.join('\0')); // one by one took twice as long
   const headBytes = (texts.length + 1) * pointerBytes;
   const table = Buffer.allocUnsafeSlow(headBytes + strings.length);
   strings.copy(table, headBytes);
   const base = addressOf(table);
+  const pointers = new BigUint64Array(table.buffer, 0, texts.length + 1); // ends with a null
   let at = headBytes;
   for (let index = 0; index < texts.length; index += 1) {
-    table.writeBigUInt64LE(base + BigInt(at), index * pointerBytes);
+    pointers[index] = base + BigInt(at);
     at = table.indexOf(0, at) + 1;
   }
-  table.writeBigUInt64LE(noPointer, texts.length * pointerBytes);
+  pointers[texts.length] = noPointer;
   return at === table.length ? table : undefined;
 }
 

@@ -2,8 +2,8 @@
  * Reads a pipe into a ring and hands it on in pieces as large as they have become while the last piece was being stored. Without
  * the ring each 64 KiB of a pipe would be an allocation, a copy and a write of its own.
  */
+import { readSync } from 'node:fs';
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '@croft/runtime/clock';
 import { systemCode } from '@croft/runtime/errors';
 import type { OutputSource } from './command.ts';
@@ -16,7 +16,7 @@ export interface Pump {
   /** Resolves when the pipe has ended and everything was stored; rejects with what `store` threw. */
   readonly done: Promise<void>;
   /**
-   * The tree is dead: waits for what is left in the pipe to be stored. If a process that could not be killed holds the pipe open, it is
+   * The tree is dead: reads what is left in the pipe and waits for it to be stored. If a process that could not be killed holds the pipe open, it is
    * abandoned after 2 s without a byte to store.
    */
   finish(clock: Clock): Promise<void>;
@@ -70,15 +70,20 @@ export function pumpPipe(
   };
   const socket = openSource(source, { buffer: target, callback: onRead });
   socket.on('error', (error) => void (systemCode(error) === 'EIO' || fail(error))); // EIO: nobody has the terminal open any more
-  socket.on('close', () => {
+  const onEnd = (): void => {
     closed = true;
     advance();
-  });
+  };
+  socket.on('end', onEnd).on('close', onEnd); // the latter comes a turn later, or alone when it was destroyed
   socket.resume();
   return {
     done: done.promise,
     async finish(clock) {
-      if (!closed) await nextTurn(); // the end of the pipe, of which nobody told us yet
+      const open = !closed && !socket.destroyed && typeof source === 'number';
+      if (open && readRest(source, { target, isFull: () => held === ringBytes, onRead })) {
+        onEnd();
+        socket.destroy();
+      }
       if (!closed) await abandonWhenQuiet(done.promise, { clock, isQuiet: () => storing === 0, abandon: () => socket.destroy() });
       await done.promise;
     },
@@ -89,6 +94,27 @@ function openSource(source: OutputSource, onread: OnReadOpts): Socket {
   if (typeof source !== 'number') return source.open(onread);
   const options: SocketConstructorOpts = { fd: source, readable: true, writable: false, onread };
   return new Socket(options);
+}
+
+interface Rest {
+  target(): Buffer;
+  isFull(): boolean;
+  onRead(bytes: number): void;
+}
+
+/** Does not wait for the loop to tell what is there already. @returns whether that was all */
+function readRest(fd: number, { target, isFull, onRead }: Rest): boolean {
+  while (!isFull()) {
+    let bytes;
+    try {
+      bytes = readSync(fd, target());
+    } catch {
+      return false; // EAGAIN: somebody still has the pipe open; what else it may be, the stream tells
+    }
+    if (bytes === 0) return true;
+    onRead(bytes);
+  }
+  return false;
 }
 
 interface Quiet {

@@ -6,6 +6,7 @@ import { checkAskedEnvironment, commandTempDir } from '../commands/environment.t
 export interface ExecPlace {
   readonly workDir: string;
   readonly cwd: string;
+  readonly cacheDirs: Readonly<Record<string, string>>;
   /** GOROOT_BOOTSTRAP of every command. */
   readonly bootstrap: string;
 }
@@ -29,21 +30,20 @@ export function execEnvironment(
   place: ExecPlace,
 ): Record<string, string> {
   const { workDir, cwd, bootstrap } = place;
-  const env = new Map<string, string>();
+  const env = Object.assign(Object.create(null) as Record<string, string>, passed);
   const set = (name: string, value: string): void => {
-    env.delete(name);
-    env.set(name, value);
+    delete env[name];
+    env[name] = value;
   };
-  for (const [name, value] of Object.entries(passed)) set(name, value);
   set('WORKDIR', workDir);
   set('GOROOT_BOOTSTRAP', bootstrap);
   for (const [name, value] of askedPairs(asked.env)) set(name, value);
-  for (const [name, value] of Object.entries(cacheDirs(workDir))) set(name, value);
-  const before = env.get('PATH') ?? '';
+  for (const [name, value] of Object.entries(place.cacheDirs)) set(name, value);
+  const before = env['PATH'] ?? '';
   const path = expandPath(asked.path, { path: before, workDir });
   if (asked.path.length > 0 && path !== before) set('PATH', path);
   set('PWD', cwd);
-  return Object.assign(Object.create(null) as Record<string, string>, Object.fromEntries(env));
+  return env;
 }
 
 /** One pass from left to right; elements that end up empty are dropped. */

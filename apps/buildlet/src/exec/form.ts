@@ -16,7 +16,8 @@ export interface Form {
 type Pairs = ReadonlyMap<string, readonly string[]>;
 
 export function parseForm(body: Buffer, query: string): Form {
-  const [posted, asked] = [parsePairs(body.toString('latin1')), parsePairs(Buffer.from(query, 'utf8').toString('latin1'))];
+  const posted = parsePairs(body.toString('latin1'));
+  const asked = parsePairs(query === '' ? '' : Buffer.from(query, 'utf8').toString('latin1'));
   const value = (name: string): string => posted.get(name)?.[0] ?? asked.get(name)?.[0] ?? '';
   return { value, all: (name) => posted.get(name) ?? [], flag: (name) => isTrue(value(name)) };
 }
@@ -42,6 +43,7 @@ function parsePairs(text: string): Pairs {
 }
 
 function unescaped(text: string): string | undefined {
+  if (/^[\w./=:@~^,-]*$/.test(text)) return text; // as most are
   if (/%(?![0-9a-fA-F]{2})/.test(text)) return undefined;
   const bytes = text
     .replaceAll('+', ' ')

@@ -31,6 +31,8 @@ export interface ExecRouteDeps {
 interface Ground {
   readonly workDir: string;
   readonly passed: Readonly<Record<string, string>>;
+  /** By the variable that tells of it. */
+  readonly cacheDirs: Readonly<Record<string, string>>;
   bootstrap(): string;
 }
 
@@ -40,16 +42,16 @@ interface Planned {
 }
 
 export function execRoutes(deps: ExecRouteDeps): Record<string, Route> {
-  const ground: Ground = { workDir: deps.workDir, passed: passedEnvironment(deps.environment), bootstrap: chooseBootstrap(deps) };
+  const { workDir, environment } = deps;
+  const ground = { workDir, passed: passedEnvironment(environment), cacheDirs: cacheDirs(workDir), bootstrap: chooseBootstrap(deps) };
   return { '/exec': { style: 'text', handle: (call) => exec(call, deps, ground) } };
 }
 
-async function exec({ request, method, signal: gone }: Call, deps: ExecRouteDeps, ground: Ground): Promise<Answer> {
+async function exec({ request, method, search, signal: gone }: Call, deps: ExecRouteDeps, ground: Ground): Promise<Answer> {
   if (method !== 'POST') return textError(400, 'requires POST method');
   if (request.httpVersionMajor < 1 || request.httpVersion === '1.0') return textError(400, 'HTTP/1.1 or higher required');
-  makeCacheDirs(deps.workDir);
-  const query = (request.url ?? '').split(/\?(.*)/s)[1] ?? '';
-  const form = parseForm(isForm(request) ? await readBytes(request, maxFormBytes) : Buffer.alloc(0), query);
+  makeDirs(ground.cacheDirs);
+  const form = parseForm(isForm(request) ? await readBytes(request, maxFormBytes) : Buffer.alloc(0), search);
   const planned = plan(form, ground);
   if ('status' in planned) return refused(planned);
   const admission = await deps.fence.enter(requestEpoch(request));
@@ -63,17 +65,18 @@ async function exec({ request, method, signal: gone }: Call, deps: ExecRouteDeps
   };
 }
 
-/** The head goes out before the command starts: Go's client waits only seconds for it. Without a trailer the reader knows of no end. */
+/** The head goes out while the command starts: Go's client waits only seconds for it. Without a trailer the reader knows of no end. */
 async function answer({ command, debug }: Planned, response: ServerResponse, { execs, signal }: { execs: Execs; signal: AbortSignal }) {
+  const running = execs.run({ command, write: (piece) => written(response, piece, signal), signal });
   response.writeHead(200, { Trailer: trailerName });
   response.flushHeaders();
-  if (debug) response.write(debugLine(command));
-  const state = await execs.run({ command, write: (piece) => written(response, piece, signal), signal });
+  if (debug) response.write(debugLine(command)); // before any output, which comes in a later turn
+  const state = await running;
   response.addTrailers({ [trailerName]: headerText(state) });
   response.end();
 }
 
-function plan(form: Form, { workDir, passed, bootstrap }: Ground): Planned | Refused {
+function plan(form: Form, { workDir, passed, cacheDirs: dirs, bootstrap }: Ground): Planned | Refused {
   const places = { workDir, path: passed['PATH'] ?? '', system: form.value('mode') === 'sys' };
   const program = resolveCommand(form.value('cmd'), places);
   if (typeof program !== 'string') return program;
@@ -81,7 +84,7 @@ function plan(form: Form, { workDir, passed, bootstrap }: Ground): Planned | Ref
   if (typeof cwd !== 'string') return cwd;
   const asked = { env: form.all('env'), path: form.all('path') };
   try {
-    const env = execEnvironment(passed, asked, { workDir, cwd, bootstrap: bootstrap() });
+    const env = execEnvironment(passed, asked, { workDir, cwd, cacheDirs: dirs, bootstrap: bootstrap() });
     return { command: { argv: [program, ...form.all('cmdArg')], cwd, env, exact: true }, debug: form.flag('debug') };
   } catch (error) {
     if (error instanceof CroftError) return { status: 400, text: errorText(error) };
@@ -130,8 +133,8 @@ function isForm({ headers }: IncomingMessage): boolean {
   return headers['content-type']?.split(';')[0]?.trim().toLowerCase() === 'application/x-www-form-urlencoded';
 }
 
-function makeCacheDirs(workDir: string): void {
-  for (const dir of Object.values(cacheDirs(workDir))) if (!existsSync(dir)) mkdirSync(dir, { recursive: true });
+function makeDirs(dirs: Readonly<Record<string, string>>): void {
+  for (const dir of Object.values(dirs)) if (!existsSync(dir)) mkdirSync(dir, { recursive: true });
 }
 
 /** Chosen at the first command and kept: what the buildlet was started with counts while there is no tree for it in the work directory. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { textOfBytes } from '../commands/byte-text.ts';
-import { execEnvironment } from './environment.ts';
+import { cacheDirs, execEnvironment } from './environment.ts';
 import { processState, startFailure } from './process-state.ts';
 import { quoted, quotedList } from './quote.ts';
 import { resolveCommand, resolveDirectory } from './resolve.ts';
@@ -99,7 +99,7 @@ test('a program and a directory are found by the rules of version 26', async () 
   await rm(dir, { recursive: true });
 });
 
-const place = { workDir: '/workdir', cwd: '/workdir/src', bootstrap: '/workdir/go1.4' };
+const place = { workDir: '/workdir', cwd: '/workdir/src', cacheDirs: cacheDirs('/workdir'), bootstrap: '/workdir/go1.4' };
 const environment = (passed: Record<string, string>, env: string[], path: string[] = []): Record<string, string> =>
   execEnvironment(passed, { env, path }, place);
 

@@ -63,13 +63,21 @@ export function queryNumber(query: URLSearchParams, name: string, absent = 0): n
 }
 
 /** @throws CroftError `too-large` */
-export async function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+export function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
   const parts: Buffer[] = [];
   let size = 0;
-  for await (const part of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+  const read = (part: Buffer): void => {
     size += part.length;
-    if (size > maxBytes) throw new CroftError('too-large', `the body is larger than ${maxBytes} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
+    if (size > maxBytes) fail(new CroftError('too-large', `the body is larger than ${maxBytes} bytes`));
+    else parts.push(part);
+  };
+  const fail = (error: Error): void => {
+    request.off('data', read).pause();
+    reject(error);
+  };
+  request.on('data', read).on('error', fail);
+  if (request.destroyed) fail(request.errored ?? new CroftError('cancelled', 'the client has gone away'));
+  request.on('end', () => resolve(parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)));
+  return promise;
 }

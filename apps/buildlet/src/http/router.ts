@@ -17,6 +17,8 @@ export interface Call {
   readonly request: IncomingMessage;
   readonly method: string;
   readonly path: string;
+  /** What is behind the question mark, as it came and as it is read. */
+  readonly search: string;
   readonly query: URLSearchParams;
   /** Aborted when the client goes away. */
   readonly signal: AbortSignal;
@@ -58,8 +60,8 @@ export function createRouter(options: RouterOptions): RequestListener {
 }
 
 async function serve(request: IncomingMessage, response: ServerResponse, signal: AbortSignal, options: RouterOptions): Promise<void> {
-  const [path = '', search = ''] = (request.url ?? '').split(/\?(.*)/s);
-  const call: Call = { request, method: request.method ?? '', path, query: new URLSearchParams(search), signal };
+  const call = callOf(request, signal);
+  const { path } = call;
   const route = options.find(path);
   const work: { end?: () => void } = {};
   let answer: Answer;
@@ -72,6 +74,13 @@ async function serve(request: IncomingMessage, response: ServerResponse, signal:
   if (!request.complete) discardRest(request);
   if (behindGate(request.socket)) response.setHeader('Connection', 'close'); // it lets one head through
   await sendAnswer(answer, response, { signal }).finally(work.end);
+}
+
+function callOf(request: IncomingMessage, signal: AbortSignal): Call {
+  const { method = '', url = '' } = request;
+  const pathEnd = url.includes('?') ? url.indexOf('?') : url.length;
+  const search = url.slice(pathEnd + 1);
+  return { request, method, path: url.slice(0, pathEnd), search, query: new URLSearchParams(search), signal };
 }
 
 async function answerCall(

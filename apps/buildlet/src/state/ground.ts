@@ -13,24 +13,21 @@ export interface Ground extends Disposable {
 export function watchGround(paths: readonly string[]): Ground {
   const held = paths.map((path) => {
     const fd = openSync(path, 'r');
-    return { path, fd, mark: markOf(fstatSync(fd)) };
+    return { path, fd, stats: fstatSync(fd) };
   });
   return {
-    missing: () => held.find(({ path, mark }) => markAt(path) !== mark)?.path,
+    missing: () => held.find(({ path, stats }) => !isAt(path, stats))?.path,
     [Symbol.dispose]() {
       for (const { fd } of held) closeSync(fd);
     },
   };
 }
 
-function markAt(path: string): string | undefined {
+function isAt(path: string, { dev, ino }: Stats): boolean {
   try {
-    return markOf(statSync(path));
+    const there = statSync(path);
+    return there.ino === ino && there.dev === dev;
   } catch {
-    return undefined; // gone, or closed to us
+    return false; // gone, or closed to us
   }
-}
-
-function markOf({ dev, ino }: Stats): string {
-  return `${dev}:${ino}`;
 }

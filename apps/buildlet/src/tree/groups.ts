@@ -64,15 +64,20 @@ export function strikeGroup(kind: GroupKind, group: string): void {
   else strikeFrozen(group);
 }
 
-/** Removes an empty group; one that is not empty or is gone already is left as it is. */
+/** Removes an empty group and those below it; one that is not empty is left as it is. */
 export function removeGroup(group: string): void {
-  for (const path of groupAndBelow(group).toReversed()) {
-    try {
-      rmdirSync(path);
-    } catch (error) {
-      if (!['ENOENT', 'EBUSY'].includes(systemCode(error) ?? '')) throw error;
-    }
+  for (const path of groupAndBelow(group).toReversed()) removeIfEmpty(path);
+}
+
+/** Only a group in which nothing lives can be removed. @returns whether it is gone */
+export function removeIfEmpty(group: string): boolean {
+  try {
+    rmdirSync(group);
+  } catch (error) {
+    if (systemCode(error) === 'EBUSY') return false;
+    if (systemCode(error) !== 'ENOENT') throw error;
   }
+  return true;
 }
 
 function candidates(): GroupHome[] {

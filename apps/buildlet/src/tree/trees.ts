@@ -7,7 +7,17 @@ import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
 import * as z from 'zod';
-import { bornInside, findGroupHome, groupMembers, groupUsage, type GroupUsage, killIfThere, removeGroup, strikeGroup } from './groups.ts';
+import {
+  bornInside,
+  findGroupHome,
+  groupMembers,
+  groupUsage,
+  type GroupUsage,
+  killIfThere,
+  removeGroup,
+  removeIfEmpty,
+  strikeGroup,
+} from './groups.ts';
 import { findNamed, findProcesses, isSameProcess, type ProcessMark } from './processes.ts';
 
 const killDeadlineMs = 10_000;
@@ -48,6 +58,7 @@ export function createTrees({ clock, probeName }: { clock: Clock; probeName: str
     usage: ({ group }) => (group?.kind === 'cgroup2' ? groupUsage(group.path) : {}),
     async fell(mark, leader) {
       const { group } = mark;
+      if (group && removeIfEmpty(group.path)) return []; // most commands leave nothing behind
       const left = await killUntilGone(clock, group ? groupTarget(group) : processTarget(mark.cookie, leader));
       if (group && left.length === 0) removeGroup(group.path);
       return left;
