@@ -87,7 +87,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const routes = {
     ...machineRoutes(machine),
     ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
-    ...execRoutes({ workDir, execs, fence, environment }),
+    ...execRoutes({ workDir, execs, fence, environment, clock }),
     ...portRoutes(random),
     ...selfTestRoutes(tester),
     ...sshRoutes({ sshd: createSshd({ port: config.sshPort, clock, log, tasks }), clock }),

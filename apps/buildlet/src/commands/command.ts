@@ -54,6 +54,8 @@ export type OutputSource = number | Pick<Terminal, 'open'>;
 export interface Process {
   readonly pid: number;
   readonly exited: Promise<Exited>;
+  /** There is reason to think that it has ended: does not wait until the system tells. */
+  look?(): void;
 }
 
 export type Launched =

@@ -31,6 +31,8 @@ export interface LiveCommand {
   resize(size: TerminalSize): boolean;
   /** Resolves when the command has ended and everything that it started is dead, but for what is stuck in the kernel. */
   readonly ended: Promise<Exited>;
+  /** Its output has ended: so it has, most of the time, and `ended` need not wait for the system to tell. */
+  look(): void;
   /** Kills the whole tree; false when the command has ended by itself. */
   kill(): boolean;
   /** To its process group; false when it has ended. */
@@ -42,7 +44,8 @@ export type Start = { readonly kind: 'started'; readonly command: LiveCommand } 
 /** @throws the signal's reason when it is aborted before the start. The place of the tree is made, also when nothing was started. */
 export async function startCommand(command: Command, mark: TreeMark, deps: LiveDeps, waits: { signal: AbortSignal }): Promise<Start> {
   const { launcher, terminals, trees, tasks, log } = deps;
-  const born: Born = (start) => trees.spawnInside(mark, start);
+  const movers = command.terminal ? 'process' : 'thread'; // the module of terminals starts a thread for each of them
+  const born: Born = (start) => trees.spawnInside(mark, start, movers);
   const launched = command.terminal ? terminals.launch(command, born) : await launcher.launch(command, born, waits);
   if (launched.kind === 'failed') return launched;
   const { pid, exited } = launched;
@@ -58,6 +61,7 @@ export async function startCommand(command: Command, mark: TreeMark, deps: LiveD
   const live = {
     pid,
     ended: end(),
+    look: () => launched.look?.(),
     kill() {
       if (!hasExited) tasks.start('kill a command', async () => void (await trees.fell(mark, pid)));
       return !hasExited;

@@ -46,10 +46,7 @@ export function pumpPipe(
   };
   const advance = (): void => {
     if (storing > 0) return;
-    if (held === 0) {
-      if (closed) done.resolve();
-      return;
-    }
+    if (held === 0) return void (closed && done.resolve());
     storing = Math.min(held, ringBytes - head);
     store(ring.subarray(head, head + storing)).then(() => {
       head = (head + storing) % ringBytes;
@@ -79,8 +76,8 @@ export function pumpPipe(
   return {
     done: done.promise,
     async finish(clock) {
-      const open = !closed && !socket.destroyed && typeof source === 'number';
-      if (open && readRest(source, { target, isFull: () => held === ringBytes, onRead })) {
+      const fd = closed || socket.destroyed ? undefined : source;
+      if (typeof fd === 'number' && readRest(fd, () => (held < ringBytes ? target() : undefined), onRead)) {
         onEnd();
         socket.destroy();
       }
@@ -96,18 +93,12 @@ function openSource(source: OutputSource, onread: OnReadOpts): Socket {
   return new Socket(options);
 }
 
-interface Rest {
-  target(): Buffer;
-  isFull(): boolean;
-  onRead(bytes: number): void;
-}
-
-/** Does not wait for the loop to tell what is there already. @returns whether that was all */
-function readRest(fd: number, { target, isFull, onRead }: Rest): boolean {
-  while (!isFull()) {
+/** Does not wait for the loop to tell what is there already. @returns whether that was all: false, too, when there is no room */
+function readRest(fd: number, room: () => Buffer | undefined, onRead: (bytes: number) => void): boolean {
+  for (let target; (target = room());) {
     let bytes;
     try {
-      bytes = readSync(fd, target());
+      bytes = readSync(fd, target);
     } catch {
       return false; // EAGAIN: somebody still has the pipe open; what else it may be, the stream tells
     }

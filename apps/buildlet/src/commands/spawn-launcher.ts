@@ -18,14 +18,14 @@ export function openSpawnLauncher(clock: Clock, options: LibcOptions): Launcher 
   const libc = loadLibc(options);
   if (!libc) return undefined;
   const living = new Map<number, (exited: Exited) => void>();
-  const ask = (): void => {
-    for (const [pid, tell] of living) {
-      const exited = libc.ended(pid);
-      if (!exited) continue;
-      living.delete(pid);
-      tell(exited);
-    }
+  const look = (pid: number): void => {
+    const tell = living.get(pid);
+    const exited = tell && libc.ended(pid);
+    if (!exited) return;
+    living.delete(pid);
+    tell(exited);
   };
+  const ask = (): void => living.forEach((_, pid) => look(pid));
   process.on('SIGCHLD', ask);
   const closing = new AbortController();
   let asking = false;
@@ -46,7 +46,7 @@ export function openSpawnLauncher(clock: Clock, options: LibcOptions): Launcher 
       if (typeof started === 'string') return { kind: 'failed', code: started };
       const exited = new Promise<Exited>((tell) => living.set(started.pid, tell));
       void keepAsking();
-      return { kind: 'started', exited, ...started };
+      return { kind: 'started', exited, look: () => look(started.pid), ...started };
     },
     async [Symbol.asyncDispose]() {
       process.removeListener('SIGCHLD', ask);
@@ -61,7 +61,7 @@ function spawnFile(libc: Libc, path: string, { argv, exact }: Command, place: Pa
   return pid === 'ENOEXEC' && !exact ? libc.spawn(shell, [shell, path, ...argv.slice(1)], place) : pid;
 }
 
-type Started = Omit<Extract<Launched, { kind: 'started' }>, 'kind' | 'exited'>;
+type Started = Omit<Extract<Launched, { kind: 'started' }>, 'kind' | 'exited' | 'look'>;
 
 /** The process with our ends of its pipes, or the system's code for why there is none; then no end is left open. */
 function start(libc: Libc, path: string, command: Command, born: Born): Started | string {

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import type { OnReadOpts } from 'node:net';
 import { dirname, join } from 'node:path';
 import { ReadStream } from 'node:tty';
-import { findProgram, signalName, type Born, type Command, type Exited, type Launched, type Terminal } from './command.ts';
+import { findProgram, signalName, type Born, type Command, type Exited, type Launched, type Process, type Terminal } from './command.ts';
 
 /** What we use of `pty.node`; its version is pinned. */
 interface Native {
@@ -33,10 +33,8 @@ const sameUser = -1;
 
 export type TerminalLaunch = Exclude<Launched, { kind: 'started' }> | Started;
 
-interface Started {
+interface Started extends Process {
   readonly kind: 'started';
-  readonly pid: number;
-  readonly exited: Promise<Exited>;
   readonly terminal: Terminal;
 }
 

@@ -101,7 +101,7 @@ interface Following extends Pick<Asked, 'write' | 'signal'> {
 async function follow(command: LiveCommand, { write, signal, clock, ring }: Following): Promise<string> {
   const kill = (): void => void command.kill();
   const pump = pumpPipe(command.source, write, ring);
-  pump.done.catch(kill); // nobody reads
+  pump.done.then(command.look, kill); // else nobody reads
   signal.addEventListener('abort', kill);
   if (signal.aborted) kill();
   try {

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import type { Clock } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { bytesOfText } from '../commands/byte-text.ts';
 import type { Command } from '../commands/command.ts';
@@ -9,6 +10,7 @@ import { passedEnvironment } from '../commands/environment.ts';
 import { textError, written, type Answer } from '../http/answer.ts';
 import { readBytes, requestEpoch } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
+import { createLateHeads, type LateHeads } from './late-heads.ts';
 import type { Fence } from '../state/fence.ts';
 import { cacheDirs, execEnvironment } from './environment.ts';
 import type { Execs } from './execs.ts';
@@ -23,6 +25,7 @@ export interface ExecRouteDeps {
   readonly workDir: string;
   readonly execs: Execs;
   readonly fence: Fence;
+  readonly clock: Clock;
   /** The buildlet's own. */
   readonly environment: NodeJS.ProcessEnv;
 }
@@ -33,6 +36,7 @@ interface Ground {
   readonly passed: Readonly<Record<string, string>>;
   /** By the variable that tells of it. */
   readonly cacheDirs: Readonly<Record<string, string>>;
+  readonly heads: LateHeads;
   bootstrap(): string;
 }
 
@@ -43,7 +47,13 @@ interface Planned {
 
 export function execRoutes(deps: ExecRouteDeps): Record<string, Route> {
   const { workDir, environment } = deps;
-  const ground = { workDir, passed: passedEnvironment(environment), cacheDirs: cacheDirs(workDir), bootstrap: chooseBootstrap(deps) };
+  const ground: Ground = {
+    workDir,
+    passed: passedEnvironment(environment),
+    cacheDirs: cacheDirs(workDir),
+    heads: createLateHeads(deps.clock),
+    bootstrap: chooseBootstrap(deps),
+  };
   return { '/exec': { style: 'text', handle: (call) => exec(call, deps, ground) } };
 }
 
@@ -60,16 +70,22 @@ async function exec({ request, method, search, signal: gone }: Call, deps: ExecR
     async send(response) {
       using _ = admission;
       using reader = watchReader(request, [gone, admission.signal]);
-      await answer(planned, response, { execs: deps.execs, signal: reader.signal });
+      await answer(planned, response, { execs: deps.execs, heads: ground.heads, signal: reader.signal });
     },
   };
 }
 
-/** The head goes out while the command starts: Go's client waits only seconds for it. Without a trailer the reader knows of no end. */
-async function answer({ command, debug }: Planned, response: ServerResponse, { execs, signal }: { execs: Execs; signal: AbortSignal }) {
+interface Answering {
+  readonly execs: Execs;
+  readonly heads: LateHeads;
+  readonly signal: AbortSignal;
+}
+
+/** Without a trailer the reader knows of no end. */
+async function answer({ command, debug }: Planned, response: ServerResponse, { execs, heads, signal }: Answering): Promise<void> {
   const running = execs.run({ command, write: (piece) => written(response, piece, signal), signal });
   response.writeHead(200, { Trailer: trailerName });
-  response.flushHeaders();
+  using _ = heads.hold(response);
   if (debug) response.write(debugLine(command)); // before any output, which comes in a later turn
   const state = await running;
   response.addTrailers({ [trailerName]: headerText(state) });

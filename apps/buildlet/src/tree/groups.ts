@@ -25,13 +25,25 @@ export function findGroupHome(probeName: string): GroupHome | undefined {
   return candidates().find((home) => usable(home, probeName));
 }
 
-/** Runs `spawn` with this process inside the group, so that what it forks is born there. */
-export function bornInside<T>(home: GroupHome, group: string, spawn: () => T): T {
-  enter(group);
+/**
+ * Who steps into a group: the whole process, or only the thread that forks. Moving a process waits until none of the machine forks, and for
+ * a grace period of the kernel; moving oneself does not. But a thread that is started meanwhile would stay behind.
+ */
+export type Movers = 'process' | 'thread';
+
+export interface Inside {
+  readonly group: string;
+  readonly movers: Movers;
+}
+
+/** Runs `spawn` with this process or thread inside the group, so that what it forks is born there. */
+export function bornInside<T>({ kind, own }: GroupHome, { group, movers }: Inside, spawn: () => T): T {
+  const file = movers === 'thread' && kind === 'freezer' ? 'tasks' : 'cgroup.procs'; // cgroup v2 moves processes alone
+  enter(join(group, file));
   try {
     return spawn();
   } finally {
-    enter(home.own);
+    enter(join(own, file));
   }
 }
 
@@ -109,7 +121,7 @@ function usable(home: GroupHome, probeName: string): boolean {
   const probe = join(home.own, probeName);
   try {
     mkdirSync(probe);
-    bornInside(home, probe, () => {});
+    for (const movers of ['thread', 'process'] as const) bornInside(home, { group: probe, movers }, () => {});
     readFileSync(join(probe, 'cgroup.procs'));
     if (home.kind === 'cgroup2') writeFileSync(join(probe, 'cgroup.kill'), '1');
     return true;
@@ -120,9 +132,9 @@ function usable(home: GroupHome, probeName: string): boolean {
   }
 }
 
-/** With all threads: the module of terminals starts one of ours while we are inside, and it must come out again. */
-function enter(group: string): void {
-  writeFileSync(join(group, 'cgroup.procs'), '0');
+/** `0` is whoever writes it. */
+function enter(members: string): void {
+  writeFileSync(members, '0');
 }
 
 function strikeFrozen(group: string): void {

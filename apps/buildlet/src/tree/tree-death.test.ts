@@ -95,7 +95,7 @@ test('what a buildlet left is killed by its group and by its cookie, and counted
   const path = join(group.own, `croft-left-test-${process.pid}`);
   const trees = createTrees({ clock: systemClock, probeName: `croft-test-probe-${process.pid}` });
   const mark = { cookie, group: { kind: group.kind, path } };
-  const inside = trees.spawnInside(mark, () => spawn('sleep', ['1000'], { detached: true, stdio: 'ignore', env: {} }));
+  const inside = trees.spawnInside(mark, () => spawn('sleep', ['1000'], { detached: true, stdio: 'ignore', env: {} }), 'thread');
   const outside = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore', env: { CROFT_COOKIE: cookie } });
   assert.ok(inside.pid !== undefined && outside.pid !== undefined);
   assert.deepEqual(await fellLeftTree(systemClock, mark, undefined), { found: 2, left: [] });
@@ -109,7 +109,7 @@ test('the v1 freezer kills a group as a whole', async (context) => {
   if (!existsSync(join(home.own, 'cgroup.procs')) || process.getuid?.() !== 0) return context.skip('needs a v1 freezer hierarchy and root');
   const { mkdirSync } = await import('node:fs');
   mkdirSync(path);
-  const child = bornInside(home, path, () =>
+  const child = bornInside(home, { group: path, movers: 'process' }, () =>
     spawn('sh', ['-c', 'setsid sleep 1000 & sleep 1000 & wait'], { stdio: 'ignore', env: {}, detached: true }),
   );
   await until('three processes run', () => groupMembers(path).length >= 3);

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
 import * as z from 'zod';
 import {
+  type Movers,
   bornInside,
   findGroupHome,
   groupMembers,
@@ -35,8 +36,8 @@ export interface Trees {
   readonly way: 'cgroup2' | 'freezer' | 'cookie';
   /** What a tree of this name will be found by; nothing is made yet. The name is unique on this machine. */
   mark(name: string, cookie: string): TreeMark;
-  /** Calls `spawn` so that the process it starts, and all its descendants, are in the tree from their birth. */
-  spawnInside<T>(mark: TreeMark, spawn: () => T): T;
+  /** Calls `spawn` so that the process it starts, and all its descendants, are in the tree from their birth. `movers`: `thread` if it starts no thread of ours. */
+  spawnInside<T>(mark: TreeMark, spawn: () => T, movers: Movers): T;
   /** What all processes of the tree used, where the kernel keeps account of it; to be asked before it is felled. */
   usage(mark: TreeMark): GroupUsage;
   /** Kills until nothing is left; returns the pids that would not die within 10 s (stuck in the kernel). */
@@ -50,10 +51,10 @@ export function createTrees({ clock, probeName }: { clock: Clock; probeName: str
   return {
     way: home?.kind ?? 'cookie',
     mark: (name, cookie) => (home ? { cookie, group: { kind: home.kind, path: join(home.own, name) } } : { cookie }),
-    spawnInside(mark, spawn) {
+    spawnInside(mark, spawn, movers) {
       if (!home || !mark.group) return spawn();
       mkdirSync(mark.group.path, { recursive: true });
-      return bornInside(home, mark.group.path, spawn);
+      return bornInside(home, { group: mark.group.path, movers }, spawn);
     },
     usage: ({ group }) => (group?.kind === 'cgroup2' ? groupUsage(group.path) : {}),
     async fell(mark, leader) {
