@@ -20,6 +20,10 @@ const structBytes = 1024;
 const signalSetBytes = 8;
 const pointerBytes = 8;
 const noPointer = 0n;
+/** Of UTF-8 for one unit of a string, at most. */
+const bytesOfUnit = 3;
+/** What most tables of arguments and variables fit into. */
+const tableBytes = 16 * 1024;
 
 export interface SpawnPlace {
   readonly cwd: string;
@@ -95,14 +99,16 @@ function bind(ffi: typeof Ffi, { ownSession }: LibcOptions): Libc {
   c.posix_spawnattr_setsigmask(attributes, none);
   c.posix_spawnattr_setsigdefault(attributes, all);
 
-  const table = (texts: readonly string[]): Buffer | undefined => pointerTable(texts, (buffer) => ffi.getRawPointer(buffer));
+  const makeTable = (): Table => createTable((buffer) => ffi.getRawPointer(buffer));
+  const [argTable, variableTable] = [makeTable(), makeTable()];
   return {
     pipe() {
       if (c.pipe2(result, O_CLOEXEC) !== 0) throw Object.assign(new Error('make a pipe: too many files are open'), { code: 'EMFILE' });
       return { readFd: result.readInt32LE(0), writeFd: result.readInt32LE(4) };
     },
     spawn(path, argv, { cwd, env, inputFd, outputFd, errorFd }) {
-      const [args, variables] = [table(argv), table(Object.entries(env).map(([name, value]) => `${name}=${value}`))];
+      const args = argTable(argv);
+      const variables = variableTable(Object.entries(env).map(([name, value]) => `${name}=${value}`));
       if (!args || !variables || path.includes('\0') || cwd.includes('\0')) return 'EINVAL';
       const [file, dir] = [cString(path), cString(cwd)];
       c.posix_spawn_file_actions_init(actions);
@@ -130,27 +136,34 @@ function optional<T>(find: () => T): T | undefined {
   }
 }
 
-const empty = Buffer.alloc(0);
+/** Makes `char *[]`, ended by a null, good until the next call; undefined when one of the texts holds a NUL. */
+type Table = (texts: readonly string[]) => Buffer | undefined;
 
-/** `char *[]`, ended by a null, with the strings behind it in the same memory; undefined when one of them holds a NUL. */
-function pointerTable(texts: readonly string[], addressOf: (buffer: Buffer) => bigint): Buffer | undefined {
-  const strings = texts.length === 0 ? empty : cString(texts.join('\0')); // one by one took twice as long
-  const headBytes = (texts.length + 1) * pointerBytes;
-  const table = Buffer.allocUnsafeSlow(headBytes + strings.length);
-  strings.copy(table, headBytes);
-  const base = addressOf(table);
-  const pointers = new BigUint64Array(table.buffer, 0, texts.length + 1); // ends with a null
-  let at = headBytes;
-  for (let index = 0; index < texts.length; index += 1) {
-    pointers[index] = base + BigInt(at);
-    at = table.indexOf(0, at) + 1;
-  }
-  pointers[texts.length] = noPointer;
-  return at === table.length ? table : undefined;
+/** The strings lie behind their pointers in the same memory, which is used again: one of their own for each took much longer. */
+function createTable(addressOf: (buffer: Buffer) => bigint): Table {
+  const allocate = (words: number): { bytes: Buffer; pointers: BigUint64Array; base: bigint } => {
+    const bytes = Buffer.allocUnsafeSlow(words * pointerBytes);
+    return { bytes, pointers: new BigUint64Array(bytes.buffer), base: addressOf(bytes) };
+  };
+  const own = allocate(tableBytes / pointerBytes);
+  return (texts) => {
+    const text = texts.length === 0 ? '' : `${texts.join('\0')}\0`;
+    const headBytes = (texts.length + 1) * pointerBytes;
+    const neededBytes = headBytes + text.length * bytesOfUnit;
+    const { bytes, pointers, base } = neededBytes <= tableBytes ? own : allocate(Math.ceil(neededBytes / pointerBytes));
+    const end = headBytes + (text.isWellFormed() ? bytes.write(text, headBytes) : bytesOfText(text).copy(bytes, headBytes));
+    let at = headBytes;
+    for (let index = 0; index < texts.length; index += 1) {
+      pointers[index] = base + BigInt(at);
+      at = bytes.indexOf(0, at) + 1;
+    }
+    pointers[texts.length] = noPointer;
+    return at === end ? bytes : undefined;
+  };
 }
 
 function cString(text: string): Buffer {
-  return Buffer.concat([bytesOfText(text), Buffer.of(0)]);
+  return bytesOfText(`${text}\0`);
 }
 
 /** The status of wait(2), and of `struct rusage` on 64 bits: two times as seconds and microseconds, then the peak in KiB. */
