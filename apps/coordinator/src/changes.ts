@@ -6,6 +6,8 @@ import { createBell } from '@croft/runtime/tasks';
 export interface Changes {
   tell(change: Change): void;
   follow(waits: Waits): AsyncIterable<Change>;
+  /** Calls at each change; for whoever reads everything anew anyway. */
+  watch(look: () => void): Disposable;
 }
 
 /** What a slow reader may fall behind; older changes are dropped for it. */
@@ -16,6 +18,10 @@ export function createChanges(): Changes {
   return {
     tell(change) {
       for (const reader of readers) reader(change);
+    },
+    watch(look) {
+      readers.add(look);
+      return { [Symbol.dispose]: () => void readers.delete(look) };
     },
     async *follow(waits) {
       const queue = new Map<string, Change>();

@@ -18,7 +18,6 @@ import type { Changes } from './changes.ts';
 import type { AttemptLogs } from './logs/attempt-logs.ts';
 import { readArtifactFile, readArtifacts, readCacheUses, withBytes } from './queries/read-artifacts.ts';
 import { readBuild, readBuilds, readGrid, summarize, type Outlook } from './queries/read-builds.ts';
-import { noSessions } from './sessions/none.ts';
 import { readFarm, toConfigView, type FarmFacts } from './queries/read-farm.ts';
 
 export interface CapabilityDeps {
@@ -39,6 +38,7 @@ export interface CapabilityDeps {
   readonly dashboard: Capabilities['dashboard'];
   readonly farmer: Capabilities['farmer'];
   readonly care: Capabilities['machines'];
+  readonly lending: { readonly sessions: Capabilities['sessions'] };
   /** Work may be waiting: look at the queue. */
   wake(): void;
 }
@@ -97,7 +97,7 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
     changes: (waits) => changes.follow(waits),
     browse: createBrowse({ db, builders, repos, outlook }),
     machines: deps.care,
-    sessions: noSessions,
+    sessions: deps.lending.sessions,
     dashboard: deps.dashboard,
     farmer: deps.farmer,
     ready: deps.ready,

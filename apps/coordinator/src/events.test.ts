@@ -24,7 +24,7 @@ test('metrics count what they are told, under labels of few values', async () =>
   metrics.configurationRead(3);
   metrics.databaseWrite(0.002);
   metrics.httpRequest({ method: 'GET', route: '/builds/:build', status: 404, seconds: 0.5 });
-  metrics.observe(async () => ({ queue: { 'post-submit': 3 }, machines: { ready: 2 } }));
+  metrics.observe(async () => ({ queue: { 'post-submit': 3 }, machines: { ready: 2 }, sessions: { active: 1 } }));
   const text = await metrics.text();
   for (const line of [
     'croft_builds_ended_total{end="passed"} 1',

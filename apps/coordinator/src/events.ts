@@ -5,6 +5,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { bands, type Band } from '@croft/domain/job';
 import type { EndKind } from '@croft/domain/outcome';
+import type { SessionState } from '@croft/domain/session';
 import type { Clock } from '@croft/runtime/clock';
 import type { Engine } from '@croft/store/database';
 
@@ -28,8 +29,10 @@ export interface Observed {
   /** Waiting builds. */
   readonly queue: Readonly<Partial<Record<Band, number>>>;
   readonly machines: Readonly<Partial<Record<(typeof machineStates)[number], number>>>;
+  readonly sessions: Readonly<Partial<Record<SessionState['kind'], number>>>;
 }
 
+const sessionStates = ['waiting', 'preparing', 'active', 'ending'] as const;
 const machineStates = ['ready', 'busy', 'away', 'gone'] as const;
 
 export function createMetrics(): Metrics {
@@ -61,7 +64,13 @@ export function createMetrics(): Metrics {
   });
   const queue = new Gauge({ name: 'croft_queue_builds', help: 'builds that wait, by band', labelNames: ['band'], registers });
   const machines = new Gauge({ name: 'croft_machines', help: 'machines, by state', labelNames: ['state'], registers });
-  let read: () => Promise<Observed> = async () => ({ queue: {}, machines: {} });
+  const sessions = new Gauge({
+    name: 'croft_sessions',
+    help: 'machines that people borrow or wait for, by state',
+    labelNames: ['state'],
+    registers,
+  });
+  let read: () => Promise<Observed> = async () => ({ queue: {}, machines: {}, sessions: {} });
   return {
     attemptEnded: (end) => attempts.inc({ end }),
     buildEnded: (end) => builds.inc({ end }),
@@ -76,6 +85,7 @@ export function createMetrics(): Metrics {
     async text() {
       const seen = await read();
       for (const band of bands) queue.set({ band }, seen.queue[band] ?? 0);
+      for (const state of sessionStates) sessions.set({ state }, seen.sessions[state] ?? 0);
       for (const state of machineStates) machines.set({ state }, seen.machines[state] ?? 0);
       return register.metrics();
     },
@@ -171,8 +181,12 @@ export const logMessages = {
   'request failed': 'a bug met one request; the caller was shown the id',
   'request handler failed': 'a bug met one request before errors are handled',
   'runs left for the next attempt to collect': 'a buildlet was not reached when its runs were to be removed',
+  'session got no machine, trying again': 'one loan of a plan could not be stored; fields session, machine',
+  'session not brought forward, trying again': 'its machine does not answer, or nothing can be stored; fields session, error',
+  'machine not cleaned': 'it was not clean a minute after a session had ended, and is made anew; fields machine, session, error',
   'scheduling failed, trying again': 'one pass over the queue met an error',
   'schema migrated': 'the database has a new version; fields version, title',
+  'shell not collected': 'the output of a shell that has ended still lies on its machine; it goes when the session ends; fields run, error',
   'spool not removed': 'what was kept of the output of a command on a buildlet of Go could not be deleted; field error',
   'status not understood': 'a machine told something over its line that is no status; field machine',
   'waiting builds ended': 'the configuration does not want them any more, they are skipped; field builds',

@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path';
 import { HOUR, SECOND, type Clock } from '@croft/runtime/clock';
-import { errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { createBell, createTaskGroup, type Bell, type TaskGroup } from '@croft/runtime/tasks';
@@ -12,8 +11,7 @@ import type { BlobStore } from '@croft/blobs/blobs';
 import type { FarmConfig } from '@croft/config/farm-config';
 import type { Pool } from '@croft/fleet/pool';
 import type { Database } from '@croft/store/database';
-import { countQueuedByBand } from '@croft/store/build-lists';
-import type { BuildId, MachineId } from '@croft/domain/names';
+import type { BuildId, MachineId, SessionId } from '@croft/domain/names';
 import { liveness } from '@croft/domain/lease';
 import type { Plan } from '@croft/domain/schedule';
 import { createAdoption, type Adoption } from './builds/adopt-builds.ts';
@@ -23,13 +21,14 @@ import type { LiveConfig } from './configuration/live-config.ts';
 import { settleWaiting } from './configuration/settle-waiting.ts';
 import { createWorkRecords } from './builds/record-found.ts';
 import { createRecords, type Records } from './builds/records.ts';
-import { keepScheduling, whyClosed, type ScheduleDeps } from './builds/schedule.ts';
+import { keepScheduling, planNow, whyClosed, type ScheduleDeps } from './builds/schedule.ts';
 import type { Sources } from './builds/source.ts';
 import type { FarmDeps, Work } from './builds/work.ts';
 import { createCacheRecords } from './caches/cache-records.ts';
 import { createChanges, type Changes } from './changes.ts';
 import type { Capabilities } from './capabilities.ts';
-import type { Metrics, Observed } from './events.ts';
+import type { Metrics } from './events.ts';
+import { factsOf, observe, readiness, silenceOf } from './farm-facts.ts';
 import { createCapabilities } from './coordinator-capabilities.ts';
 import { createOriginals } from './originals/originals.ts';
 import { openDisk, type Disk } from './disk.ts';
@@ -39,9 +38,9 @@ import { retainArtifacts } from './artifacts/retain-artifacts.ts';
 import { retainLogs } from './logs/retain-logs.ts';
 import { createMachineCare, holdDrained } from './machines/machine-care.ts';
 import { createSelfTests, type SelfTests } from './machines/self-tests.ts';
-import { createMachines, shortfalls } from './machines/stored-machines.ts';
+import { createMachines } from './machines/stored-machines.ts';
 import type { Machines } from './machines/watch-machines.ts';
-import type { FarmFacts } from './queries/read-farm.ts';
+import { openLending, type Lending } from './sessions/open-lending.ts';
 import type { SecretKeeper } from '@croft/config/keep-secrets';
 
 export interface FarmParts {
@@ -85,7 +84,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     scheduleBell.ring();
     changes.tell({ kind: 'farm' });
   };
-  const works = createWorks(config, parts, { changes, wake, settle: settleBell.ring });
+  const works = createWorks(config, parts, { changes, wake, plan: () => planNow(schedule), settle: settleBell.ring });
   const { machines, selfTests, drivers, finder } = works;
   const builders = (): FarmConfig['builders'] => config().builders;
   const schedule: ScheduleDeps = { db, clock, hold: disk.hold, machines: machines.list, builders };
@@ -102,9 +101,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     facts: factsOf(parts, { disk, machines, selfTests, drivers, live }),
     ...createOriginals(config, parts, { ...works, wake, tell: changes.tell }),
     async ready() {
-      const taking = adopted ? undefined : 'still taking over what ran before';
-      const reasons = [disk.hold(), taking, await silenceOf(db)].filter((reason) => reason !== undefined);
-      return { ready: reasons.length === 0, reasons };
+      return readiness([disk.hold(), adopted ? undefined : 'still taking over what ran before', await silenceOf(db)]);
     },
   });
   metrics.observe(() => observe(db, capabilities));
@@ -128,6 +125,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
     async [Symbol.asyncDispose]() {
       await tasks[Symbol.asyncDispose]();
       if (ending) await endAll(works, parts);
+      await works.lending[Symbol.asyncDispose]();
       await drivers[Symbol.asyncDispose]();
     },
   };
@@ -170,16 +168,19 @@ function startWork(tasks: TaskGroup, work: Working, parts: FarmParts): void {
     await doOnce({ name: 'adoption', act: () => adoption.adopt() }, parts, waits);
     work.onAdopted();
     tasks.start('machines', (inner) => machines.run(inner));
+    tasks.start('sessions', (inner) => work.lending.run(inner));
     tasks.start('self-tests', (inner) => work.selfTests.run(machines, inner));
     keep({ name: 'sweep', firstMs: liveness.graceMs, everyMs: liveness.graceMs, act: () => adoption.sweep() });
     const assign = ({ build, machine }: Plan['assign'][number]): Promise<Work | undefined> => records.assign(build, machine);
-    await keepScheduling(work.schedule, { bell: work.scheduleBell, assign, drivers, log }, waits);
+    const lend = ({ session, machine }: Plan['lend'][number]): Promise<boolean> => work.lending.records.assign(session, machine);
+    await keepScheduling(work.schedule, { bell: work.scheduleBell, assign, lend, drivers, log }, waits);
   });
 }
 
 /** Attempts first: once their ends are stored, nobody waits for the machines any more. These end even if nothing can be stored. */
-async function endAll({ adoption }: Works, { pools, clock, log }: FarmParts): Promise<void> {
-  await adoption.giveUpAll().catch((error: unknown) => log.error('attempts left to the next start', { error }));
+async function endAll({ adoption, lending }: Works, { pools, clock, log }: FarmParts): Promise<void> {
+  const giveUp = Promise.all([adoption.giveUpAll(), lending.endAll()]);
+  await giveUp.catch((error: unknown) => log.error('attempts left to the next start', { error }));
   await Promise.all(pools().map((pool) => pool.endAll({ signal: clock.deadline(endMs) })));
 }
 
@@ -190,6 +191,7 @@ interface Works {
   readonly drivers: Drivers;
   readonly adoption: Adoption;
   readonly finder: Finder;
+  readonly lending: Lending;
   readonly logs: AttemptLogs;
   readonly blobs: BlobStore;
   /** A build has moved. */
@@ -199,12 +201,13 @@ interface Works {
 interface Told {
   readonly changes: Changes;
   wake(): void;
+  plan(): Promise<Plan>;
   /** What waits may not be wanted any more. */
   settle(): void;
 }
 
 /** The parts that do the work, each told of the others. */
-function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake, settle }: Told): Works {
+function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake, plan, settle }: Told): Works {
   const { db, sources, clock, random, log, metrics } = parts;
   const builders = (): FarmConfig['builders'] => config().builders;
   const logs = createAttemptLogs(join(config().dataDir, 'logs'), { clock, onStored: metrics.logStored });
@@ -217,13 +220,17 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
   const records = createRecords(db, { builders, isOpen, clock, random, metrics, onMove });
   const tools = (hostType: string): readonly string[] => config().hostTypes.find(({ name }) => name === hostType)?.tools ?? [];
   const selfTests = createSelfTests({ tools, clock, log });
+  const giveUp = async (id: MachineId, evidence: string): Promise<void> => {
+    await adoption.giveUpMachine(id, evidence);
+    await lending.records.lose(id, evidence);
+  };
   const machines = createMachines(parts, {
     wake() {
       selfTests.look();
       wake();
     },
     whyHeld: selfTests.whyHeld,
-    onLost: (id, evidence) => adoption.giveUpMachine(id, evidence),
+    onLost: giveUp,
   });
   const farm: FarmDeps = {
     records,
@@ -246,7 +253,18 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
     wake();
   };
   const drivers = createDrivers({ farm, clock, random, log, onEnd, onTrouble: ({ build }) => onMove(build) });
-  const adoption = createAdoption({ db, records, logs, drivers, machines, clock, log });
+  const adoption = createAdoption({ db, records, logs, drivers, machines, clock, log, onForsaken: giveUp });
+  const finder = openFinder(config, parts, { changes, wake, settle });
+  const onSessionMove = (id: SessionId): void => {
+    changes.tell({ kind: 'session', id });
+    wake();
+  };
+  const lending = openLending({ ...parts, machines, config, plan, isOpen, onMove: onSessionMove, watch: changes.watch });
+  return { records, machines, selfTests, drivers, adoption, finder, lending, logs, blobs: parts.blobs, onMove };
+}
+
+function openFinder(config: () => FarmConfig, parts: FarmParts, { changes, wake, settle }: Omit<Told, 'plan'>): Finder {
+  const { db, clock, log } = parts;
   const onFound = (repo: string, queued: readonly string[]): void => {
     changes.tell({ kind: 'commits', repo });
     if (queued.length === 0) return;
@@ -254,44 +272,5 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
     wake();
   };
   const onUnreadable = (repo: string): void => changes.tell({ kind: 'commits', repo });
-  const found = { records: createWorkRecords(db, clock), onFound, onUnreadable, onOutdated: settle };
-  const finder = createFinder({ sources, config, clock, random, log, ...found });
-  return { records, machines, selfTests, drivers, adoption, finder, logs, blobs: parts.blobs, onMove };
-}
-
-function factsOf(
-  { version, clock, pools }: FarmParts,
-  { disk, machines, selfTests, drivers, live }: Pick<Works, 'machines' | 'selfTests' | 'drivers'> & { disk: Disk; live: LiveConfig },
-): () => FarmFacts {
-  const startedAt = clock.now();
-  return () => ({
-    version,
-    startedAt,
-    hold: disk.hold(),
-    disk: disk.state(),
-    watched: machines.list().map((one) => ({ ...one, observed: { ...one.observed, selfTest: selfTests.shown(one.observed) } })),
-    dialIn: shortfalls(pools()),
-    troubles: [...machines.troubles(), ...drivers.troubles()],
-    config: live.current(),
-    status: live.status(),
-  });
-}
-
-/** Why the database does not answer, if so. */
-async function silenceOf(db: Database): Promise<string | undefined> {
-  try {
-    await db.read((sql) => sql.get('SELECT 1 AS one'));
-    return undefined;
-  } catch (error) {
-    return errorText(error);
-  }
-}
-
-async function observe(db: Database, capabilities: Capabilities): Promise<Observed> {
-  const { machines } = await capabilities.farm();
-  const counts = Map.groupBy(machines, (machine) => machine.state).entries();
-  return {
-    queue: await db.read(countQueuedByBand),
-    machines: Object.fromEntries(counts.map(([state, all]) => [state, all.length])),
-  };
+  return createFinder({ ...parts, config, records: createWorkRecords(db, clock), onFound, onUnreadable, onOutdated: settle });
 }

@@ -70,6 +70,8 @@ export interface EnvironmentInput {
   outputLimitBytes?: Size | undefined;
   /** The SSH door; without this there is none. */
   ssh?: SshInput | undefined;
+  /** Machines that people borrow. */
+  sessions?: SessionsInput | undefined;
 }
 
 export interface SshInput {
@@ -81,6 +83,17 @@ export interface SshInput {
   publicHost?: string | undefined;
   /** Logins at GitHub by person: their keys there let them in. A person is called as their token. */
   github?: Readonly<Record<string, string>> | undefined;
+}
+
+export interface SessionsInput {
+  /** So long after its last use a session ends. */
+  idleMs?: Duration | undefined;
+  /** However it is used and extended. */
+  longestMs?: Duration | undefined;
+  /** How many one person has at once. */
+  perPerson?: number | undefined;
+  /** How many machines of failed attempts are kept at once because their builders say so. */
+  heldAtOnce?: number | undefined;
 }
 
 export interface OverlayInput extends EnvironmentInput {
@@ -170,8 +183,24 @@ export interface BuilderInput extends BuilderSettings {
   retention?: { logAgeMs?: Duration | undefined; logBytes?: Size | undefined; artifactBytes?: Size | undefined } | undefined;
   /** A real `.git` beside the tree, with so many commits of history; without this, none. A depth alone switches it on. */
   checkout?: { git?: boolean | undefined; depth?: number | 'full' | undefined } | undefined;
+  /** What a shell on its machines gets beside the builder's own variables. */
+  shell?: ShellInput | undefined;
+  /** The machine of an attempt that fails is kept for so long, as it lies, for whoever may see its build. */
+  holdOnFailureMs?: Duration | undefined;
   /** Whether submodules and LFS objects are part of the tree that a step sees. */
   source?: { submodules?: boolean | undefined; lfs?: boolean | undefined } | undefined;
+}
+
+/** All paths are relative to the work directory. */
+export interface ShellInput {
+  /** `$WORKDIR` stands for the work directory. */
+  env?: Readonly<Record<string, string>> | undefined;
+  /** Directories that come after the machine's own PATH. */
+  path?: readonly string[] | undefined;
+  /** Where it begins, if that is there; the default is the tree of the builder's first repository. */
+  dir?: string | undefined;
+  /** Whether it gets the variables that hold the builder's secrets. */
+  secrets?: boolean | undefined;
 }
 
 export interface MatrixInput {

@@ -1,6 +1,7 @@
 /** The configuration as it was loaded: plain, whole and frozen. Durations are ms, sizes bytes, a matrix is its builders. */
 import type { Builder } from '@croft/domain/job';
 import type { RepoName } from '@croft/domain/names';
+import type { SessionLimits } from '@croft/domain/session';
 import type { PolicyRule } from '@croft/domain/policy';
 import type { Secret } from '@croft/runtime/config';
 
@@ -49,6 +50,7 @@ export interface Environment {
   readonly ssh: Ssh | undefined;
   /** Logins at GitHub, whose keys there let people in by SSH, by person. */
   readonly githubLogins: Readonly<Record<string, string>>;
+  readonly sessions: SessionSettings;
 }
 
 /** Where people come in by SSH. */
@@ -57,6 +59,14 @@ export interface Ssh {
   readonly port: number;
   /** As people reach it, and certificates call it. */
   readonly publicHost: string | undefined;
+}
+
+/** Of machines that people borrow. */
+export interface SessionSettings extends SessionLimits {
+  /** How many one person has at once. */
+  readonly perPerson: number;
+  /** How many machines of failed attempts are kept at once because their builders say so. */
+  readonly heldAtOnce: number;
 }
 
 export interface Repository {

@@ -35,6 +35,13 @@ const secrets = z.union([
   z.record(variable, secretName),
 ]);
 
+const sessionsSchema = z.strictObject({
+  idleMs: durationSchema.default(30 * MINUTE),
+  longestMs: durationSchema.default(DAY),
+  perPerson: z.number().int().positive().max(10_000).default(5),
+  heldAtOnce: z.number().int().nonnegative().max(10_000).default(2),
+});
+
 const environmentShape = {
   dataDir: z.string().min(1),
   databaseUrl: z.union([secretSchema, z.strictObject({ secret: secretName })]).optional(),
@@ -63,6 +70,7 @@ const environmentShape = {
         .default({}),
     })
     .optional(),
+  sessions: sessionsSchema.default(sessionsSchema.parse({})),
 };
 
 const stepSchema = z.strictObject({
@@ -137,6 +145,15 @@ export const builderSchema = z.strictObject({
   artifacts: z.array(artifactSchema).default([]).refine(distinct, 'two artifacts have the same name'),
   caches: z.array(cacheSchema).default([]).refine(distinct, 'two caches have the same name'),
   services: z.array(serviceSchema).max(20).default([]).refine(distinct, 'two services have the same name'),
+  shell: z
+    .strictObject({
+      env: env.default({}),
+      path: z.array(path).max(100).default([]),
+      dir: path.optional(),
+      secrets: z.boolean().default(false),
+    })
+    .default({ env: {}, path: [], secrets: false }),
+  holdOnFailureMs: durationSchema.optional(),
   retention: z
     .strictObject({
       logAgeMs: durationSchema.default(retention.logAgeMs),

@@ -27,13 +27,13 @@ function settings(schema: Schema, groups: readonly string[] = [], path: Path = [
 
 const matrix = ['matrix', ...keysAt(matrixSchema, []).map((key) => `matrix.${key}`)];
 const sections: Record<string, string[]> = {
-  'The whole': [...settings(headSchema, ['compat']), 'compat'].toSorted(),
+  'The whole': [...settings(headSchema, ['compat', 'sessions']), 'compat'].toSorted(),
   'A repository': settings(listSchemas.repos),
   'A host type': settings(listSchemas.hostTypes),
   'A local pool': settings(poolSchemas.local),
   'A Docker pool': settings(poolSchemas.docker),
   'A reverse pool': settings(poolSchemas.reverse),
-  'A builder': [...settings(builderSchema, ['needs', 'retention', 'source', 'checkout']), ...matrix].toSorted(),
+  'A builder': [...settings(builderSchema, ['needs', 'retention', 'source', 'checkout', 'shell']), ...matrix].toSorted(),
   'A step': settings(builderSchema, [], ['steps', 0]),
   'An artifact': settings(builderSchema, [], ['artifacts', 0]),
   'A cache': settings(builderSchema, [], ['caches', 0]),

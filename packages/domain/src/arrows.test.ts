@@ -1,4 +1,4 @@
-/** The table of arrows in docs/using/builds.md against the machines themselves: each arrow is there, and no other. */
+/** The tables of arrows in docs/using/builds.md and sessions.md against the machines themselves: each arrow is there, and no other. */
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
@@ -6,7 +6,9 @@ import { isCode } from '@croft/runtime/errors';
 import { advanceStep, endAttempt, type AttemptState, type StepEvent, type StepState } from './attempt.ts';
 import { advance, type BuildEvent, type BuildState } from './build.ts';
 import { advanceLease, type LeaseEvent, type LeaseState } from './lease.ts';
+import { parseMachineId } from './names.ts';
 import { infraCauses, type AttemptEnd, type Exit } from './outcome.ts';
+import { advanceSession, type SessionEvent, type SessionState } from './session.ts';
 
 const ends: AttemptEnd[] = [
   { kind: 'passed' },
@@ -93,10 +95,37 @@ function leaseArrows(): string[] {
   return arrowsOf(states, events, advanceLease);
 }
 
-const page = await readFile(new URL('../../../docs/using/builds.md', import.meta.url), 'utf8');
+function sessionArrows(): string[] {
+  const machine = parseMachineId('m-1');
+  const limits = { idleMs: 1, longestMs: 9 };
+  const states: SessionState[] = [
+    { kind: 'waiting', since: 1 },
+    { kind: 'preparing', machine, startedAt: 1, latestAt: 9, progress: '' },
+    { kind: 'active', machine, startedAt: 1, usedAt: 1, expiresAt: 2, latestAt: 9 },
+    { kind: 'ending', machine, startedAt: 1, since: 2, reason: 'done' },
+    { kind: 'ended', at: 2, reason: 'done' },
+  ];
+  const events: SessionEvent[] = [
+    { kind: 'assigned', at: 2, machine, limits },
+    { kind: 'progress', text: '' },
+    { kind: 'prepared', at: 2, limits },
+    { kind: 'passed', at: 2, machine, forMs: 1, limits },
+    { kind: 'used', at: 2, limits },
+    { kind: 'extended', at: 2, forMs: 1 },
+    { kind: 'end', at: 2, reason: 'done' },
+    { kind: 'cleaned', at: 2 },
+    { kind: 'lost', at: 2, evidence: 'gone' },
+  ];
+  return arrowsOf(states, events, advanceSession);
+}
+
+const pages = await Promise.all(
+  ['builds', 'sessions'].map((name) => readFile(new URL(`../../../docs/using/${name}.md`, import.meta.url), 'utf8')),
+);
+const page = pages.join('\n');
 
 function documented(machine: string): string[] {
-  const rows = [...page.matchAll(/^\| (build|attempt|step|lease) \| ([a-z-]+) \| ([a-z-]+) \| ([a-z-]+) \|/gm)];
+  const rows = [...page.matchAll(/^\| (build|attempt|step|lease|session) \| ([a-z-]+) \| ([a-z-]+) \| ([a-z-]+) \|/gm)];
   const mine = rows.filter(([, name]) => name === machine).map(([, , from, event, to]) => `${from} | ${event} | ${to}`);
   return [...new Set(mine)].toSorted();
 }
@@ -108,7 +137,13 @@ function drawn(machine: string): string[] {
   return [...new Set(arrows.map(([, from, to, event]) => `${from} | ${event} | ${to}`))].toSorted();
 }
 
-const machines: Record<string, () => string[]> = { build: buildArrows, attempt: attemptArrows, step: stepArrows, lease: leaseArrows };
+const machines: Record<string, () => string[]> = {
+  build: buildArrows,
+  attempt: attemptArrows,
+  step: stepArrows,
+  lease: leaseArrows,
+  session: sessionArrows,
+};
 for (const [machine, arrows] of Object.entries(machines)) {
   test(`the page's table holds every arrow of the ${machine} and no other`, () => assert.deepEqual(documented(machine), arrows()));
   test(`the page's diagram draws every arrow of the ${machine} and no other`, () => assert.deepEqual(drawn(machine), arrows()));

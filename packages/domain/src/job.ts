@@ -127,6 +127,18 @@ export interface Service {
   };
 }
 
+/** What a shell gets beside its builder's variables. Paths are relative to the work directory. */
+export interface Shell {
+  /** `$WORKDIR` stands for the work directory. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Directories that come after the machine's own PATH. */
+  readonly path: readonly string[];
+  /** Where it begins; undefined: in the tree of the first repository. */
+  readonly dir?: string | undefined;
+  /** Whether it gets the variables that hold the builder's secrets. */
+  readonly secrets: boolean;
+}
+
 /** A named way to build repositories. `steps: 'detect'` finds the command in each commit's own tree. */
 export interface Builder {
   readonly name: BuilderName;
@@ -149,6 +161,10 @@ export interface Builder {
   readonly source: { readonly submodules: boolean; readonly lfs: boolean };
   /** Whether a `.git` comes with the tree, and how many commits of history with it. */
   readonly checkout: { readonly git: boolean; readonly depth: number | 'full' };
+  /** What a shell on its machines gets. */
+  readonly shell: Shell;
+  /** The machine of an attempt that fails is kept for so long, ms. */
+  readonly holdOnFailureMs?: number | undefined;
   /** Where builds of a branch's tip queue. */
   readonly priority: Band;
   /** Patterns; empty: every branch that the repository's own list names. */

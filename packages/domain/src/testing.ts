@@ -19,6 +19,7 @@ export function anyBuilder(differs: Partial<Builder> = {}): Builder {
     retention: { logAgeMs: 1e9, logBytes: 1e9, artifactBytes: 1e9 },
     source: { submodules: false, lfs: false },
     checkout: { git: false, depth: 1 },
+    shell: { env: {}, path: [], secrets: false },
     priority: 'post-submit',
     branches: [],
     paths: [],

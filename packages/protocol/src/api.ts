@@ -153,7 +153,17 @@ export const machineViewSchema = z.object({
   /** What it found out about itself, last; absent for machines that do not test themselves. */
   selfTest: selfTestSchema.optional(),
   /** What it is doing, and until when that may take. */
-  lease: z.object({ id: z.string(), holder: z.string(), build: z.string().optional(), epoch: z.number().int(), acquiredAt: at }).optional(),
+  lease: z
+    .object({
+      id: z.string(),
+      holder: z.string(),
+      build: z.string().optional(),
+      /** Somebody borrows it. */
+      session: z.object({ id: z.string(), alias: z.string(), owner: z.string() }).optional(),
+      epoch: z.number().int(),
+      acquiredAt: at,
+    })
+    .optional(),
   /** Go's protocol version, as its buildlet tells it. */
   version: z.number().int().optional(),
   /** How it is connected, for one that dials in: what it calls itself, from where, since when. */

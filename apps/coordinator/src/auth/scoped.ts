@@ -122,12 +122,13 @@ function ownFarmer(farmer: Farmer, allowed: (repo: string) => boolean): Farmer {
 }
 
 function isOwn({ lease }: MachineView, builds: ReadonlySet<string>): boolean {
-  return lease?.build === undefined || builds.has(lease.build);
+  return lease?.session === undefined && (lease?.build === undefined || builds.has(lease.build));
 }
 
 /** That it is busy can be seen; with what cannot. */
 function withoutBuild({ lease, ...machine }: MachineView): MachineView {
   if (!lease) return machine;
   const { id, epoch, acquiredAt } = lease;
-  return { ...machine, lease: { id, holder: 'a build of another repository', epoch, acquiredAt } };
+  const holder = lease.session ? 'somebody who borrows it' : 'a build of another repository';
+  return { ...machine, lease: { id, holder, epoch, acquiredAt } };
 }

@@ -37,7 +37,8 @@ function openProcess(bench: Bench, { here = true, surveyed = true, configured = 
     list: () => (here ? [{ observed, pool: 'test', seenAt: clock.now() }] : []),
     surveyed: () => surveyed,
   };
-  const adoption = createAdoption({ db, records, logs: farm.logs, drivers, machines, clock, log: silentLog });
+  const onForsaken: Adoption['giveUpMachine'] = (id, evidence) => adoption.giveUpMachine(id, evidence);
+  const adoption: Adoption = createAdoption({ db, records, logs: farm.logs, drivers, machines, clock, log: silentLog, onForsaken });
   return { records, drivers, adoption, [Symbol.asyncDispose]: () => drivers[Symbol.asyncDispose]() };
 }
 

@@ -29,6 +29,8 @@ export interface AdoptionDeps {
   readonly machines: Pick<Machines, 'list' | 'surveyed'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** No pool has this machine any more: whoever has it loses it. */
+  onForsaken(machine: MachineId, evidence: string): Promise<void>;
 }
 
 type OfAttempt = Pick<Work, 'build' | 'attempt'>;
@@ -61,7 +63,7 @@ export function createAdoption(deps: AdoptionDeps): Adoption {
     giveUpAll: () =>
       withEach((of) => giveUp(of, { kind: 'infra', cause: 'farm-stopped', evidence: 'the farm was stopped by its operator' })),
     async sweep() {
-      for (const machine of await forsaken(deps)) await giveUpMachine(machine, 'no pool has this machine any more');
+      for (const machine of await forsaken(deps)) await deps.onForsaken(machine, 'no pool has this machine any more');
       await withEach(adoptOne);
     },
   };

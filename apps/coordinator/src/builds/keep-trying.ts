@@ -5,7 +5,7 @@ import { backoffMs } from '@croft/runtime/random';
 import type { FarmDeps, Work } from './work.ts';
 
 interface Trying {
-  readonly work: Work;
+  readonly work: Pick<Work, 'lease'>;
   readonly farm: Pick<FarmDeps, 'clock' | 'random' | 'log' | 'onUnreachable'>;
   readonly signal: AbortSignal;
   /** Failures count from the last time that this grew. */
@@ -41,7 +41,7 @@ export async function keepTrying<T>(call: () => Promise<T>, { work, farm, signal
           `machine ${machine} answers pings but no work for ${patienceMs / MINUTE} min: ${errorText(error)}`,
         );
       }
-      log.debug('machine not reached', { machine, build: work.build, tries, error });
+      log.debug('machine not reached', { machine, tries, error });
       onUnreachable(machine);
       await clock.sleep(backoffMs(tries, random), { signal });
     }

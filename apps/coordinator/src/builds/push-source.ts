@@ -4,7 +4,7 @@ import type { Buildlet } from '@croft/buildlet/client';
 import { sourceDir } from '@croft/buildlet/step-spec';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { restoreCaches, type Restoring } from '../caches/restore-caches.ts';
-import { clearRuns } from './clear-runs.ts';
+import { clearRuns, runsOf } from './clear-runs.ts';
 import { keepTrying } from './keep-trying.ts';
 import { sourceName } from './source-name.ts';
 import type { FarmDeps, SourceOf, Work } from './work.ts';
@@ -32,7 +32,7 @@ export async function pushSource(buildlet: Buildlet, { work, source, job, caches
     if (first) await put(first, { source: sourceName(work) }); // last: with its name all of them are there
   };
   const push = async (): Promise<void> => {
-    await clearRuns(buildlet, 'others', { work, clock: farm.clock, signal });
+    await clearRuns(buildlet, (id) => !id.startsWith(runsOf(work)), { epoch, clock: farm.clock, signal });
     do await clear();
     while (!(await restoreCaches(buildlet, caches, { work, job, farm, signal })));
     try {

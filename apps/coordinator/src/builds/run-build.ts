@@ -15,7 +15,7 @@ import { asCroftError, CroftError, errorText, isCode } from '@croft/runtime/erro
 import { collectArtifacts } from '../artifacts/collect-artifacts.ts';
 import { findCaches, noteRestored } from '../caches/restore-caches.ts';
 import { saveCaches } from '../caches/save-caches.ts';
-import { clearRuns } from './clear-runs.ts';
+import { clearRuns, runsOf } from './clear-runs.ts';
 import { followRun } from './follow-run.ts';
 import { pushSource } from './push-source.ts';
 import { stopServices } from '../services/keep-service-logs.ts';
@@ -240,7 +240,8 @@ async function cancelReason(drive: Drive): Promise<string | undefined> {
 /** Spools are dropped only when the end is stored; whatever is missed here is collected before the machine's next attempt. */
 async function collectRuns(work: Work, farm: FarmDeps, { signal }: DriverWaits): Promise<void> {
   try {
-    await clearRuns(farm.connect(work.lease.machine), 'own', { work, clock: farm.clock, signal });
+    const { machine, epoch } = work.lease;
+    await clearRuns(farm.connect(machine), (id) => id.startsWith(runsOf(work)), { epoch, clock: farm.clock, signal });
   } catch (error) {
     farm.log.debug('runs left for the next attempt to collect', { build: work.build, error });
   }

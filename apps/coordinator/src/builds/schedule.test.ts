@@ -4,7 +4,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { buildId } from '@croft/domain/job';
-import { parseBuilderName, parseMachineId, parseRepoName, parseRevision, type BuildId, type MachineId } from '@croft/domain/names';
+import {
+  parseBuilderName,
+  parseMachineId,
+  parseRepoName,
+  parseRevision,
+  type BuildId,
+  type MachineId,
+  type SessionId,
+} from '@croft/domain/names';
 import type { Plan } from '@croft/domain/schedule';
 import { CroftError } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
@@ -15,6 +23,7 @@ import { insertBuild } from '@croft/store/builds';
 import { openDatabase, type Database } from '@croft/store/database';
 import { upsertMachine } from '@croft/store/machines';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
+import { createSessionRecords } from '../sessions/session-records.ts';
 import { createRecords } from './records.ts';
 import { keepScheduling, planNow, type ScheduleDeps } from './schedule.ts';
 import type { Work } from './work.ts';
@@ -28,7 +37,11 @@ interface Stage extends AsyncDisposable {
   readonly clock: FakeClock;
   readonly deps: ScheduleDeps;
   readonly started: Work[];
+  /** Loans that were made. */
+  readonly lent: Plan['lend'][number][];
   queue(builder: string, count: number): Promise<BuildId[]>;
+  /** Somebody asks for machines. */
+  borrow(count: number): Promise<SessionId[]>;
   /** Begins to schedule; `assign` stands before the true one. */
   start(assign?: (assignment: Plan['assign'][number]) => void): { ring(): void };
 }
@@ -51,12 +64,21 @@ async function openStage({ machines = ids, lowDisk = false, hold = undefined as 
   const deps: ScheduleDeps = { db, clock, machines: () => watched, builders: () => [{ name: unit }], hold: () => hold };
   const tasks = stack.use(createTaskGroup((_, error) => assert.fail(String(error))));
   const started: Work[] = [];
+  const lent: Stage['lent'] = [];
+  const loans = createSessionRecords(db, {
+    limits: () => ({ idleMs: 1e6, longestMs: 1e9, perPerson: 9 }),
+    isOpen: () => true,
+    clock,
+    random: systemRandom,
+    onMove() {},
+  });
   const owned = stack.move();
   return {
     db,
     clock,
     deps,
     started,
+    lent,
     async queue(name, count) {
       const builder = parseBuilderName(name);
       const keys = Array.from({ length: count }, (_, n) => {
@@ -70,6 +92,11 @@ async function openStage({ machines = ids, lowDisk = false, hold = undefined as 
       });
       return keys.map(buildId);
     },
+    async borrow(count) {
+      const wish = { owner: 'ann', builder: unit, repos: [repo], needs: { labels: [] }, from: { kind: 'asked' }, note: '' } as const;
+      const asked = Array.from({ length: count }, () => loans.create(wish));
+      return (await Promise.all(asked)).map(({ id }) => id);
+    },
     start(before = () => undefined) {
       const bell = createBell();
       const assign = async (assignment: Plan['assign'][number]): Promise<Work | undefined> => {
@@ -77,7 +104,11 @@ async function openStage({ machines = ids, lowDisk = false, hold = undefined as 
         return records.assign(assignment.build, assignment.machine);
       };
       const drivers = { start: (work: Work) => void started.push(work) };
-      tasks.start('schedule', (waits) => keepScheduling(deps, { bell, assign, drivers, log: silentLog }, waits));
+      const lend = async (loan: Plan['lend'][number]): Promise<boolean> => {
+        lent.push(loan);
+        return loans.assign(loan.session, loan.machine);
+      };
+      tasks.start('schedule', (waits) => keepScheduling(deps, { bell, assign, lend, drivers, log: silentLog }, waits));
       return bell;
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -135,4 +166,20 @@ test('a hold and a machine with a full disk are told as what they are', async ()
   assert.equal(await textOf(held, (await held.queue('unit', 1))[0]), 'no new builds: 0.1 GB free');
   await using low = await openStage({ machines: ids.slice(0, 1), lowDisk: true });
   assert.equal(await textOf(low, (await low.queue('unit', 1))[0]), '0 of 1 machines take work: m-1 has too little free disk space');
+});
+
+test('SCHED-2, check 4: sessions get the free machines before builds, their positions fall, and none is lent twice', async () => {
+  await using stage = await openStage();
+  const builds = await stage.queue('unit', 3);
+  const sessions = await stage.borrow(4);
+  const positions = async (): Promise<(number | undefined)[]> => {
+    const { reasons } = await planNow(stage.deps);
+    return [...sessions, ...builds].map((id) => reasons.get(id)?.position);
+  };
+  const none = undefined;
+  assert.deepEqual(await positions(), [none, none, none, 0, 1, 2, 3]);
+  stage.start();
+  await stage.clock.advance(3_000);
+  assert.deepEqual([stage.lent.length, stage.started.length], [3, 0]);
+  assert.deepEqual(await positions(), [none, none, none, 0, 1, 2, 3]);
 });

@@ -1,5 +1,5 @@
-/** Gives waiting builds to free machines: reads the world, lets `planAssignments` decide, and carries the plan out. */
-import { planAssignments, type MachineView, type Plan, type WaitingBuild, type World } from '@croft/domain/schedule';
+/** Gives free machines to waiting sessions and builds: reads the world, lets `planAssignments` decide, and carries the plan out. */
+import { planAssignments, type MachineView, type Plan, type WaitingBuild, type WaitingSession, type World } from '@croft/domain/schedule';
 import type { BuilderName, MachineId } from '@croft/domain/names';
 import { SECOND, type Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
@@ -8,6 +8,7 @@ import { queuedBuilds, runningBuilds } from '@croft/store/build-lists';
 import { lastAttempts, medianDurationMs } from '@croft/store/attempts';
 import type { Database, Sql } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
+import { liveSessions, type Session } from '@croft/store/sessions';
 import { ringOrRest } from '../keep-doing.ts';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
 import type { Drivers } from './drive-builds.ts';
@@ -30,24 +31,30 @@ export async function planNow(deps: ScheduleDeps): Promise<Plan> {
   return planAssignments(await deps.db.read((sql) => readWorld(sql, deps)));
 }
 
+type Assignments = Pick<Plan, 'assign' | 'lend'>;
+const nothing: Assignments = { assign: [], lend: [] };
+
 /** The assignments of `planNow` alone: what cannot begin now is not read, however long the queue is. */
-async function assignNow({ db, machines, builders, hold, clock }: ScheduleDeps): Promise<Plan['assign']> {
-  if (hold() !== undefined || !machines().some((machine) => machine.observed.state === 'up')) return [];
+async function assignNow({ db, machines, builders, hold, clock }: ScheduleDeps): Promise<Assignments> {
+  if (hold() !== undefined || !machines().some((machine) => machine.observed.state === 'up')) return nothing;
   const now = clock.now();
   return db.read(async (sql) => {
     const names = builders().map(({ name }) => name);
+    const sessions = waitingSessions(await liveSessions(sql));
     // Most of the time nothing waits, and then there is no need to look at thousands of machines.
-    if ((await queuedBuilds(sql, { limit: 1, builders: names, restedAt: now })).length === 0) return [];
+    if (sessions.length === 0 && (await queuedBuilds(sql, { limit: 1, builders: names, restedAt: now })).length === 0) return nothing;
     const views = viewMachines(machines(), await leasedMachines(sql));
     const limit = views.filter((machine) => machine.state === 'ready').length;
     const waiting = limit === 0 ? [] : await queuedBuilds(sql, { limit, builders: names, restedAt: now });
-    return planAssignments({ waiting, machines: views, now }).assign;
+    return planAssignments({ waiting, sessions, machines: views, now });
   });
 }
 
 export interface Scheduling {
   readonly bell: Bell;
   assign(assignment: Plan['assign'][number]): Promise<Work | undefined>;
+  /** False when either is not free any more. */
+  lend(loan: Plan['lend'][number]): Promise<boolean>;
   readonly drivers: Pick<Drivers, 'start'>;
   readonly log: Log;
 }
@@ -66,7 +73,7 @@ export async function keepScheduling(deps: ScheduleDeps, scheduling: Scheduling,
 }
 
 /** An assignment that fails, or meets somebody faster, keeps none of the others from being driven. */
-async function scheduleOnce(deps: ScheduleDeps, { assign, drivers, log }: Scheduling): Promise<void> {
+async function scheduleOnce(deps: ScheduleDeps, { assign, lend, drivers, log }: Scheduling): Promise<void> {
   const carryOut = async (assignment: Plan['assign'][number]): Promise<void> => {
     try {
       const work = await assign(assignment);
@@ -75,7 +82,15 @@ async function scheduleOnce(deps: ScheduleDeps, { assign, drivers, log }: Schedu
       log.error('build not assigned, trying again', { ...assignment, error });
     }
   };
-  await Promise.all((await assignNow(deps)).map(carryOut));
+  const carryOutLoan = async (loan: Plan['lend'][number]): Promise<void> => {
+    try {
+      await lend(loan);
+    } catch (error) {
+      log.error('session got no machine, trying again', { ...loan, error });
+    }
+  };
+  const now = await assignNow(deps);
+  await Promise.all([...now.lend.map(carryOutLoan), ...now.assign.map(carryOut)]);
 }
 
 async function readWorld(sql: Sql, { machines, builders, hold, clock }: ScheduleDeps): Promise<World> {
@@ -84,8 +99,20 @@ async function readWorld(sql: Sql, { machines, builders, hold, clock }: Schedule
   for (const build of await queuedBuilds(sql, { limit: headLength, builders: builders().map(({ name }) => name) })) {
     waiting.push({ ...build, lastsMs: await usualMs(build.builder) });
   }
-  const leased = await leasedMachines(sql);
-  return { waiting, machines: viewMachines(machines(), leased, await expectedEnds(sql, usualMs)), now: clock.now(), hold: hold() };
+  const live = await liveSessions(sql);
+  const ends = new Map([...(await expectedEnds(sql, usualMs)), ...expiries(live)]);
+  const views = viewMachines(machines(), await leasedMachines(sql), ends);
+  return { waiting, sessions: waitingSessions(live), machines: views, now: clock.now(), hold: hold() };
+}
+
+/** Those that any machine would do for, and not one for the end of whose work they wait. */
+function waitingSessions(live: readonly Session[]): WaitingSession[] {
+  return live.filter(({ state, from }) => state.kind === 'waiting' && from.kind !== 'held');
+}
+
+/** When machines that people have are free if nobody uses them any more. */
+function expiries(live: readonly Session[]): [MachineId, number][] {
+  return live.flatMap(({ state }) => (state.kind === 'active' ? [[state.machine, state.expiresAt] as [MachineId, number]] : []));
 }
 
 async function leasedMachines(sql: Sql): Promise<Set<MachineId>> {

@@ -100,10 +100,15 @@ export interface Death {
   readonly dieOn?: string;
 }
 
-export function incarnate(
-  { dir, db, blobs, buildlet, builder, secrets, clock, left }: Bench,
-  { dieAt = Infinity, after = false, dieOn }: Death = {},
-): Incarnation {
+export interface Mortality {
+  /** Each effect goes through it. */
+  readonly use: Use;
+  readonly uses: () => number;
+  readonly died: Promise<void>;
+}
+
+/** Whoever does everything through it is as if killed with -9 at the chosen use: that call and every later one never returns. */
+export function openMortality({ left }: Pick<Bench, 'left'>, { dieAt = Infinity, after = false, dieOn }: Death = {}): Mortality {
   let uses = 0;
   let last = dieAt;
   const death = Promise.withResolvers<void>();
@@ -122,6 +127,11 @@ export function incarnate(
     death.resolve();
     return never;
   };
+  return { use, uses: () => uses, died: death.promise };
+}
+
+export function incarnate({ dir, db, blobs, buildlet, builder, secrets, clock, left }: Bench, death: Death = {}): Incarnation {
+  const { use, uses, died } = openMortality({ left }, death);
   const metrics = { attemptEnded() {}, buildEnded() {} };
   const records = createRecords(db, { builders: () => [builder], clock, random: systemRandom, metrics, onMove() {} });
   const logs = createAttemptLogs(join(dir, 'logs'), { clock, onStored() {} });
@@ -154,8 +164,8 @@ export function incarnate(
   return {
     records,
     farm,
-    uses: () => uses,
-    died: death.promise,
+    uses,
+    died,
     run: (work, cancelled = signal) => runBuild(work, farm, { signal, cancelled }),
   };
 }
@@ -165,10 +175,10 @@ async function* tree(): AsyncGenerator<TarEntry> {
   yield { kind: 'file', path: Buffer.from('hello'), mode: 0o644, mtime: 0, size: content.length, content };
 }
 
-type Use = <T>(effect: () => T | Promise<T>, name?: string) => Promise<T>;
+export type Use = <T>(effect: () => T | Promise<T>, name?: string) => Promise<T>;
 
 /** The same port; each call, and each piece of a stream, is one use. */
-function mortal<Port extends object>(port: Port, use: Use): Port {
+export function mortal<Port extends object>(port: Port, use: Use): Port {
   return new Proxy(port, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target);

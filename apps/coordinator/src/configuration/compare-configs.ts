@@ -39,6 +39,7 @@ const holds = {
   outputLimitBytes: 'now',
   cacheBytes: 'now',
   githubLogins: 'now',
+  sessions: 'now',
 } as const satisfies Record<keyof FarmConfig, 'start' | 'now' | 'names'>;
 
 type KeyThat<How> = { [Key in keyof FarmConfig]: (typeof holds)[Key] extends How ? Key : never }[keyof FarmConfig];

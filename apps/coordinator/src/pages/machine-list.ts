@@ -75,7 +75,8 @@ export function missingMachines({ dialIn }: Farm, now: number): Html {
 }
 
 /** The build by the name of its builder where it is known, else the holder's id. */
-export function holder({ holder: name, build }: NonNullable<MachineView['lease']>, builds: readonly BuildSummary[]): Html {
+export function holder({ holder: name, build, session }: NonNullable<MachineView['lease']>, builds: readonly BuildSummary[]): Html {
+  if (session) return html`<a href="/sessions/${session.id}">${bdi(session.alias)}</a> <span class="dim">of ${bdi(session.owner)}</span>`;
   const known = builds.find(({ id }) => id === build);
   if (known) return buildLink(known);
   return build === undefined ? bdi(name) : html`<a href="/builds/${encodeURIComponent(build)}">${bdi(name)}</a>`;

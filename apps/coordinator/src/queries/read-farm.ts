@@ -7,6 +7,7 @@ import type { Sql } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
 import { listMachines, type Machine } from '@croft/store/machines';
 import { listRepos } from '@croft/store/repos';
+import { liveSessions, type Session } from '@croft/store/sessions';
 import type { ConfigStatus } from '../configuration/live-config.ts';
 import type { DiskState } from '../disk.ts';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
@@ -30,7 +31,9 @@ const shownMistakes = 100;
 export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Promise<Farm> {
   const { version, startedAt, hold, disk, troubles, config, status } = facts;
   const watched = new Map(facts.watched.map((machine) => [machine.observed.id, machine]));
-  const leases = new Map((await heldLeases(sql)).map((lease) => [lease.machine, lease]));
+  const sessions = new Map((await liveSessions(sql)).map((session) => [session.id as string, session]));
+  const held = (await heldLeases(sql)).map((lease): Held => ({ lease, session: sessions.get(lease.holder.id) }));
+  const leases = new Map(held.map((one) => [one.lease.machine, one]));
   const stored = await listMachines(sql);
   const views = stored.map((machine) => toMachineView(machine, leases.get(machine.id), watched.get(machine.id)));
   const known = new Set(stored.map(({ id }) => id));
@@ -88,12 +91,18 @@ function neverUp(now: WatchedMachine): MachineView {
   );
 }
 
+/** A lease, with the session that it is. */
+interface Held {
+  readonly lease: Lease;
+  readonly session: Session | undefined;
+}
+
 type ShownMachine = Omit<Machine, 'state' | 'goneAt' | 'boot'>;
 
-function toMachineView(machine: ShownMachine, lease: Lease | undefined, now: WatchedMachine | undefined): MachineView {
+function toMachineView(machine: ShownMachine, held: Held | undefined, now: WatchedMachine | undefined): MachineView {
   const { id, pool, hostType, labels, createdAt, epoch } = machine;
   const up = now?.observed.state === 'up';
-  const state = !up ? 'away' : lease ? 'busy' : 'ready';
+  const state = !up ? 'away' : held ? 'busy' : 'ready';
   const evidence = up ? undefined : (now?.observed.evidence ?? machine.evidence ?? 'no pool has this machine');
   const { freeBytes, version, line, note } = now?.observed ?? {};
   return {
@@ -108,22 +117,24 @@ function toMachineView(machine: ShownMachine, lease: Lease | undefined, now: Wat
     ...(freeBytes === undefined ? {} : { freeBytes }),
     ...(up && now?.observed.held !== undefined ? { held: now.observed.held } : {}),
     ...(up && now?.observed.selfTest ? { selfTest: now.observed.selfTest } : {}),
-    ...(lease ? { lease: toLeaseView(lease) } : {}),
+    ...(held ? { lease: toLeaseView(held) } : {}),
     ...(version === undefined ? {} : { version }),
     ...(line ? { line } : {}),
     ...(machine.drained === undefined ? {} : { drained: true }),
     ...(note === undefined ? {} : { note }),
-    next: nextOf(state, lease, now),
+    next: nextOf(state, held, now),
     ...(evidence === undefined ? {} : { evidence }),
   };
 }
 
-function toLeaseView({ id, holder, state }: Lease): NonNullable<MachineView['lease']> {
+function toLeaseView({ lease: { id, holder, state }, session }: Held): NonNullable<MachineView['lease']> {
   const build = holder.kind === 'attempt' ? { build: holder.id.split('.')[0] ?? '' } : {};
-  return { id, holder: holder.id, ...build, epoch: state.epoch, acquiredAt: state.acquiredAt };
+  const lent = session ? { session: { id: session.id, alias: session.alias, owner: session.owner } } : {};
+  return { id, holder: session?.alias ?? holder.id, ...build, ...lent, epoch: state.epoch, acquiredAt: state.acquiredAt };
 }
 
-function nextOf(state: MachineView['state'], lease: Lease | undefined, now: WatchedMachine | undefined): string {
+function nextOf(state: MachineView['state'], lease: Held | undefined, now: WatchedMachine | undefined): string {
+  if (lease?.session) return nextOfLent(now);
   if (!now) return lease ? 'loses its lease, and its build moves to another machine' : 'leaves this list';
   const { held } = now.observed;
   if (held !== undefined) return lease ? `ends its build; it ${held}` : `takes no work: it ${held}`;
@@ -133,4 +144,11 @@ function nextOf(state: MachineView['state'], lease: Lease | undefined, now: Watc
   if (state === 'busy') return 'goes back to the pool when its build has ended';
   if (state === 'ready') return 'takes the next build that fits';
   return lease ? 'is started again; if it stays silent its build moves to another machine' : 'is started again by its pool';
+}
+
+function nextOfLent(now: WatchedMachine | undefined): string {
+  if (!now) return 'loses its lease, and its session ends';
+  return now.observed.state === 'up'
+    ? 'is cleaned when its session has ended, and goes back to the pool'
+    : 'is started again; if it stays silent its session ends';
 }

@@ -66,7 +66,7 @@ function machineRow({ id, state, labels, lease, next, evidence, seenAt }: Machin
     { text: printable(id) },
     { text: state, style: state === 'ready' ? 'green' : state === 'busy' ? 'blue' : 'red' },
     { text: labels.map(printable).join(',') },
-    { text: lease?.build ?? '' },
+    { text: lease?.build ?? lease?.session?.alias ?? '' },
     {
       text: state === 'away' || state === 'gone' ? `seen ${formatRelative(seenAt, now)}; ${printable(evidence ?? next)}` : printable(next),
       style: 'gray',
