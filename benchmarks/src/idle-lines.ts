@@ -19,6 +19,8 @@ export interface IdleLinesOptions {
 
 export interface IdleLinesReport {
   readonly open: number;
+  /** When the newest of them was opened, epoch ms. */
+  readonly openedAt: number;
   readonly pickUps: number;
   readonly trouble: string;
 }
@@ -31,6 +33,7 @@ const options = JSON.parse(process.argv[2] ?? '{}') as IdleLinesOptions;
 const open = new Map<number, TLSSocket>();
 /** How often each machine began anew. */
 const halts = new Map<number, number>();
+let openedAt = 0;
 let pickUps = 0;
 let trouble = '';
 /** So that those who come back need no full handshake. */
@@ -68,6 +71,7 @@ async function dialIn(index: number): Promise<void> {
   const status = { boot, epoch: 0, runs: 0, freeBytes: 50e9, lowDisk: false, cpus: 4, memoryBytes: 8e9, pid: 1000 + index };
   socket.write(encodeLine({ command: 'status', status }));
   open.set(index, socket);
+  openedAt = systemClock.now();
 }
 
 const waiting = Array.from({ length: options.count }, (_, index) => index);
@@ -94,6 +98,6 @@ for (let turn = 0; turn < atOnce; turn += 1) void keepDialling();
 for (let turn = 0; ; turn += 1) {
   await systemClock.sleep(liveness.pingMs / 10);
   for (const [index, socket] of open) if (index % 10 === turn % 10) socket.write(keepAlive);
-  const report: IdleLinesReport = { open: open.size, pickUps, trouble };
+  const report: IdleLinesReport = { open: open.size, openedAt, pickUps, trouble };
   process.send?.(report);
 }

@@ -4,7 +4,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BuildletAddress } from '@croft/buildlet/client';
@@ -14,7 +14,7 @@ import { systemRandom } from '@croft/runtime/random';
 import { createDialers, type Dialer } from '@croft/streams/revdial-dialer';
 import { serve, type RawHandler } from '@croft/web/listener';
 import { takeOver } from '@croft/web/take-over';
-import { makeCertificate } from './reverse-coordinator.ts';
+import { answers, makeCertificate } from './reverse-coordinator.ts';
 import type { Bench } from './row.ts';
 
 export interface ReversePlace extends AsyncDisposable {
@@ -105,16 +105,4 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
-}
-
-async function answers(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }
