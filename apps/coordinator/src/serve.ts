@@ -19,7 +19,7 @@ import { openFarmDoor } from './door/open-farm-door.ts';
 import type { Metrics } from './events.ts';
 import type { Distribution } from './distribution/distribution.ts';
 import { createNodeBinaries } from './distribution/node-binaries.ts';
-import { createMachineProxy } from './gomote/machine-proxy.ts';
+import { openGomote } from './gomote/gomote.ts';
 import { createAdmit } from './originals/admit.ts';
 import { openBuilderKeys } from './originals/builder-keys.ts';
 import { createRpc } from './originals/rpc.ts';
@@ -88,15 +88,17 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     log,
   });
   const admit = createAdmit({ keys, audit: auth.audit, attempts: keyAttempts });
-  const rpc = createRpc({ ...names, admit, dashboard: capabilities.dashboard, log, random });
-  const { identify, machineKeys, audit } = auth;
+  const { lowWaterBytes } = config;
+  const shared = { ...names, capabilities, auth, keys, attempts: keyAttempts, behindProxy, clock, random, log };
+  const gomote = stack.use(await openGomote({ ...shared, ssh, dataDir, lowWaterBytes }));
+  const rpc = createRpc({ ...names, admit, dashboard: capabilities.dashboard, others: [gomote.rpc], log, random });
+  const { machineKeys, audit } = auth;
   const attempts = createAttempts(clock);
   const door = createReverseDoor({ desk: deps.desk, keys: machineKeys, goKeys: keys, behindProxy, attempts, audit, log });
   const { sessions } = capabilities;
   const shells = createShells({ clock, random, audit, log });
   const terminals = createTerminalDoor({ ...names, auth, sessions, shells, behindProxy, clock, random, log });
-  const machines = createMachineProxy({ ...names, sessions, identify, audit, behindProxy, clock, random, log });
-  const raw = [rpc, door, terminals, machines];
+  const raw = [...gomote.raw, rpc, door, terminals];
   const listener = stack.use(
     await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
   );

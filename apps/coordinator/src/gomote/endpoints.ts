@@ -4,7 +4,7 @@ export interface Endpoint {
   /** `bytes`: as it comes. The others are looked into: whose runs are listed, what a command starts with. */
   readonly kind: 'bytes' | 'raw' | 'list-runs' | 'start-run' | 'exec';
   /** What the audit trail calls it; what changes nothing of the machine has no name. */
-  readonly does?: 'session.run' | 'session.write' | 'session.connect';
+  readonly does?: 'session.run' | 'session.write' | 'session.connect' | 'session.end';
   /** A run below the path: its name as asked for. */
   readonly run?: string;
   /** What a raw connection is upgraded to. */

@@ -19,7 +19,7 @@ const signal = systemClock.deadline(20_000);
 
 describe('a session’s machine through the coordinator', () => {
   test('our client works against it unchanged: files, runs with the session’s variables and directories, output, exit', async () => {
-    await using stage = await openProxyStage(machine.address, { env: { CI: 'true', TOLD: 'a "b" $c ü' } });
+    await using stage = await openProxyStage(machine.address, { ground: { env: { CI: 'true', TOLD: 'a "b" $c ü' } } });
     await using client = createBuildlet(stage.address, { clock: systemClock });
     assert.equal(await client.workDir({}), machine.workDir);
     assert.equal((await client.status({})).Version > 0, true);
@@ -39,7 +39,7 @@ describe('a session’s machine through the coordinator', () => {
   });
 
   test('Go’s client does, too: /exec with its trailer, archives, lists, and the fence stays up', async () => {
-    await using stage = await openProxyStage(machine.address, { env: { TOLD: 'yes' } });
+    await using stage = await openProxyStage(machine.address, { ground: { env: { TOLD: 'yes' } } });
     await using client = createGoClient(stage.address, { clock: systemClock });
     const said: Buffer[] = [];
     const output = (piece: Buffer): void => void said.push(Buffer.from(piece));

@@ -3,25 +3,23 @@
  * Bytes go through in constant memory; the machine learns neither who asks nor with what they have signed in.
  * @see docs/protocols/gomote.md#a-sessions-machine
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { passOn, passRaw, type ForwardedRequest } from '@croft/buildlet/pass-on';
-import { epochHeader } from '@croft/protocol/runs';
+import type { ServerResponse } from 'node:http';
 import { sessionNamePattern } from '@croft/protocol/sessions';
-import { anySignal, MINUTE, SECOND, type Clock } from '@croft/runtime/clock';
+import { anySignal, MINUTE, type Clock } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { failureOf } from '@croft/web/failure';
 import { requireRole, type Identify, type Identity } from '@croft/web/identity';
 import type { RawHandler } from '@croft/web/listener';
-import { takeOver } from '@croft/web/take-over';
 import type { Audit } from '../auth/audit.ts';
 import { nameOf } from '../routes/perform.ts';
 import type { Entered, Sessions } from '../sessions/sessions.ts';
 import { endpointOf, type Endpoint } from './endpoints.ts';
-import { join, relay } from './relay.ts';
-import { execOn, runOf, runOn } from './start-command.ts';
-import { hasBody, headersOn, readWhole, receive, type Visit, type VisitOptions } from './visit.ts';
+import { ask, connectRaw, sendJson, type Passing } from './pass.ts';
+import { relay } from './relay.ts';
+import { runOf } from './start-command.ts';
+import { receive, type Visit, type VisitOptions } from './visit.ts';
 
 export interface MachineProxyDeps extends VisitOptions {
   readonly sessions: Pick<Sessions, 'enter'>;
@@ -32,26 +30,9 @@ export interface MachineProxyDeps extends VisitOptions {
   readonly log: Log;
 }
 
-/** A machine may have to unpack what it was sent, or list all that it has, before it begins to answer. */
-const headMs = 30 * MINUTE;
-/** It may have to be asked to call back. */
-const rawMs = 30 * SECOND;
 const connectsToldMs = 10 * MINUTE;
 const maxTold = 10_000;
-const maxRunBytes = 4 * 1024 * 1024;
-const maxFormBytes = 10 * 1024 * 1024;
 const pattern = /^\/api\/v1\/sessions\/([^/?]+)\/machine(\/[^?]*)(\?.*)?$/;
-
-/** One request that was let in. */
-interface Passing {
-  readonly visit: Visit;
-  readonly endpoint: Endpoint;
-  readonly entered: Entered;
-  /** As the machine is asked, with the query. */
-  readonly path: string;
-  /** Ends it: the caller has gone away, or the session has ended. */
-  readonly signal: AbortSignal;
-}
 
 export function createMachineProxy(given: MachineProxyDeps): RawHandler {
   const deps = { ...given, audit: withoutRepeats(given.audit, given.clock) };
@@ -79,9 +60,9 @@ async function passThrough(visit: Visit, deps: MachineProxyDeps): Promise<void> 
   const { session, ended } = entered;
   const asked = endpoint.run === undefined ? path : path.replace(endpoint.run, runOf(session.id, endpoint.run));
   const passing: Passing = { visit, endpoint, entered, path: asked + query, signal: anySignal(visit.gone, ended) };
-  if (endpoint.kind === 'raw') await connectRaw(passing, deps);
+  if (endpoint.kind === 'raw') await connectRaw(passing, deps.clock);
   else if (endpoint.kind === 'list-runs') await listRuns(passing);
-  else await passBytes(passing, deps);
+  else await relay(await ask(passing, deps.clock), visit, passing.signal);
 }
 
 /** @throws CroftError `unauthenticated`, `forbidden`, `not-found`, `conflict`; what changes something is in the audit trail either way */
@@ -105,60 +86,11 @@ interface Entering {
   readonly deps: MachineProxyDeps;
 }
 
-async function passBytes({ visit, endpoint, entered, path, signal }: Passing, { clock }: MachineProxyDeps): Promise<void> {
-  const { incoming } = visit;
-  const { headers, body } = await requestOf(visit, endpoint, entered);
-  const request = { method: incoming.method ?? '', path, headers: { ...headers, [epochHeader]: String(entered.epoch) }, body };
-  const answer = await passOn(entered.buildlet.address, request, { clock, signal, headMs: endpoint.typed ? Infinity : headMs });
-  await relay(answer, visit, signal);
-}
-
-async function requestOf(visit: Visit, { kind }: Endpoint, { ground }: Entered): Promise<Pick<ForwardedRequest, 'headers' | 'body'>> {
-  const headers = headersOn(visit);
-  if (kind === 'start-run') {
-    const body = runOn(ground, String(await readWhole(visit, maxRunBytes)));
-    return { headers: { ...headers, 'content-length': String(Buffer.byteLength(body)) }, body };
-  }
-  if (kind === 'exec') {
-    const form = execOn(ground, await readWhole(visit, maxFormBytes));
-    return { headers: { ...headers, 'content-length': String(form.length) }, body: piecesOf(form) };
-  }
-  return { headers, body: hasBody(visit.incoming) ? (visit.incoming as AsyncIterable<Buffer>) : undefined };
-}
-
-/** Early bytes, half-closes and back-pressure go through; the session's end cuts it. */
-async function connectRaw({ visit, endpoint, entered, path, signal }: Passing, { clock }: MachineProxyDeps): Promise<void> {
-  const { incoming, outgoing } = visit;
-  if (incoming.httpVersionMajor > 1) throw new CroftError('invalid', 'a connection is made raw over HTTP/1.1');
-  if (hasBody(incoming)) throw new CroftError('invalid', 'a request for a raw connection has no body');
-  const upgrade = { connection: 'Upgrade', upgrade: endpoint.upgrade ?? '' };
-  const headers = { ...headersOn(visit), ...upgrade, 'content-length': '0', [epochHeader]: String(entered.epoch) };
-  const machine = await passRaw(entered.buildlet.address, { method: 'POST', path, headers }, { clock, signal, headMs: rawMs });
-  try {
-    const caller = await takeOver(incoming as IncomingMessage, outgoing, upgrade);
-    caller.allowHalfOpen = true;
-    await join(caller, machine, entered.ended);
-  } finally {
-    machine.destroy();
-  }
-}
-
 /** Only those of this session: what else a machine remembers is nobody's business. */
 async function listRuns({ visit: { outgoing }, entered, signal }: Passing): Promise<void> {
   const runs = await entered.buildlet.runs({ signal });
   const own = runs.filter(({ id }) => id.startsWith(`${entered.session.id}.`));
   sendJson(outgoing, { runs: own });
-}
-
-function sendJson(outgoing: ServerResponse, value: unknown, { status = 200, headers = {} } = {}): void {
-  const body = JSON.stringify(value);
-  const type = { 'content-type': 'application/json; charset=utf-8', 'x-content-type-options': 'nosniff' };
-  outgoing.writeHead(status, { ...headers, ...type, 'content-length': Buffer.byteLength(body) });
-  outgoing.end(body);
-}
-
-async function* piecesOf(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
 }
 
 /** A page behind a forwarded port makes hundreds of connections: those of one person to one session are told once in a while. */

@@ -34,7 +34,7 @@ export function receive(incoming: Incoming, outgoing: Outgoing, connection: Conn
   outgoing.on('error', () => undefined); // told by `close`
   incoming.on('error', () => undefined); // told to whoever reads it
   const request = headOf(incoming, connection, options);
-  guard(request, connection, { ...options, proves: () => fromProgram(request) });
+  guard(request, connection, { ...options, proves: (url) => fromProgram(request) || options.proves?.(url) === true });
   const from = sourceOf(incoming, connection, options);
   return { incoming, outgoing: outgoing as ServerResponse, connection, target: incoming.url ?? '/', request, from, gone: gone.signal };
 }

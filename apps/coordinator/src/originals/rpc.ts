@@ -2,7 +2,7 @@
  * The originals' gRPC service `protos.Coordinator` (coordinator.md RET-6), also for Connect clients over HTTP/1: clears results by a
  * builder's key. Every other call of gRPC is answered here too, in its own terms: nobody implements it.
  */
-import { Code, ConnectError, createContextKey, createContextValues, type HandlerContext } from '@connectrpc/connect';
+import { Code, ConnectError, createContextKey, createContextValues, type ConnectRouter, type HandlerContext } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { parseBuilderName, parseRevision } from '@croft/domain/names';
 import { authorizationHeader, clearResultsMethod, coordinatorService, type ClearResultsRequest } from '@croft/protocol/coordinator-service';
@@ -19,28 +19,43 @@ import type { Dashboard } from './dashboard.ts';
 export interface RpcDeps extends GuardOptions {
   readonly dashboard: Dashboard;
   readonly admit: (asking: Asking) => Promise<Admitted>;
+  /** Further services: their methods, and the beginning of their addresses. */
+  readonly others?: readonly { readonly typeName: string; add(router: ConnectRouter, connectionOf: ConnectionOf): void }[];
   readonly log: Log;
   readonly random: Random;
 }
+
+export type ConnectionOf = (context: HandlerContext) => Connection;
 
 const readLimitBytes = 65_536;
 const connectionKey = createContextKey<Connection | undefined>(undefined);
 
 export function createRpc(deps: RpcDeps): RawHandler {
   const connections = new WeakMap<object, Connection>();
+  const { others = [] } = deps;
+  const addresses = [coordinatorService.typeName, ...others.map(({ typeName }) => typeName)].map((name) => `/${name}/`);
   const answer = connectNodeAdapter({
     readMaxBytes: readLimitBytes,
     contextValues: (incoming) => createContextValues().set(connectionKey, connections.get(incoming)),
-    routes: (router) => router.rpc(clearResultsMethod, (request, context) => clear(request as Partial<ClearResultsRequest>, context, deps)),
+    routes(router) {
+      router.rpc(clearResultsMethod, (request, context) => clear(request as Partial<ClearResultsRequest>, context, deps));
+      for (const other of others) other.add(router, connectionOf);
+    },
     fallback: ({ headers }, outgoing) => unimplemented(isGrpc(headers['content-type']), outgoing),
   });
   return {
-    takes: ({ url, headers }) => isGrpc(headers['content-type']) || (url?.startsWith(`/${coordinatorService.typeName}/`) ?? false),
+    takes: ({ url, headers }) => isGrpc(headers['content-type']) || addresses.some((address) => url?.startsWith(address)),
     answer(incoming: Incoming, outgoing: Outgoing, connection) {
       connections.set(incoming, connection);
       answer(incoming, outgoing);
     },
   };
+}
+
+function connectionOf(context: HandlerContext): Connection {
+  const connection = context.values.get(connectionKey);
+  if (!connection) throw new CroftError('internal', 'a call came without its connection');
+  return connection;
 }
 
 function isGrpc(contentType: string | undefined): boolean {
@@ -73,8 +88,7 @@ async function clear(
   deps: RpcDeps,
 ): Promise<Record<string, never>> {
   try {
-    const connection = context.values.get(connectionKey);
-    if (!connection) throw new CroftError('internal', 'a call came without its connection');
+    const connection = connectionOf(context);
     const { url, requestMethod: method, requestHeader: headers } = context;
     guard(new Request(url, { method, headers }), connection, deps);
     context.signal.throwIfAborted();
