@@ -27,6 +27,7 @@ import { portRoutes } from './machine/ports.ts';
 import { lineStatus, machineRoutes, status } from './machine/routes.ts';
 import { createSelfTester, selfTestRoutes } from './machine/self-test.ts';
 import type { Supervisor } from './machine/supervisor.ts';
+import { rawRoutes } from './raw/routes.ts';
 import { openReverse, type ReverseDeps } from './reverse/reverse.ts';
 import { openRecords } from './runs/records.ts';
 import { findRunRoute } from './runs/routes.ts';
@@ -90,6 +91,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     ...execRoutes({ workDir, execs, fence, environment, clock }),
     ...portRoutes(random),
     ...selfTestRoutes(tester),
+    ...rawRoutes({ fence, clock, random, socketNames: treeNames(stateDir) }),
     ...sshRoutes({ sshd: createSshd({ port: config.sshPort, clock, log, tasks }), clock }),
     ...fileRoutes({ workDir, fence, trash, source, room: createRoom(workDir, config.lowWaterBytes), clock, random, log }),
   };
@@ -105,14 +107,13 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     },
     log,
   });
-  const ready = (): void => supervisor?.ready();
   const told = async (): Promise<unknown> => lineStatus(await status(machine));
-  const line = { boot, news, heard: ending.heard, opened: ready, isEnding: () => ending.isEnding, status: told };
+  const line = { boot, news, heard: ending.heard, opened: () => supervisor?.ready(), isEnding: () => ending.isEnding, status: told };
   const { address, ended } = stack.use(await openServed(config, router, { clock, random, log, ...line }));
   stack.defer(() => within(commands.endAll(ending.why), ending.withinMs, clock));
   const about = { workDir, stateDir, runs: runs.list().length, tree: trees.way, start: launcher.way };
   log.info(messages.ready, { address, pid: process.pid, ...about });
-  if (!config.reverse) ready();
+  if (!config.reverse) supervisor?.ready();
   const owned = stack.move();
   const finished = ended ? Promise.race([ending.finished, ended]) : ending.finished;
   return { finished, address, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -9,6 +9,7 @@ import { systemClock } from '@croft/runtime/clock';
 import { systemRandom } from '@croft/runtime/random';
 import type { BuildletAddress } from './address.ts';
 import { buildletContract, contractCommands, type BuildletStage } from './buildlet-contract.ts';
+import { rawContract } from './raw-contract.ts';
 import { createBuildlet } from './client.ts';
 import { createFakeMachine } from './fake.ts';
 import { createGoBuildlet } from './go-buildlet.ts';
@@ -33,20 +34,26 @@ async function adapted(address: BuildletAddress, stack = new AsyncDisposableStac
 
 function dialled({ socketPath = '', password }: BuildletAddress): BuildletAddress {
   const dial = async (): Promise<Duplex> => {
-    const socket = connect(socketPath);
+    const socket = connect({ path: socketPath, allowHalfOpen: true });
     await once(socket, 'connect');
     return socket;
   };
   return { dial, name: 'localhost', password };
 }
 
-buildletContract('our buildlet on a Unix socket', () => ours({}));
-buildletContract('our buildlet on TCP', () => ours({ listen: '127.0.0.1:0' }));
-buildletContract('our buildlet over connections that were given', () => ours({}, dialled));
-buildletContract('our buildlet over TLS with a pinned key', async () => {
-  const keyPair = await createKeyPair({ clock: systemClock, random: systemRandom });
-  return ours({ listen: '127.0.0.1:0', keyPair });
-});
+const ways: Readonly<Record<string, () => Promise<BuildletStage>>> = {
+  'our buildlet on a Unix socket': () => ours({}),
+  'our buildlet on TCP': () => ours({ listen: '127.0.0.1:0' }),
+  'our buildlet over connections that were given': () => ours({}, dialled),
+  'our buildlet over TLS with a pinned key': async () => {
+    const keyPair = await createKeyPair({ clock: systemClock, random: systemRandom });
+    return ours({ listen: '127.0.0.1:0', keyPair });
+  },
+};
+for (const [name, open] of Object.entries(ways)) {
+  buildletContract(name, open);
+  rawContract(name, open);
+}
 
 buildletContract('our buildlet by Go’s endpoints alone', async () => {
   const stack = new AsyncDisposableStack();

@@ -1,7 +1,6 @@
 /** What a handler answers, and how failures look: text on Go's endpoints, JSON on ours. buildlet.md 1.1. */
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { ErrorBody } from '@croft/protocol/runs';
 import { httpStatus } from '@croft/protocol/status-codes';
 import { CroftError, errorText } from '@croft/runtime/errors';
@@ -19,10 +18,12 @@ export type Answer =
       readonly pieces: () => AsyncIterable<Buffer>;
     }
   | {
-      /** The connection is `peer`'s from here on: everything goes both ways until either end closes. */
+      /** The connection is whoever's `serve` is from here on: it resolves when that is closed. */
       readonly kind: 'takeover';
       readonly head: string;
-      readonly peer: Duplex;
+      readonly serve: (socket: Duplex) => Promise<void>;
+      /** Called in its place when the client has gone away. */
+      readonly abandon: () => void;
     }
   | {
       readonly kind: 'own';
@@ -30,7 +31,6 @@ export type Answer =
       readonly send: (response: ServerResponse, waits: { signal: AbortSignal }) => Promise<void>;
     };
 
-const listenersOfTwoPipelines = 30;
 const plain = 'text/plain; charset=utf-8';
 
 export function text(body: string, status = 200): Answer {
@@ -64,7 +64,7 @@ export function failureAnswer(error: unknown, style: 'text' | 'json'): Answer {
 
 /** Sends it; a stream waits for the reader. Resolves when everything was handed to the system or the connection is gone. */
 export async function sendAnswer(answer: Answer, response: ServerResponse, { signal }: { signal: AbortSignal }): Promise<void> {
-  if (answer.kind === 'takeover') return join(response, answer);
+  if (answer.kind === 'takeover') return giveAway(response, answer);
   if (answer.kind === 'own') {
     await answer.send(response, { signal }).catch(() => response.destroy());
     return;
@@ -102,18 +102,19 @@ export function written(response: ServerResponse, piece: Buffer, signal: AbortSi
   });
 }
 
-/** Resolves when both ends are closed. What one end sent last still reaches the other. */
-async function join({ req }: ServerResponse, { head, peer }: Extract<Answer, { kind: 'takeover' }>): Promise<void> {
+async function giveAway(response: ServerResponse, { head, serve, abandon }: Extract<Answer, { kind: 'takeover' }>): Promise<void> {
+  let socket: Duplex | undefined;
   try {
-    const socket = behindGate(req.socket)?.takeOver();
-    if (!socket) throw new CroftError('internal', 'this connection cannot be taken over');
-    const ends = [socket, peer] as const;
-    for (const end of ends) end.on('error', () => {}).setMaxListeners(listenersOfTwoPipelines);
-    socket.write(head);
-    await Promise.race([pipeline(socket, peer), pipeline(peer, socket)]).catch(() => {});
-    for (const end of ends) end.destroy();
-  } catch (error) {
-    peer.on('error', () => {}).destroy();
-    throw error;
+    socket = behindGate(response.req.socket)?.takeOver();
+  } catch {
+    // The client has gone away.
   }
+  if (!socket) {
+    abandon();
+    response.destroy();
+    return;
+  }
+  socket.on('error', () => {}).write(head);
+  await serve(socket).catch(() => {});
+  socket.destroy();
 }

@@ -1,5 +1,5 @@
 /**
- * The way of a connection to the HTTP server. A request that takes its connection over (`/connect-ssh`) must not be followed by bytes that
+ * The way of a connection to the HTTP server. A request that takes its connection over (`/connect-ssh`, `/connect`, `/listen`, `/sftp`) must not be followed by bytes that
  * the server's parser would swallow or refuse: of such a connection the parser sees the head alone, and what came behind it is kept.
  */
 import type { Server } from 'node:http';
@@ -7,7 +7,7 @@ import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { CroftError } from '@croft/runtime/errors';
 
-const beginning = Buffer.from('POST /connect-ssh');
+const beginnings = ['POST /connect-ssh', 'POST /connect?', 'POST /listen?', 'POST /sftp?'].map((text) => Buffer.from(text));
 const endOfHead = '\r\n\r\n';
 /** For a client that was refused to take its leave. */
 const lingerMs = 5_000;
@@ -106,8 +106,10 @@ function gateBefore(socket: Duplex, head: Buffer, rest: Buffer): Duplex {
 }
 
 function mayTakeOver(seen: Buffer): boolean {
-  const length = Math.min(seen.length, beginning.length);
-  return seen.compare(beginning, 0, length, 0, length) === 0;
+  return beginnings.some((beginning) => {
+    const length = Math.min(seen.length, beginning.length);
+    return seen.compare(beginning, 0, length, 0, length) === 0;
+  });
 }
 
 /** Of silence; only a socket has one. */

@@ -54,7 +54,7 @@ export async function listen(address: ListenAddress, options: ListenOptions, onR
 function createFor({ tls, headMs = defaultHeadMs }: ListenOptions, onRequest: RequestListener): Server {
   const limits = { maxHeaderSize: maxHeaderBytes, connectionsCheckingInterval: Math.ceil(headMs / 2) };
   const sockets = { keepAlive: true, keepAliveInitialDelay: 180_000, noDelay: true };
-  const options = { ...limits, ...sockets };
+  const options = { ...limits, ...sockets, allowHalfOpen: true };
   const server = tls ? createTlsServer({ ...options, ...secured(tls) }, onRequest) : createServer(options, onRequest);
   Object.assign(server, { requestTimeout: 0, headersTimeout: headMs, keepAliveTimeout: 0, timeout: 0, maxConnections });
   gateServer(server, tls ? 'secureConnection' : 'connection', { maxHeadBytes: maxHeaderBytes, headMs });

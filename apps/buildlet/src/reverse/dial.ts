@@ -45,7 +45,7 @@ async function reach({ coordinator, proxies }: Trust, clock: Clock, signal: Abor
 }
 
 async function connectTo({ host, port }: Place, signal: AbortSignal): Promise<Socket> {
-  const socket = connect({ host, port, keepAlive: true, keepAliveInitialDelay: keepAliveMs, noDelay: true });
+  const socket = connect({ host, port, keepAlive: true, keepAliveInitialDelay: keepAliveMs, noDelay: true, allowHalfOpen: true });
   try {
     await once(socket, 'connect', { signal });
     return socket;

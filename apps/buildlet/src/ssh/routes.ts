@@ -5,6 +5,7 @@ import { textError, type Answer } from '../http/answer.ts';
 import { behindGate } from '../http/gate.ts';
 import type { Call, Route } from '../http/router.ts';
 import { installKey, type FindAccount } from './authorized-keys.ts';
+import { join } from '../raw/join.ts';
 import type { Sshd } from './sshd.ts';
 
 export interface SshDeps {
@@ -27,7 +28,12 @@ export function sshRoutes(deps: SshDeps): Record<string, Route> {
     try {
       const peer = await deps.sshd.connect(call);
       peer.once('close', () => (tunnels -= 1));
-      return { kind: 'takeover', head, peer };
+      return {
+        kind: 'takeover',
+        head,
+        serve: (socket) => join(socket, peer, { clock: deps.clock, untilEither: true }),
+        abandon: () => peer.destroy(),
+      };
     } catch (error) {
       tunnels -= 1;
       return textError(502, errorText(error));
