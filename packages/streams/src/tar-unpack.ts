@@ -27,6 +27,8 @@ export interface UnpackOptions {
   readonly room?: (size: number) => Promise<void>;
   /** Links whose target leaves the tree are left out, as Go's buildlet leaves out all links; otherwise they are a failure. */
   readonly leavesOutLinks?: boolean;
+  /** `root` is absolute and holds no links: one that comes to stand in it meanwhile is not followed. */
+  readonly rootIsReal?: boolean;
   /** Later modification times become this, epoch ms. */
   readonly now: number;
 }
@@ -50,8 +52,8 @@ export interface Unpacked {
 export async function unpackTarGz(source: AsyncIterable<Uint8Array>, root: string, options: UnpackOptions): Promise<Unpacked> {
   const input = openByteInput(source);
   const waits = { signal: options.signal };
-  const { limits, leavesOutLinks = false } = options;
-  const writer = new TreeWriter(root, { maxMtime: options.now / SECOND, limits, leavesOutLinks });
+  const { limits, leavesOutLinks = false, rootIsReal = false } = options;
+  const writer = new TreeWriter(root, { maxMtime: options.now / SECOND, limits, leavesOutLinks, rootIsReal });
   const check = async (size: number): Promise<void> => {
     options.signal?.throwIfAborted();
     if (limits) checkSize(size, input.received, limits);

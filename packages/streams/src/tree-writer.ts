@@ -2,6 +2,7 @@
  * Writes the entries of an archive below a root. No path component that is a link is ever walked through, a link that would
  * lead out of the root is not made, and a link or fifo that stands at an entry's place is replaced, never written through.
  * Modes and times as in the contract of the buildlet's `/writetgz`. Everything is synchronous.
+ * A running command may exchange what lies there meanwhile: `tree-directories.ts`.
  */
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import fs from 'node:fs';
@@ -10,6 +11,7 @@ import { quoteName } from './quote-name.ts';
 import type { TarHeader } from './tar-header.ts';
 import { cleanName, leadOf, parentOf } from './tar-names.ts';
 import type { TarSink } from './tar-parser.ts';
+import { openDirectories, type TreeDirectories } from './tree-directories.ts';
 
 export interface WriteLimits {
   /** Content of all files together. */
@@ -23,6 +25,8 @@ export interface TreeWriterOptions {
   readonly limits: WriteLimits | undefined;
   /** Links whose target leaves the tree are not made, and counted; otherwise they are a failure. */
   readonly leavesOutLinks: boolean;
+  /** The root is absolute and holds no links. */
+  readonly rootIsReal: boolean;
 }
 
 /** `O_NOFOLLOW` and `O_NONBLOCK` are not on every system; where they are missing there are no links and fifos to guard against. */
@@ -40,8 +44,8 @@ export class TreeWriter implements TarSink {
   leftOut = 0;
   readonly #root: string;
   readonly #options: TreeWriterOptions;
-  /** Known to be directories and no links. */
-  readonly #directories = new Set(['']);
+  /** Where entries are made, and where links lead: each stays near where it was last. */
+  readonly #opened: { entries?: TreeDirectories; targets?: TreeDirectories } = {};
   /** Links that only the complete tree can judge. */
   readonly #unsettled: { readonly path: string; readonly header: TarHeader }[] = [];
   #file: { readonly fd: number; readonly header: TarHeader } | undefined;
@@ -58,8 +62,8 @@ export class TreeWriter implements TarSink {
     if (path === undefined || (path === '' && !directory)) {
       throw new CroftError('invalid', `tar file contained invalid name ${quoteName(header.name)}`);
     }
-    attempt(header, () => {
-      this.#makeDirectory(directory ? path : parentOf(path), header);
+    this.#attempt(header, () => {
+      this.#directories.make(directory ? path : parentOf(path));
       if (!directory) this.#make(path, header);
     });
   }
@@ -67,7 +71,7 @@ export class TreeWriter implements TarSink {
   content(piece: Buffer): void {
     const file = this.#file;
     if (!file) return;
-    attempt(file.header, () => {
+    this.#attempt(file.header, () => {
       for (let at = 0; at < piece.length;) at += fs.writeSync(file.fd, piece, at);
     });
     this.bytes += piece.length;
@@ -82,22 +86,39 @@ export class TreeWriter implements TarSink {
     } catch {
       this.untimed += 1; // the content counts
     }
-    this.close();
+    this.#closeFile();
   }
 
   /** Makes the links that had to wait for the complete tree. */
   finish(): void {
     for (const { path, header } of this.#unsettled) {
-      if (leadOf(path, header.target, (at) => this.#isDirectory(at)) === 'outside') this.#leaveOut(header);
-      else attempt(header, () => this.#symlink(path, header));
+      if (leadOf(path, header.target, (at) => this.#targets.isDirectory(at)) === 'outside') this.#leaveOut(header);
+      else this.#attempt(header, () => this.#symlink(path, header));
     }
   }
 
-  /** Closes the file being written, if any. */
+  /** Closes what is open, the file being written as well. */
   close(): void {
+    try {
+      this.#closeFile();
+    } finally {
+      this.#opened.entries?.close();
+      this.#opened.targets?.close();
+    }
+  }
+
+  get #directories(): TreeDirectories {
+    return (this.#opened.entries ??= openDirectories(this.#root, { isReal: this.#options.rootIsReal }));
+  }
+
+  get #targets(): TreeDirectories {
+    return (this.#opened.targets ??= openDirectories(this.#root, { isReal: this.#options.rootIsReal }));
+  }
+
+  #closeFile(): void {
     const file = this.#file;
     this.#file = undefined;
-    if (file) attempt(file.header, () => fs.closeSync(file.fd));
+    if (file) this.#attempt(file.header, () => fs.closeSync(file.fd));
   }
 
   #count({ size }: TarHeader): void {
@@ -105,25 +126,6 @@ export class TreeWriter implements TarSink {
     const { limits } = this.#options;
     if (limits && this.entries > limits.entries) throw new CroftError('exhausted', `the archive has more than ${limits.entries} entries`);
     if (limits && this.bytes + size > limits.bytes) throw new CroftError('exhausted', `the archive holds more than ${limits.bytes} bytes`);
-  }
-
-  #makeDirectory(path: string, header: TarHeader): void {
-    if (this.#directories.has(path)) return;
-    this.#makeDirectory(parentOf(path), header);
-    try {
-      fs.mkdirSync(this.#at(path), 0o755);
-    } catch (error) {
-      if (systemCode(error) !== 'EEXIST') throw error;
-      const found = fs.lstatSync(this.#at(path));
-      if (found.isSymbolicLink()) {
-        throw new CroftError(
-          'invalid',
-          `tar file entry ${quoteName(header.name)} goes through ${quoteName(path)}, which is a symbolic link`,
-        );
-      }
-      if (!found.isDirectory()) throw error;
-    }
-    this.#directories.add(path);
   }
 
   #make(path: string, header: TarHeader): void {
@@ -145,7 +147,7 @@ export class TreeWriter implements TarSink {
   }
 
   #create(path: string, mode: number): number {
-    const at = this.#at(path);
+    const at = this.#directories.at(path);
     // The kernel there remembers the signature of a program that was written over.
     if (process.platform === 'darwin' && mode & 0o111) fs.rmSync(at, { force: true });
     try {
@@ -159,10 +161,10 @@ export class TreeWriter implements TarSink {
 
   #hardLink(path: string, header: TarHeader): void {
     const target = cleanName(header.target);
-    if (!target || !this.#isDirectory(parentOf(target))) throw refused('hard link', header);
-    const found = fs.lstatSync(this.#at(target), { throwIfNoEntry: false });
-    if (!found?.isFile()) throw refused('hard link', header);
-    if (target !== path) this.#replace(path, (at) => fs.linkSync(this.#at(target), at));
+    if (!target || !this.#targets.isDirectory(parentOf(target))) throw refused('hard link', header);
+    const from = this.#targets.at(target);
+    if (!fs.lstatSync(from, { throwIfNoEntry: false })?.isFile()) throw refused('hard link', header);
+    if (target !== path) this.#replace(path, (at) => fs.linkSync(from, at));
   }
 
   #linkOrWait(path: string, header: TarHeader): void {
@@ -182,7 +184,7 @@ export class TreeWriter implements TarSink {
   }
 
   #replace(path: string, make: (at: Buffer) => void): void {
-    const at = this.#at(path);
+    const at = this.#directories.at(path);
     try {
       make(at);
     } catch (error) {
@@ -192,24 +194,22 @@ export class TreeWriter implements TarSink {
     }
   }
 
-  #isDirectory(path: string): boolean {
-    if (this.#directories.has(path)) return true;
-    return this.#isDirectory(parentOf(path)) && fs.lstatSync(this.#at(path), { throwIfNoEntry: false })?.isDirectory() === true;
-  }
-
-  #at(path: string): Buffer {
-    return Buffer.from(`${this.#root}/${path}`, 'latin1');
+  #attempt(header: TarHeader, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      if (error instanceof CroftError) throw entryGoes(header, error);
+      for (const directories of [this.#opened.entries, this.#opened.targets]) directories?.name(error);
+      const full = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
+      throw new CroftError(full ? 'exhausted' : 'internal', `unpacking ${quoteName(header.name)}: ${errorText(error)}`, { cause: error });
+    }
   }
 }
 
-function attempt(header: TarHeader, act: () => void): void {
-  try {
-    act();
-  } catch (error) {
-    if (error instanceof CroftError) throw error;
-    const full = ['ENOSPC', 'EDQUOT'].includes(systemCode(error) ?? '');
-    throw new CroftError(full ? 'exhausted' : 'internal', `unpacking ${quoteName(header.name)}: ${errorText(error)}`, { cause: error });
-  }
+function entryGoes({ name }: TarHeader, error: CroftError): CroftError {
+  const { link } = error.fields;
+  if (typeof link !== 'string') return error;
+  return new CroftError('invalid', `tar file entry ${quoteName(name)} goes through ${quoteName(link)}, which is a symbolic link`);
 }
 
 function refused(kind: string, { name, target }: TarHeader): CroftError {

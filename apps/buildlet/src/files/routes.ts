@@ -101,7 +101,7 @@ async function writeTarGz({ request, method, query, signal: gone }: Call, deps: 
   const body = url ? await fetchBody(url, { signal, clock }) : request;
   try {
     // Go's programs send what Go's buildlet takes: it passes over links
-    const options = { signal, limits, room: share.take, leavesOutLinks: epoch === undefined, now: clock.now() };
+    const options = { signal, limits, room: share.take, leavesOutLinks: epoch === undefined, rootIsReal: true, now: clock.now() };
     const { untimed, leftOut } = await unpackTarGz(body, root, options).catch((error: unknown) => toldByTheSystem(error));
     if (untimed + leftOut > 0) log.warn(messages.unpackedInPart, { dir, untimed, leftOut });
   } finally {
