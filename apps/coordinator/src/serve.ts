@@ -27,6 +27,7 @@ import { createReverseDoor } from './reverse/door.ts';
 import { createPages } from './pages/routes.ts';
 import { createApp } from './routes/app.ts';
 import { createShells } from './sessions/shells.ts';
+import { createUploadDoor } from './sessions/upload-door.ts';
 import { createTerminalDoor } from './terminal/terminal-door.ts';
 
 export interface ServeDeps {
@@ -63,9 +64,11 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const trustLocalUser = isLoopbackHost(host) && !behindProxy;
   if (anonymous === 'viewer' && !trustLocalUser) log.warn('anybody may read', { host, behindProxy });
   const auth = await openAuth({ database: db, dataDir, trustLocalUser, anonymous, clock, random, log, githubLogins: deps.githubLogins });
-  const ssh = config.ssh && stack.use(await openFarmDoor(config.ssh, { ...deps, ...auth, sessions: capabilities.sessions }));
+  const { sessions } = capabilities;
+  const shells = createShells({ clock, random, audit: auth.audit, log }); // one for all ways in, which share who is attached
+  const ssh = config.ssh && stack.use(await openFarmDoor(config.ssh, { ...deps, ...auth, sessions, shells }));
   const keys = await openBuilderKeys(config.compat, trustLocalUser);
-  const pages = createPages({ clock, audit: auth.audit });
+  const pages = createPages({ clock, log, audit: auth.audit, shells, people: auth.people, door: ssh?.view });
   const publicOrigin = behindProxy && publicHosts[0] ? `https://${publicHosts[0]}` : undefined;
   const names = { publicNames: publicHosts, publicOrigin };
   const keyAttempts = createAttempts(clock);
@@ -92,13 +95,12 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const shared = { ...names, capabilities, auth, keys, attempts: keyAttempts, behindProxy, clock, random, log };
   const gomote = stack.use(await openGomote({ ...shared, ssh, dataDir, lowWaterBytes }));
   const rpc = createRpc({ ...names, admit, dashboard: capabilities.dashboard, others: [gomote.rpc], log, random });
-  const { machineKeys, audit } = auth;
+  const { identify, machineKeys, audit } = auth;
   const attempts = createAttempts(clock);
   const door = createReverseDoor({ desk: deps.desk, keys: machineKeys, goKeys: keys, behindProxy, attempts, audit, log });
-  const { sessions } = capabilities;
-  const shells = createShells({ clock, random, audit, log });
   const terminals = createTerminalDoor({ ...names, auth, sessions, shells, behindProxy, clock, random, log });
-  const raw = [...gomote.raw, rpc, door, terminals];
+  const uploads = createUploadDoor({ ...names, sessions, identify, audit, pages, behindProxy, clock, random, log });
+  const raw = [...gomote.raw, rpc, door, terminals, uploads];
   const listener = stack.use(
     await serve((request, connection) => app.fetch(request, { connection }), { host, port, tls, raw, log, clock }),
   );

@@ -27,7 +27,13 @@ export const sessionViewSchema = z.object({
   /** Why there is a session: asked for, kept from a failed attempt, or made like one. */
   from: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('asked') }),
-    z.object({ kind: z.enum(['held', 'repro']), build: z.string(), attempt: z.number().int() }),
+    z.object({
+      kind: z.enum(['held', 'repro']),
+      build: z.string(),
+      attempt: z.number().int(),
+      /** Nobody asked for it: developers who may see the build may use it. */
+      policy: z.literal(true).optional(),
+    }),
   ]),
   /** `preparing`: it has a machine, on which its tree and first steps are being made. `ending`: its machine is being cleaned. */
   state: z.enum(sessionStates),

@@ -6,7 +6,7 @@ import type { Random } from '@croft/runtime/random';
 import type { Database } from '@croft/store/database';
 import type { Audit } from '../auth/audit.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import { createShells } from '../sessions/shells.ts';
+import type { Shells } from '../sessions/shells.ts';
 import { createSshAccess, type SshAccess } from './access.ts';
 import { openDoor } from './door.ts';
 import { openFarmKeys } from './farm-keys.ts';
@@ -15,6 +15,7 @@ import type { People } from './people.ts';
 export interface FarmDoorDeps {
   readonly db: Pick<Database, 'read' | 'write'>;
   readonly sessions: Sessions;
+  readonly shells: Shells;
   readonly people: People;
   readonly audit: Audit;
   readonly clock: Clock;
@@ -26,8 +27,7 @@ export interface FarmDoorDeps {
 export async function openFarmDoor(config: Ssh, deps: FarmDoorDeps): Promise<SshAccess & AsyncDisposable> {
   const keys = await openFarmKeys(deps.db);
   const host = config.publicHost ?? (isAnyAddress(config.host) ? 'localhost' : config.host);
-  const shells = createShells(deps);
-  const door = await openDoor({ listenHost: config.host, listenPort: config.port }, { ...deps, keys, host, shells });
+  const door = await openDoor({ listenHost: config.host, listenPort: config.port }, { ...deps, keys, host });
   deps.log.info('ssh door opened', { host: config.host, port: door.port });
   return {
     ...createSshAccess(keys, { host, port: door.port }, deps),

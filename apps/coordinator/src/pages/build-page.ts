@@ -5,10 +5,12 @@ import type { AttemptView, BuildDetail, RoleName } from '@croft/protocol/api';
 import { notice } from '@croft/web/html/document';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
 import { badge, lookOfAttempt, lookOfBuild, word } from '@croft/web/html/state';
+import type { SessionView } from '@croft/protocol/sessions';
 import type { ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
 import { artifactList, cacheList } from './artifact-list.ts';
 import { endDetail } from './end-text.ts';
 import { builderUrl, commitUrl, repoUrl } from './list-table.ts';
+import { fateOf, lengthChooser, stateWord } from './session-parts.ts';
 import { logPanel, logSource, type LogTail } from './log-panel.ts';
 import { stepList } from './step-list.ts';
 import { troubleNotice } from './trouble.ts';
@@ -23,6 +25,8 @@ export interface BuildPageView {
   /** Of the attempt that is shown. */
   readonly artifacts: readonly ArtifactView[];
   readonly caches: readonly CacheUseView[];
+  /** That hold its machine or were made like it. */
+  readonly sessions: readonly SessionView[];
   readonly who: { readonly name: string; readonly may: (role: RoleName) => boolean };
   readonly now: number;
 }
@@ -35,11 +39,12 @@ export function buildPage(view: BuildPageView): Html {
 export function buildFragment(view: BuildPageView): Html {
   const { build, attempt, chosen, now } = view;
   const address = chosen && attempt ? `${build.url}?attempt=${attempt.number}` : build.url;
-  return html`<div id="build" class="live build ${lookOfBuild(build)}" data-live="${build.state === 'queued' ? 'build farm' : 'build'}" data-build="${build.id}" data-title="${plain(buildTitle(build))} · Croft" hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="build" class="live build ${lookOfBuild(build)}" data-live="${build.state === 'queued' ? 'build session farm' : 'build session'}" data-build="${build.id}" data-title="${plain(buildTitle(build))} · Croft" hx-get="${address}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${head(view)}
 ${build.trouble ? troubleNotice(build.trouble, now) : ''}
 ${build.knownIssues ? notice('info', html`Its builder is known to fail: ${build.knownIssues.map((address) => html`<a href="${address}" rel="noreferrer">${bdi(address)}</a> `)}`) : ''}
 ${build.wait ? waiting(build.wait, build.since, now) : ''}
+${heldBy(view)}
 ${build.attemptList.length > 1 ? attempts(view) : ''}
 ${attempt ? shownAttempt(attempt, view) : html`<p class="nothing">No attempt has begun. Steps and the log appear here when one does.</p>`}
 ${logSource(build, attempt)}
@@ -56,7 +61,7 @@ function head(view: BuildPageView): Html {
   return html`<header class="head">
 <div class="headline">
 <h1>${badge(lookOfBuild(build))} <span class="name"><a href="${builderUrl(build.builder)}">${bdi(build.builder)}</a></span> <span class="at">at <a href="${repoUrl(build.repo)}">${bdi(build.repo)}</a> <a href="${commitUrl(build)}"><code title="${build.revision}">${build.revision.slice(0, 12)}</code></a></span></h1>
-${actions(view)}
+<div class="acts">${actions(view)}${borrowing(view)}</div>
 </div>
 ${commit ? html`<p class="commit-line"><strong>${bdi(commit.subject)}</strong> <span class="dim">${bdi(commit.authorName)}, ${instant(commit.committedAt, now)}</span></p>` : ''}
 ${build.end && build.end.kind !== 'passed' ? html`<p class="end-line">${endDetail(build.end)}</p>` : ''}
@@ -115,6 +120,29 @@ function actions({ build, who }: BuildPageView): Html {
     'Cancel',
     html`<label>Why? <input name="why" maxlength="500" required autocomplete="off" placeholder="superseded, stuck, …"></label><button class="danger">Cancel this build</button>`,
   );
+}
+
+/** Machines that people have because of it. */
+function heldBy({ sessions, now }: BuildPageView): Html {
+  return html`${sessions.map(
+    (session) =>
+      html`<section class="wait" aria-label="Borrowed machine"><strong>${session.from.kind === 'held' ? 'Its machine is kept' : 'A machine like its own'}: <a href="${session.url}">${bdi(session.alias)}</a></strong> <span>${stateWord(session)}, of ${bdi(session.owner)} · ${fateOf(session, now)}</span></section>`,
+  )}`;
+}
+
+/** Its machine to look at, or one like it. Whether that can be is known when it is tried. */
+function borrowing({ build, who }: BuildPageView): Html {
+  if (build.state === 'queued' || build.state === 'cancelling' || !who.may(operations['build.hold'].role)) return html``;
+  const form = (action: 'hold' | 'repro', text: string, fields: Html): Html =>
+    html`<details class="act" id="act-${action}" data-keep><summary data-key="${{ hold: 'h', repro: 'b' }[action]}" data-key-text="${text.toLowerCase()}">${text}…</summary>
+<form method="post" action="${build.url}/${action}" hx-post="${build.url}/${action}" hx-target="#build" hx-swap="morph">${fields}<label>What for? <input name="note" maxlength="500" autocomplete="off"></label><button class="primary">${text}</button></form></details>`;
+  const hold = form(
+    'hold',
+    'Keep its machine',
+    html`<p>${build.state === 'ended' ? 'All as the last attempt left it, unless something else ran there since.' : 'From the end of this attempt on, all as it lies.'}</p><label>For ${lengthChooser('hold')}</label>`,
+  );
+  if (build.state !== 'ended') return hold;
+  return html`${hold}${form('repro', 'Borrow one like it', html`<p>With the same source and environment, and the steps before the failed one already run.</p>`)}`;
 }
 
 function attempts({ build, attempt: shown, now }: BuildPageView): Html {

@@ -2,18 +2,23 @@
 import { Hono } from 'hono';
 import { cancelRequestSchema, type AttemptView, type BuildDetail } from '@croft/protocol/api';
 import { operations } from '@croft/protocol/operations';
+import type { SessionView } from '@croft/protocol/sessions';
 import { parseBuildId, parseMachineId } from '@croft/domain/names';
 import { machineWhySchema } from '@croft/protocol/machines';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Clock } from '@croft/runtime/clock';
+import type { Log } from '@croft/runtime/log';
 import { readForm, parseInput } from '@croft/web/body';
 import { hasRole, requireRole } from '@croft/web/identity';
+import { terminalPagePolicy } from '@croft/web/headers';
 import { document, type Frame, type Page } from '@croft/web/html/document';
 import type { Html } from '@croft/web/html/markup';
 import { createAssets, type Assets } from '@croft/web/static';
 import type { Audit } from '../auth/audit.ts';
 import type { Capabilities } from '../capabilities.ts';
 import type { AppContext, AppEnv, Pages } from '../routes/context.ts';
+import type { Shells } from '../sessions/shells.ts';
+import { mountAccount, type AccountRoutes } from './account-routes.ts';
 import { shownFiles } from './artifact-list.ts';
 import { mountBrowsing } from './browse-routes.ts';
 import { buildFragment, buildPage, buildTitle, type BuildPageView } from './build-page.ts';
@@ -22,27 +27,36 @@ import { farmFragment, farmPage } from './farm-page.ts';
 import { gridFragment, gridPage, gridTitle } from './grid-page.ts';
 import { placeIn, readTail } from './log-places.ts';
 import type { LogTail } from './log-panel.ts';
+import { mountSessionFiles } from './session-file-routes.ts';
+import { mountSessions } from './session-routes.ts';
 import { failurePage, failureTitle, signInPage } from './sign-in-page.ts';
 
-export interface PagesDeps {
+export interface PagesDeps extends Pick<AccountRoutes, 'people' | 'door'> {
   readonly clock: Clock;
   readonly audit: Pick<Audit, 'list'>;
+  readonly shells: Pick<Shells, 'runs'>;
+  readonly log: Log;
 }
 
-export function createPages({ clock, audit }: PagesDeps): Pages {
+export function createPages(deps: PagesDeps): Pages {
+  const { clock } = deps;
   const assets = createAssets();
   const bare = async (title: string, body: Html): Promise<Awaited<Html>> =>
     document({ assets: await assets.urls(), now: clock.now(), theme: undefined, who: undefined }, { title, place: 'other', body });
   return {
-    routes: routes(assets, { clock, audit }),
+    routes: routes(assets, deps),
     signIn: (view) => bare('Sign in', signInPage(view)),
     failure: (view) => bare(failureTitle(view.status), failurePage(view)),
   };
 }
 
-function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
+function routes(assets: Assets, { clock, log, audit, shells, people, door }: PagesDeps): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  const show = async (c: AppContext, page: Page): Promise<Response> => answer(c, await document(await frame(c, assets, clock), page));
+  const show = async (c: AppContext, page: Page): Promise<Response> => {
+    if (page.withTerminal) c.header('content-security-policy', terminalPagePolicy);
+    return answer(c, await document(await frame(c, assets, clock), page));
+  };
+  const showOrPart = async (c: AppContext, page: Page): Promise<Response> => (isPartial(c) ? answer(c, await page.body) : show(c, page));
 
   app.get('/static/*', (c) => assets.respond(c.req.raw));
 
@@ -71,6 +85,15 @@ function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
     return show(c, { title: 'Configuration', place: 'farm', live: true, body: configPage(view) });
   });
 
+  mountBuild(app, clock, show);
+  mountBrowsing(app, { clock, audit, show: showOrPart });
+  mountSessions(app, { clock, shells, show: showOrPart });
+  mountSessionFiles(app, { clock, log, show: showOrPart });
+  mountAccount(app, { clock, people, door, show: showOrPart });
+  return app;
+}
+
+function mountBuild(app: Hono<AppEnv>, clock: Clock, show: (c: AppContext, page: Page) => Promise<Response>): void {
   app.get('/builds/:build', async (c) => {
     const view = await buildView(c, clock);
     if (isPartial(c)) return answer(c, await buildFragment(view));
@@ -85,8 +108,6 @@ function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
     return c.json(await placeIn(log, line === undefined ? { offset: offset ?? 0 } : { line }), 200, { 'cache-control': 'no-store' });
   });
 
-  mountBrowsing(app, { clock, audit, show: async (c, page) => (isPartial(c) ? answer(c, await page.body) : show(c, page)) });
-
   app.post('/builds/:build/cancel', async (c) => {
     requireRole(c.var.who, operations['build.cancel'].role);
     const { why } = parseInput(cancelRequestSchema, Object.fromEntries(await readForm(c.req.raw)), 'the form');
@@ -97,7 +118,6 @@ function routes(assets: Assets, { clock, audit }: PagesDeps): Hono<AppEnv> {
     requireRole(c.var.who, operations['build.retry'].role);
     return act(c, clock, { does: (id) => c.var.capabilities.retry(id, c.var.who.name), unless: 'ended' });
   });
-  return app;
 }
 
 const tendingVerbs = ['drain', 'undrain', 'lose'] as const;
@@ -146,8 +166,10 @@ async function buildView(c: AppContext, clock: Clock): Promise<BuildPageView> {
   const asked = number(c.req.query('attempt'));
   const attempt = pickAttempt(build, asked);
   const { who } = c.var;
+  const about = ({ from }: SessionView): boolean => from.kind !== 'asked' && from.build === id;
   return {
     build,
+    sessions: (await c.var.capabilities.sessions.list(who)).filter(about),
     attempt,
     chosen: asked !== undefined,
     tail: undefined,

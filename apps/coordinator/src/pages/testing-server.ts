@@ -21,10 +21,11 @@ function testClock(): Clock {
 
 export function testApp(farm: FakeFarm, clock: Clock = testClock()): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  const pages = createPages({ clock, audit: { list: async () => ({ entries: farm.audit }) } });
+  const pages = createPages({ clock, log: silentLog, audit: { list: async () => ({ entries: farm.audit }) }, ...farm.borrowing });
   app.use(async (c, next) => {
     c.set('who', { name: 'someone', role: 'admin', repos: [], via: 'local' });
     c.set('capabilities', farm);
+    c.set('origin', new URL(c.req.url).origin);
     await next();
     secureHeaders(c.res.headers, { encrypted: false });
   });

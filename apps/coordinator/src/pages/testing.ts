@@ -10,6 +10,7 @@ import type { Capabilities, LogReader } from '../capabilities.ts';
 import { fakeBrowse, type FakeBrowse } from '../browse/testing.ts';
 import { fakeOriginals, type FakeOriginals } from '../originals/testing.ts';
 import { fakeSessions, type FakeSessions } from '../sessions/testing.ts';
+import { fakeBorrowing, type FakeBorrowing } from './testing-borrowing.ts';
 import { testFarm, testGrid, testNow } from './testing-views.ts';
 import { testConfiguration } from './testing-config.ts';
 
@@ -103,6 +104,8 @@ export interface FakeFarm extends Omit<Capabilities, keyof FakeOriginals | 'brow
     files: Map<string, Buffer>;
   };
   readonly asked: string[];
+  /** What the pages of sessions and of the account are told. */
+  readonly borrowing: FakeBorrowing;
   /** What the audit trail says. */
   readonly audit: AuditEntry[];
   tell(change: Change): void;
@@ -125,6 +128,7 @@ export function fakeFarm(): FakeFarm {
   return {
     state,
     asked,
+    borrowing: fakeBorrowing(),
     audit: [],
     tell: (change) => listeners.forEach((listener) => listener(change)),
     grid: async ({ repo, branch, page }) => ({ ...state.grid, page, ...(repo ? { repo } : {}), ...(branch ? { branch } : {}) }),

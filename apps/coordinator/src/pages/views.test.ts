@@ -29,6 +29,7 @@ function view(build: BuildDetail, over: Partial<BuildPageView> = {}): BuildPageV
     tail: undefined,
     artifacts: [],
     caches: [],
+    sessions: [],
     who: someone,
     now: testNow,
     ...over,
@@ -277,11 +278,13 @@ test('who may not act is offered nothing to press', async () => {
   assert.doesNotMatch(page, /method="post"/);
 });
 
-test('an ended build can be retried, one under way cancelled, one being cancelled neither', async () => {
+test('an ended build can be retried, one under way cancelled, its machine kept and one like it borrowed; one being cancelled none of these', async () => {
   const forms = async (over: Partial<BuildDetail>): Promise<string[]> =>
-    [...String(await buildPage(view(testDetail(over)))).matchAll(/method="post" action="([^"]+)"/g)].map(([, action]) => action ?? '');
-  assert.deepEqual(await forms({}), ['/builds/B0123456789abcdef/retry']);
-  assert.deepEqual(await forms({ state: 'running', end: undefined }), ['/builds/B0123456789abcdef/cancel']);
+    [...String(await buildPage(view(testDetail(over)))).matchAll(/method="post" action="\/builds\/B0123456789abcdef\/([^"]+)"/g)].map(
+      ([, action]) => action ?? '',
+    );
+  assert.deepEqual(await forms({}), ['retry', 'hold', 'repro']);
+  assert.deepEqual(await forms({ state: 'running', end: undefined }), ['cancel', 'hold']);
   assert.deepEqual(await forms({ state: 'cancelling', end: undefined }), []);
 });
 

@@ -18,6 +18,7 @@ const params = {
   repo: 'croft',
   token: 'T000000000000',
   key: 'K0',
+  sshKey: 'H0',
   machine: 'rack-a',
   sha1: 'a'.repeat(40),
 };

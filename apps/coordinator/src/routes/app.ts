@@ -170,12 +170,30 @@ function mountPages(app: Hono<AppEnv>, pages: Pages, { admit }: Operator): void 
       await next();
     });
   }
+  for (const [path, name] of Object.entries(sessionForms)) {
+    app.post(path, async (c, next) => {
+      await admit(c, name, c.req.param() as Record<string, string>);
+      await next();
+    });
+  }
   app.use(async (c, next) => {
     if (!c.req.path.startsWith('/static/')) requireRole(c.var.who, 'viewer');
     await next();
   });
   app.route('/', pages.routes);
 }
+
+const sessionForms = {
+  '/sessions': 'session.create',
+  '/sessions/:session/extend': 'session.extend',
+  '/sessions/:session/share': 'session.share',
+  '/sessions/:session/note': 'session.note',
+  '/sessions/:session/destroy': 'session.end',
+  '/builds/:build/hold': 'build.hold',
+  '/builds/:build/repro': 'build.repro',
+  '/account/keys': 'ssh-key.add',
+  '/account/keys/:sshKey/remove': 'ssh-key.remove',
+} as const;
 
 async function failed(error: unknown, c: AppContext, { pages, log, random }: AppDeps): Promise<Response> {
   const { status, body, headers, id } = failureOf(error, { log, random });

@@ -16,6 +16,7 @@ import { createNodeBinaries } from '../distribution/node-binaries.ts';
 import { createMetrics } from '../events.ts';
 import { createPages } from '../pages/routes.ts';
 import { fakeFarm, type FakeFarm } from '../pages/testing.ts';
+import { createShells } from '../sessions/shells.ts';
 import { createApp, type AppDeps } from './app.ts';
 
 export interface TestApp extends AsyncDisposable {
@@ -40,7 +41,8 @@ export async function openTestApp(over: Partial<AppDeps & AuthOptions> = {}): Pr
   const base = { clock: systemClock, random: systemRandom, log: silentLog, ...over };
   const auth = await openAuth({ database, dataDir, trustLocalUser: true, anonymous: 'none', ...base, peerUid });
   const farm = fakeFarm();
-  const pages = createPages({ clock: systemClock, audit: auth.audit });
+  const shells = createShells({ ...base, audit: auth.audit });
+  const pages = createPages({ clock: systemClock, log: silentLog, audit: auth.audit, shells, people: auth.people });
   const app = createApp({
     capabilities: farm,
     auth,

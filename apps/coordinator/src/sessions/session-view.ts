@@ -18,7 +18,7 @@ export function toSessionView(session: Session, { hostType, wait, ssh }: ViewFac
     owner,
     builder,
     ...(hostType === undefined ? {} : { hostType }),
-    from: from.kind === 'asked' ? from : { kind: from.kind, build: from.build, attempt: from.attempt },
+    from: originOf(from),
     state: state.kind,
     note,
     sharedWith: [...sharedWith],
@@ -29,6 +29,12 @@ export function toSessionView(session: Session, { hostType, wait, ssh }: ViewFac
     url: `/sessions/${id}`,
     ...(ssh === undefined || state.kind === 'ended' ? {} : { ssh }),
   };
+}
+
+function originOf(from: Session['from']): SessionView['from'] {
+  if (from.kind === 'asked') return from;
+  const { kind, build, attempt } = from;
+  return { kind, build, attempt, ...(kind === 'held' && from.policy ? { policy: true } : {}) };
 }
 
 type Times = Pick<SessionView, 'machine' | 'startedAt' | 'usedAt' | 'expiresAt' | 'latestAt' | 'endedAt' | 'endReason'>;

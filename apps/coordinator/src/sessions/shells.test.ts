@@ -10,7 +10,7 @@ import { systemRandom } from '@croft/runtime/random';
 import type { Entered, Sessions } from './sessions.ts';
 import type { Shell } from './shell.ts';
 import { createShells, type Shells, type ShellWish } from './shells.ts';
-import { withoutLogin } from './testing-shells.ts';
+import { withPlainShells } from './testing-shells.ts';
 import { fakeSession, fakeSessions } from './testing.ts';
 
 const waits = { signal: systemClock.deadline(60_000) };
@@ -29,7 +29,7 @@ interface Stage extends AsyncDisposable {
 async function openStage(): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
   const machine = stack.use(await startTestBuildlet());
-  const buildlet = withoutLogin(stack.use(createBuildlet(machine.address, { clock: systemClock })));
+  const buildlet = withPlainShells(stack.use(createBuildlet(machine.address, { clock: systemClock })));
   const sessions = fakeSessions({ buildlet, ground: { dir: '.', env: { CI: 'true', PS1: '$ ' } } });
   sessions.put(fakeSession({ sharedWith: ['bob'] }));
   const audited: string[] = [];

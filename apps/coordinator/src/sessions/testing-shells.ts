@@ -1,10 +1,9 @@
-/** Shells for tests, on buildlets that know no login shells yet. */
+/** Shells for tests: plain ones, whatever the account of whoever runs the tests has for a shell, and whatever that does first. */
 import type { Buildlet } from '@croft/buildlet/client';
 
-export function withoutLogin(buildlet: Buildlet): Buildlet {
+export function withPlainShells(buildlet: Buildlet): Buildlet {
   return {
     ...buildlet,
-    startOrAttach: (id, { login: _, elseDir: _dir, path: _path, ...spec }, epoch, asked) =>
-      buildlet.startOrAttach(id, { ...spec, argv: ['sh'] }, epoch, asked),
+    startOrAttach: (id, { login: _, ...spec }, epoch, asked) => buildlet.startOrAttach(id, { ...spec, argv: ['sh'] }, epoch, asked),
   };
 }

@@ -14,7 +14,7 @@ import { createBell } from '@croft/runtime/tasks';
 import { serve } from '@croft/web/listener';
 import { openTestApp, type TestApp } from '../routes/testing.ts';
 import { createShells } from '../sessions/shells.ts';
-import { withoutLogin } from '../sessions/testing-shells.ts';
+import { withPlainShells } from '../sessions/testing-shells.ts';
 import { fakeSession, fakeSessions, type FakeSessions } from '../sessions/testing.ts';
 import { createTerminalDoor } from './terminal-door.ts';
 
@@ -28,7 +28,7 @@ interface Stage extends AsyncDisposable {
 async function openStage(): Promise<Stage> {
   await using stack = new AsyncDisposableStack();
   const machine = stack.use(await startTestBuildlet());
-  const buildlet = withoutLogin(stack.use(createBuildlet(machine.address, { clock: systemClock })));
+  const buildlet = withPlainShells(stack.use(createBuildlet(machine.address, { clock: systemClock })));
   const sessions = fakeSessions({ buildlet, ground: { dir: '.', env: { PS1: '$ ' } } });
   const app = stack.use(await openTestApp());
   sessions.put(fakeSession({ owner: 'local', alias: 'local-linux-0' }));

@@ -18,10 +18,12 @@ export interface Frame {
 
 export interface Page {
   readonly title: string;
-  readonly place: 'grid' | 'repos' | 'builders' | 'farm' | 'audit' | 'build' | 'search' | 'other';
+  readonly place: 'grid' | 'repos' | 'builders' | 'farm' | 'sessions' | 'account' | 'audit' | 'build' | 'search' | 'other';
   readonly body: Html;
   /** Also loads the log viewer. */
   readonly withLog?: boolean;
+  /** Also loads the terminal, which needs `terminalPagePolicy`. */
+  readonly withTerminal?: boolean;
   /** Follows the farm's changes. */
   readonly live?: boolean;
   /** What stands in the search box. */
@@ -52,13 +54,14 @@ export function document({ assets, now, theme, who }: Frame, page: Page): Html {
 <link rel="stylesheet" href="${assets['croft.css']}">
 <script src="${assets['croft.js']}" defer></script>
 ${page.withLog ? html`<script src="${assets['log.js']}" defer></script>` : ''}
+${page.withTerminal ? html`<link rel="stylesheet" href="${assets['terminal.css']}"><script src="${assets['terminal.js']}" defer></script>` : ''}
 </head>
 <body class="at-${page.place}" ${page.live ? html`data-events="/api/v1/events"` : ''}>
 ${glyphs}
 <a class="skip" href="#main">Skip to content</a>
 <header class="top">
   <a class="brand" href="/"><svg aria-hidden="true" viewBox="0 0 16 16"><path d="M1 1h6v6H1zM9 9h6v6H9z"/><path d="M9 1h6v6H9zM1 9h6v6H1z" opacity=".45"/></svg>Croft</a>
-  <nav aria-label="Places">${link('/', 'Builds', page.place === 'grid')}${link('/repos', 'Repositories', page.place === 'repos')}${link('/builders', 'Builders', page.place === 'builders')}${link('/farm', 'Farm', page.place === 'farm')}${who?.role === 'admin' ? link('/audit', 'Audit', page.place === 'audit') : ''}</nav>
+  <nav aria-label="Places">${link('/', 'Builds', page.place === 'grid')}${link('/repos', 'Repositories', page.place === 'repos')}${link('/builders', 'Builders', page.place === 'builders')}${link('/farm', 'Farm', page.place === 'farm')}${link('/sessions', 'Sessions', page.place === 'sessions')}${who?.role === 'admin' ? link('/audit', 'Audit', page.place === 'audit') : ''}</nav>
   ${who?.role ? searchBox(page) : ''}
   ${page.tools ?? ''}
   <div class="end">
@@ -91,5 +94,5 @@ function link(href: string, text: string, here: boolean): Html {
 function whoText(who: Frame['who']): Html {
   if (!who?.role) return html`<a class="who" href="/signin">Sign in</a>`;
   const out = who.via === 'session' ? html`<form method="post" action="/signout"><button class="quiet">Sign out</button></form>` : '';
-  return html`<span class="who" title="you are ${plain(who.name)}, ${who.role}">${bdi(who.name)} <small>${who.role}</small></span>${out}`;
+  return html`<a class="who" href="/account" title="you are ${plain(who.name)}, ${who.role}">${bdi(who.name)} <small>${who.role}</small></a>${out}`;
 }

@@ -1,4 +1,5 @@
 /** What every page loads: htmx for forms and fragments, live changes, times that stay true, theme, keys. */
+import { startCopying } from './copy.ts';
 import { startKeys } from './keys.ts';
 import { startLive } from './live.ts';
 import { startMorph } from './morph.ts';
@@ -13,6 +14,7 @@ startTicks();
 startLive();
 startNotices();
 startKeys();
+startCopying();
 
 // A chooser takes effect when something is chosen; without scripts its button does the same.
 document.addEventListener('change', ({ target }) => {

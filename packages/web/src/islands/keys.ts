@@ -55,6 +55,7 @@ function press(keys: string): boolean {
   if (keys === 'g f') return go('/farm');
   if (keys === 'g r') return go('/repos');
   if (keys === 'g u') return go('/builders');
+  if (keys === 'g m') return go('/sessions');
   const element = document.querySelector<HTMLElement>(`[data-key="${CSS.escape(keys)}"]`);
   if (!element || element.closest('[hidden]')) return false;
   if (element instanceof HTMLInputElement && element.type !== 'checkbox') element.select();
@@ -98,6 +99,7 @@ function list(): HTMLElement {
     ['g r', 'go to repositories'],
     ['g u', 'go to builders'],
     ['g f', 'go to farm'],
+    ['g m', 'go to sessions: borrowed machines'],
   ];
   if (document.querySelector('table.grid'))
     rows.push(['← ↑ ↓ → or h j k l', 'move between builds in the grid'], ['n', 'next build that did not pass'], ['Enter', 'open it']);

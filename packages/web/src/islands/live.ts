@@ -9,8 +9,8 @@ import { after, atMostEvery } from './browser-clock.ts';
 const refreshMs = 1000;
 
 /**
- * A fragment says what it shows: `data-live="build commits"`, and may narrow it by `data-build` and `data-repo`. It fetches
- * itself on the event `croft:changed`.
+ * A fragment says what it shows: `data-live="build commits"`, and may narrow it by `data-build`, `data-session` and `data-repo`. It fetches
+ * itself on the event `croft:changed`; when it then needs what the page lacks (`data-needs`), the whole page is loaded.
  */
 export function startLive(): void {
   const url = document.body.dataset['events'];
@@ -26,6 +26,8 @@ export function startLive(): void {
     refreshers.get(id)?.();
   };
   document.addEventListener('htmx:afterSettle', () => {
+    const needs = document.querySelector<HTMLElement>('[data-needs]')?.dataset['needs'];
+    if (needs !== undefined && !document.querySelector(needs)) return location.reload();
     document.title = document.querySelector<HTMLElement>('[data-title]')?.dataset['title'] ?? document.title;
   });
   const refreshAll = (): void => fragments().forEach(refresh);
@@ -42,8 +44,9 @@ function fragments(): HTMLElement[] {
   return [...document.querySelectorAll<HTMLElement>('[data-live]')];
 }
 
-function concerns({ live, build, repo }: DOMStringMap, change: Change): boolean {
+function concerns({ live, build, session, repo }: DOMStringMap, change: Change): boolean {
   if (!live?.split(' ').includes(change.kind)) return false;
+  if (session !== undefined && change.kind === 'session' && change.id !== session) return false;
   if (build !== undefined && change.kind === 'build' && change.id !== build) return false;
   return repo === undefined || change.kind !== 'commits' || change.repo === repo;
 }

@@ -32,6 +32,7 @@ export function openView(place: HTMLElement, ears: ViewEars, { readAloud }: { re
     fontFamily: style.fontFamily,
     fontSize: parseFloat(style.fontSize),
     scrollback,
+    minimumContrastRatio: 4.5,
     screenReaderMode: readAloud,
     theme: themeOf(place),
   });

@@ -1,10 +1,11 @@
 /**
- * The terminal of a session's page: a line, its view, and the tools above them. Which shell a tab shows is kept in the tab, so that it is
+ * What a session's page loads: uploads, and the terminal: a line, its view, and the tools above them. Which shell a tab shows is kept in the tab, so that it is
  * the same after the page was loaded again.
  */
 import type { Exit } from '@croft/domain/outcome';
 import { after } from './browser-clock.ts';
 import { TerminalLine, type LineEars, type LineWorld } from './terminal-line.ts';
+import { startUploads } from './uploads.ts';
 import { openView, type TerminalView } from './terminal-view.ts';
 
 const readAloudKey = 'croft-terminal-aloud';
@@ -21,6 +22,7 @@ interface Panel {
 
 const found = document.querySelector<HTMLElement>('#terminal');
 if (found) start(partsOf(found));
+startUploads();
 
 function partsOf(element: HTMLElement): Panel {
   const part = <E extends HTMLElement>(name: string): E => {
@@ -80,11 +82,13 @@ function earsOf({ state, close }: Panel, { view, tabKey, replay, seen }: Shown):
     tell(text);
     sessionStorage.removeItem(tabKey);
     close.disabled = true;
+    document.body.dispatchEvent(new CustomEvent('croft:runs'));
   };
   return {
     onAttached({ run, from, length }, continues) {
       sessionStorage.setItem(tabKey, run);
       close.disabled = !run.startsWith('sh-');
+      document.body.dispatchEvent(new CustomEvent('croft:runs'));
       if (continues) return;
       view.reset(run.startsWith('sh-') ? 'of a terminal' : 'of a command');
       replay.upTo = length > from ? length : 0;

@@ -1,0 +1,105 @@
+/** One borrowed machine: how it stands, how it is entered, what runs on it, its terminal and its files. */
+import { html } from 'hono/html';
+import type { SessionView } from '@croft/protocol/sessions';
+import { formatBytes } from '@croft/web/html/format';
+import { bdi, instant, plain, span, type Html } from '@croft/web/html/markup';
+import { badge } from '@croft/web/html/state';
+import type { SessionRun } from '../sessions/shells.ts';
+import { builderUrl, listTable, section } from './list-table.ts';
+import { copyLine, fateOf, isOver, mayUse, originOf, sessionActs, stateBadge, stateWord, waitText, type Reader } from './session-parts.ts';
+
+export interface SessionPageView {
+  readonly session: SessionView;
+  readonly reader: Reader;
+  /** Of whoever may use it, while it is active; undefined when its machine did not tell. */
+  readonly runs?: readonly SessionRun[] | undefined;
+  /** Already made. */
+  readonly files?: Html | undefined;
+  /** Which one its terminal shows first. */
+  readonly run?: string | undefined;
+  readonly now: number;
+}
+
+export function sessionPage(view: SessionPageView): Html {
+  const { session, reader, files } = view;
+  const open = session.state === 'active' && mayUse(session, reader);
+  return html`${sessionFragment(view)}
+${open ? html`${terminalPanel(view)}${runsFragment(view)}${files ?? ''}` : ''}`;
+}
+
+export function sessionTitle(session: SessionView): string {
+  return `${stateWord(session)}: ${session.alias}`;
+}
+
+/** What changes while one looks. Once it can be used, the page needs the rest, too. */
+export function sessionFragment({ session, reader, now }: SessionPageView): Html {
+  const { url, id, builder, hostType, machine, note, sharedWith, createdAt, startedAt, usedAt, wait } = session;
+  const needs = session.state === 'active' && mayUse(session, reader) ? html`data-needs="#session-runs"` : '';
+  return html`<div id="session" class="live build" data-live="session farm" data-session="${id}" data-title="${plain(sessionTitle(session))} · Croft" ${needs} hx-get="${url}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+<header class="head"><div class="headline"><h1>${stateBadge(session)} <span class="name">${bdi(session.alias)}</span></h1>${sessionActs(session, reader, 'session')}</div>
+${note === '' ? '' : html`<p class="commit-line"><strong>${bdi(note)}</strong></p>`}
+${session.endReason === undefined ? '' : html`<p class="end-line">${bdi(session.endReason)}</p>`}
+<ul class="meta">
+<li>of ${bdi(session.owner)}${sharedWith.length === 0 ? '' : html`, shared with ${bdi(sharedWith.join(', '))}`}</li>
+<li>builder <a href="${builderUrl(builder)}">${bdi(builder)}</a>${hostType === undefined ? '' : html` (${bdi(hostType)})`}</li>
+${machine === undefined ? '' : html`<li>machine <a href="/farm">${bdi(machine)}</a></li>`}
+${session.from.kind === 'asked' ? '' : html`<li>${originOf(session)}</li>`}
+<li>asked for ${instant(createdAt, now)}</li>
+${startedAt === undefined ? '' : html`<li>there for ${span(startedAt, session.endedAt, now)}</li>`}
+${usedAt === undefined || isOver(session) ? '' : html`<li>last used ${instant(usedAt, now)}</li>`}
+<li class="id"><code>${id}</code></li>
+</ul></header>
+${wait ? html`<section class="wait" aria-label="Why it waits">Waits: ${waitText(wait, now)}</section>` : ''}
+${session.progress === undefined ? '' : html`<p class="until" role="status">${bdi(session.progress)}</p>`}
+${session.state === 'active' ? html`<p class="until">Ends ${fateOf(session, now)}.</p>${mayUse(session, reader) ? ways(session) : ''}` : ''}
+</div>`;
+}
+
+function ways({ alias, ssh }: SessionView): Html {
+  return html`<section class="ways" aria-label="How to enter it"><h2>Enter it</h2>
+${ssh === undefined ? html`<p class="dim">This farm has no SSH door; the terminal below needs none.</p>` : copyLine(ssh, 'the line for ssh')}
+${copyLine(`gomote ssh ${alias}`, 'the line for gomote')}
+${copyLine(`gomote run ${alias} COMMAND`, 'the line to run a command')}
+</section>`;
+}
+
+/** Filled by the terminal's script; without one, the other ways in are named. */
+function terminalPanel({ session: { id, url }, run }: SessionPageView): Html {
+  const at = `/api/v1/sessions/${id}`;
+  return html`<section class="terminal" id="terminal" aria-labelledby="terminal-title" data-session="${id}" data-url="${at}/terminal" data-session-url="${at}" ${run === undefined ? '' : html`data-run="${run}"`}>
+<div class="tools"><h2 id="terminal-title">Terminal</h2><span data-part="state" role="status"></span>
+<label><input type="checkbox" data-part="aloud"> Read to a screen reader</label>
+<button type="button" data-part="new" title="Begins another shell; this one goes on">+ new</button>
+<button type="button" data-part="close" title="Ends the shell and what runs in it" disabled>End shell</button></div>
+<p class="nothing unscripted">The terminal needs scripts. ssh, gomote and the <a href="${url}#files">files</a> below do not.</p>
+<div data-part="screen" role="group" aria-label="Shell; Shift and F6 leaves it"></div>
+<p class="dim hint">Shift+F6 leaves the terminal; Ctrl+C copies what is selected; a closed tab loses nothing: the shell goes on.</p>
+</section>`;
+}
+
+export function runsFragment({ session, runs, now }: SessionPageView): Html {
+  const rows = (runs ?? []).map(({ name, run, attached }) => [
+    html`<a href="${session.url}?run=${encodeURIComponent(name)}#terminal" data-attach="${name}">${bdi(name)}</a>`,
+    kindOf(name),
+    run.state === 'running' ? badge('running', attached > 0 ? `running, ${attached} attached` : 'running') : endBadge(run.exit),
+    html`${instant(run.startedAt, now)}`,
+    span(run.startedAt, run.state === 'ended' ? run.endedAt : undefined, now),
+    formatBytes(run.output.length),
+  ]);
+  const list = listTable(['Run', 'Kind', 'State', 'Begun', 'For', 'Output'], rows, 'Runs');
+  const empty = runs === undefined ? 'Its machine did not tell what runs.' : 'Nothing was started yet.';
+  return html`<div id="session-runs" class="farm" hx-get="${session.url}/runs" hx-trigger="croft:runs from:body" hx-ext="morph" hx-swap="morph">
+${section('Runs', rows.length, [list, empty])}
+</div>`;
+}
+
+function kindOf(name: string): string {
+  if (name.startsWith('sh-')) return 'shell';
+  return name.startsWith('r-') ? 'command of gomote' : name.startsWith('x-') ? 'command over SSH' : 'command';
+}
+
+function endBadge(exit: Extract<SessionRun['run'], { state: 'ended' }>['exit']): Html {
+  if (exit.kind === 'exited') return badge(exit.code === 0 ? 'passed' : 'failed', exit.code === 0 ? 'ended' : `exit status ${exit.code}`);
+  if (exit.kind === 'signalled') return badge('failed', exit.signal);
+  return html`${badge('cancelled', 'ended')} <span class="dim">${bdi(exit.reason)}</span>`;
+}

@@ -1,0 +1,86 @@
+/** Borrowed machines: who holds what since when, who waits and why, and the form to ask for one. */
+import { html } from 'hono/html';
+import type { Farm } from '@croft/protocol/api';
+import { operations } from '@croft/protocol/operations';
+import type { SessionView } from '@croft/protocol/sessions';
+import { bdi, instant, plain, plural, type Html } from '@croft/web/html/markup';
+import type { Farmer } from '../originals/farmer.ts';
+import { builderUrl, listTable, section } from './list-table.ts';
+import { fateOf, originOf, sessionActs, stateBadge, type Reader } from './session-parts.ts';
+
+export const sessionFilters = ['all', 'mine', 'ended'] as const;
+export type SessionFilter = (typeof sessionFilters)[number];
+
+export interface SessionsView {
+  readonly sessions: readonly SessionView[];
+  readonly filter: SessionFilter;
+  readonly choices: readonly BuilderChoice[];
+  /** Chosen beforehand. */
+  readonly builder?: string | undefined;
+  readonly reader: Reader;
+  readonly now: number;
+}
+
+/** A builder, and the machines that have what it needs. */
+export interface BuilderChoice {
+  readonly name: string;
+  readonly free: number;
+  readonly all: number;
+}
+
+/** By name. What machines lack beside their labels (processors, memory) shows once a session waits. */
+export function choicesOf(builders: Farmer['builders'], machines: Farm['machines']): BuilderChoice[] {
+  const here = machines.filter(({ state }) => state !== 'gone');
+  return Object.entries(builders)
+    .map(([name, { needs }]) => {
+      const fitting = here.filter(({ labels }) => needs.labels.every((label) => labels.includes(label)));
+      return { name, all: fitting.length, free: fitting.filter(({ state, held }) => state === 'ready' && held === undefined).length };
+    })
+    .toSorted((a, b) => a.name.localeCompare(b.name));
+}
+
+export function sessionsPage(view: SessionsView): Html {
+  const { filter, sessions } = view;
+  return html`<div id="session-list" class="live farm" data-live="session farm" hx-get="${filterUrl(filter)}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+<h1 class="unseen">Sessions</h1>
+${filter === 'ended' ? '' : createForm(view)}
+<nav class="tabs" aria-label="Which sessions">${sessionFilters.map((one) => html`<a href="${filterUrl(one)}" ${one === filter ? html`aria-current="page"` : ''}>${{ all: 'All', mine: 'Mine', ended: 'Ended' }[one]}</a>`)}</nav>
+${section(filter === 'ended' ? 'Ended sessions' : 'Sessions', sessions.length, [table(view), filter === 'ended' ? 'None has ended.' : 'Nobody borrows a machine.'])}
+</div>`;
+}
+
+function filterUrl(filter: SessionFilter): string {
+  return filter === 'all' ? '/sessions' : `/sessions?show=${filter}`;
+}
+
+function table({ sessions, reader, now }: SessionsView): Html {
+  const rows = sessions.map((session) => [
+    html`<a href="${session.url}">${bdi(session.alias)}</a> <span class="dim">${originOf(session)}</span>`,
+    html`${stateBadge(session)}`,
+    html`${bdi(session.owner)}${session.sharedWith.length === 0 ? '' : html` <span class="dim">with ${bdi(session.sharedWith.join(', '))}</span>`}`,
+    html`<a href="${builderUrl(session.builder)}">${bdi(session.builder)}</a>${session.machine === undefined ? '' : html` <span class="dim">on ${bdi(session.machine)}</span>`}`,
+    html`${instant(session.startedAt ?? session.createdAt, now)}`,
+    fateOf(session, now),
+    html`${session.note === '' ? '' : bdi(session.note)}${sessionActs(session, reader, 'sessions')}`,
+  ]);
+  return listTable(['Session', 'State', 'Whose', 'Builder', 'Since', 'Until', 'Note'], rows, 'Sessions');
+}
+
+/** Not kept while the page renews itself, so that its figures stay true; what was typed and chosen stays. */
+function createForm({ choices, builder, reader }: SessionsView): Html {
+  if (!reader.may(operations['session.create'].role)) return html``;
+  if (choices.length === 0) return html`<p class="nothing">The configuration names no builder, so there is no machine to borrow.</p>`;
+  const option = ({ name, free, all }: BuilderChoice): Html =>
+    html`<option value="${name}" ${name === builder ? html`selected` : ''}>${plain(name)} (${availability({ free, all })})</option>`;
+  return html`<form class="borrow" method="post" action="/sessions">
+<label>Borrow a machine of <select name="builder" required data-key="c" data-key-text="borrow a machine">${choices.map(option)}</select></label>
+<label>for <input name="note" maxlength="500" autocomplete="off" placeholder="what it is for, seen by all"></label>
+<button class="primary">Borrow</button>
+</form>`;
+}
+
+export function availability({ free, all }: Pick<BuilderChoice, 'free' | 'all'>): string {
+  if (all === 0) return 'no such machine is here: waits for one';
+  if (free === 0) return `0 of ${plural(all, 'machine')} free: waits for the next`;
+  return `${free} of ${plural(all, 'machine')} free`;
+}
