@@ -125,6 +125,9 @@ export function countWrites<Port extends Pick<Engine, 'read' | 'write'>>(databas
 
 /** Log messages of the coordinator and of the rooms that log through it, each with what it means. */
 export const logMessages = {
+  'no terminal': 'a page asked for a terminal and went away before it had one; field error',
+  'terminal failed':
+    'the line between a page and a shell broke where it should not; the page comes back to the shell, which goes on; fields task, run',
   'anybody may read': 'the settings let whoever reaches this open address read builds and logs without a token',
   'output not acknowledged': 'a machine did not take note of what is stored of its output; it keeps more in its spool than it must',
   'abandoned run not cancelled': 'a machine whose run was ended here did not take the cancel either; its next attempt kills it',

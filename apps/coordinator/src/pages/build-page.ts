@@ -12,6 +12,7 @@ import { endDetail } from './end-text.ts';
 import { builderUrl, commitUrl, repoUrl } from './list-table.ts';
 import { fateOf, lengthChooser, stateWord } from './session-parts.ts';
 import { logPanel, logSource, type LogTail } from './log-panel.ts';
+import { terminalPanel } from './session-page.ts';
 import { stepList } from './step-list.ts';
 import { troubleNotice } from './trouble.ts';
 
@@ -71,6 +72,7 @@ ${(build.beside ?? []).map(({ repo, revision }) => html`<li>with <a href="/?${ne
 <li>band ${build.band}</li>
 <li>${timing(build, now)}</li>
 ${build.attempts > 1 ? html`<li>${plural(build.attempts, 'attempt')}</li>` : ''}
+${build.state === 'running' && view.who.may(operations['session.terminal'].role) ? html`<li><a href="${build.url}/terminal" data-key="t" data-key-text="a shell beside it">shell beside it</a></li>` : ''}
 <li><a href="${build.url}/events" data-key="v" data-key-text="events and time line">events</a></li>
 <li class="id"><code>${build.id}</code></li>
 </ul>
@@ -161,4 +163,11 @@ ${stepList(attempt, now)}
 ${artifactList(left, now)}
 ${cacheList(caches)}
 </section>`;
+}
+
+/** A shell on the machine of an attempt that runs, beside it. */
+export function buildTerminalPage(build: BuildDetail): Html {
+  return html`<header class="head"><h1>${badge(lookOfBuild(build))} <span class="name"><a href="${build.url}">${bdi(build.builder)}</a></span> <span class="at"><code>${build.id}</code></span></h1></header>
+<p class="dim">Beside what runs there, in the same tree. It ends with the attempt; to have the machine longer, <a href="${build.url}">keep it</a>.</p>
+${terminalPanel({ name: `build-${build.id}`, below: html`ssh build-${build.id} does not.` })}`;
 }

@@ -21,7 +21,7 @@ import type { Shells } from '../sessions/shells.ts';
 import { mountAccount, type AccountRoutes } from './account-routes.ts';
 import { shownFiles } from './artifact-list.ts';
 import { mountBrowsing } from './browse-routes.ts';
-import { buildFragment, buildPage, buildTitle, type BuildPageView } from './build-page.ts';
+import { buildFragment, buildPage, buildTerminalPage, buildTitle, type BuildPageView } from './build-page.ts';
 import { configFragment, configPage } from './config-page.ts';
 import { farmFragment, farmPage } from './farm-page.ts';
 import { gridFragment, gridPage, gridTitle } from './grid-page.ts';
@@ -99,6 +99,12 @@ function mountBuild(app: Hono<AppEnv>, clock: Clock, show: (c: AppContext, page:
     if (isPartial(c)) return answer(c, await buildFragment(view));
     const tail = await tailOf(c.var.capabilities, view);
     return show(c, { title: buildTitle(view.build), place: 'build', live: true, withLog: true, body: buildPage({ ...view, tail }) });
+  });
+
+  app.get('/builds/:build/terminal', async (c) => {
+    requireRole(c.var.who, operations['session.terminal'].role);
+    const { build } = await buildView(c, clock);
+    return show(c, { title: `shell: ${build.builder}`, place: 'build', withTerminal: true, body: buildTerminalPage(build) });
   });
 
   app.get('/builds/:build/attempts/:attempt/lines', async (c) => {

@@ -24,7 +24,7 @@ export function sessionPage(view: SessionPageView): Html {
   const { session, reader, files } = view;
   const open = session.state === 'active' && mayUse(session, reader);
   return html`${sessionFragment(view)}
-${open ? html`${terminalPanel(view)}${runsFragment(view)}${files ?? ''}` : ''}`;
+${open ? html`${terminalPanel({ name: session.id, below: html`ssh, gomote and the <a href="#files">files</a> below do not.`, run: view.run })}${runsFragment(view)}${files ?? ''}` : ''}`;
 }
 
 export function sessionTitle(session: SessionView): string {
@@ -63,15 +63,24 @@ ${copyLine(`gomote run ${alias} COMMAND`, 'the line to run a command')}
 </section>`;
 }
 
-/** Filled by the terminal's script; without one, the other ways in are named. */
-function terminalPanel({ session: { id, url }, run }: SessionPageView): Html {
-  const at = `/api/v1/sessions/${id}`;
-  return html`<section class="terminal" id="terminal" aria-labelledby="terminal-title" data-session="${id}" data-url="${at}/terminal" data-session-url="${at}" ${run === undefined ? '' : html`data-run="${run}"`}>
+export interface TerminalPanel {
+  /** A session's id, or `build-` and a build's. */
+  readonly name: string;
+  /** What needs no scripts. */
+  readonly below: Html;
+  /** Which run it shows first. */
+  readonly run?: string | undefined;
+}
+
+/** Filled by the terminal's script. */
+export function terminalPanel({ name, below, run }: TerminalPanel): Html {
+  const at = `/api/v1/sessions/${name}`;
+  return html`<section class="terminal" id="terminal" aria-labelledby="terminal-title" data-session="${name}" data-url="${at}/terminal" ${run === undefined ? '' : html`data-run="${run}"`}>
 <div class="tools"><h2 id="terminal-title">Terminal</h2><span data-part="state" role="status"></span>
 <label><input type="checkbox" data-part="aloud"> Read to a screen reader</label>
 <button type="button" data-part="new" title="Begins another shell; this one goes on">+ new</button>
 <button type="button" data-part="close" title="Ends the shell and what runs in it" disabled>End shell</button></div>
-<p class="nothing unscripted">The terminal needs scripts. ssh, gomote and the <a href="${url}#files">files</a> below do not.</p>
+<p class="nothing unscripted">The terminal needs scripts. ${below}</p>
 <div data-part="screen" role="group" aria-label="Shell; Shift and F6 leaves it"></div>
 <p class="dim hint">Shift+F6 leaves the terminal; Ctrl+C copies what is selected; a closed tab loses nothing: the shell goes on.</p>
 </section>`;

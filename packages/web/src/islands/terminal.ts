@@ -116,7 +116,7 @@ function attachHere(event: MouseEvent, line: TerminalLine, view: TerminalView): 
   view.focus();
 }
 
-function worldOf({ dataset: { url = '', sessionUrl = '' } }: HTMLElement): LineWorld {
+function worldOf({ dataset: { url = '' } }: HTMLElement): LineWorld {
   return {
     connect(query, ears) {
       const socket = new WebSocket(`${url}?${query.toString()}`);
@@ -130,10 +130,10 @@ function worldOf({ dataset: { url = '', sessionUrl = '' } }: HTMLElement): LineW
         close: () => socket.close(),
       };
     },
-    /** Browsers do not tell what a handshake was answered. */
+    /** Browsers do not tell what a handshake was answered; one may ask who one is taken for. */
     async refusal() {
       try {
-        const answer = await fetch(sessionUrl, { headers: { accept: 'application/json' } });
+        const answer = await fetch('/api/v1/me', { headers: { accept: 'application/json' } });
         if (answer.ok || answer.status >= 500) return undefined;
         const { message, hint } = (await answer.json()) as { message?: string; hint?: string };
         return [message, hint].filter(Boolean).join('. ');
