@@ -289,10 +289,18 @@ test('a command waits while its reader does, in memory that does not grow', asyn
   await using machine = await startMachine();
   const rss = async (): Promise<number> =>
     Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${machine.process.pid}/status`, 'utf8'))?.[1]) * 1024;
-  const response = await open(machine.process, system('head -c 300000000 /dev/zero; echo $$ > done'));
+  const response = await open(machine.process, system('head -c 300000000 /dev/zero & echo $! > writer; wait; echo > done'));
   const before = await rss();
   response.pause();
-  await systemClock.sleep(300);
+  const writer = await until('it has begun', async () =>
+    Number(await readFile(join(machine.process.workDir, 'writer'), 'utf8').catch(() => '')),
+  );
+  let written = -1;
+  await until('its writer stands still', async () => {
+    const last = written;
+    written = Number(/wchar: (\d+)/.exec(await readFile(`/proc/${writer}/io`, 'utf8'))?.[1]);
+    return written > 0 && written === last && /\) S /.test(await readFile(`/proc/${writer}/stat`, 'latin1'));
+  });
   assert.ok((await rss()) - before < 40_000_000, `${before} ${await rss()}`);
   assert.ok(!(await readFile(join(machine.process.workDir, 'done')).catch(() => undefined)), 'it did not wait');
   let bytes = 0;

@@ -1,10 +1,11 @@
 /** `PUT /write`. buildlet.md 1.8; checklist 4. */
 import assert from 'node:assert/strict';
 import { chmod, link, lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { ask, complete, shell, startMachine, type TestMachine } from '../testing.ts';
+import { ask, complete, shell, startMachine, until, type TestMachine } from '../testing.ts';
 
 let machine: TestMachine;
 before(async () => void (machine = await startMachine()));
@@ -115,4 +116,25 @@ test('a directory that is exchanged for a link all the time never lets a file ou
     await rm(outside, { recursive: true });
     await chmod(work('swap'), 0o755);
   }
+});
+
+test('a file keeps what came before its sender broke off', async () => {
+  const bytes = Buffer.from(Array.from({ length: 60_000 }, (_, at) => `${at % 10_000}`.padStart(5)).join(''));
+  const { address } = machine.process;
+  assert.ok('socketPath' in address);
+  const request = httpRequest({
+    socketPath: address.socketPath,
+    method: 'PUT',
+    path: '/write?path=broken-off&mode=420',
+    auth: `anybody:${address.password}`,
+    headers: { 'Content-Length': 2 * bytes.length },
+    agent: false,
+  });
+  request.on('error', () => undefined); // it is cut
+  request.write(bytes);
+  const kept = (): Promise<Buffer> => readFile(work('broken-off')).catch(() => Buffer.alloc(0));
+  await until('a batch is in the file', async () => (await kept()).length >= 262_144);
+  request.destroy();
+  await until('the rest that came is, too', async () => (await kept()).length === bytes.length);
+  assert.ok((await kept()).equals(bytes));
 });
