@@ -12,6 +12,11 @@ import type { OutputSource } from './command.ts';
 const defaultRingBytes = 512 * 1024;
 const quietMs = 2_000;
 
+/** Is called with one piece at a time, which is its own only until the promise resolves. */
+type Store = (piece: Buffer) => Promise<void>;
+
+const nothing: Store = async () => {};
+
 export interface Pump {
   /** Resolves when the pipe has ended and everything was stored; rejects with what `store` threw. */
   readonly done: Promise<void>;
@@ -23,19 +28,14 @@ export interface Pump {
 }
 
 /**
- * Takes over the descriptor. `store` is called with one piece at a time, which is its own only until its promise resolves; while
- * the ring is full nothing is read and writers wait. A ring that was given is free again when `done` has resolved.
+ * Takes over the descriptor. While the ring is full nothing is read and writers wait. A ring that was given is free again when `done` has resolved.
  */
-export function pumpPipe(
-  source: OutputSource,
-  store: (piece: Buffer) => Promise<void>,
-  ring: Buffer = Buffer.allocUnsafeSlow(defaultRingBytes),
-): Pump {
+export function pumpPipe(source: OutputSource, given: Store, ring: Buffer = Buffer.allocUnsafeSlow(defaultRingBytes)): Pump {
+  let store = given;
   const ringBytes = ring.length;
   const done = Promise.withResolvers<void>();
   let head = 0; // of what is held
-  let held = 0;
-  let storing = 0;
+  let [held, storing] = [0, 0];
   let closed = false;
 
   /** Where the next bytes go. When the ring is full nothing is read until the piece being stored has made room: there. */
@@ -46,7 +46,7 @@ export function pumpPipe(
   };
   const advance = (): void => {
     if (storing > 0) return;
-    if (held === 0) return void (closed && done.resolve());
+    if (held === 0) return void (closed && finish());
     storing = Math.min(held, ringBytes - head);
     store(ring.subarray(head, head + storing)).then(() => {
       head = (head + storing) % ringBytes;
@@ -55,6 +55,10 @@ export function pumpPipe(
       advance();
       socket.resume();
     }, fail);
+  };
+  const finish = (): void => {
+    store = nothing; // V8 keeps a closed handle until its next great collection: not what we were given as well
+    done.resolve();
   };
   const fail = (error: unknown): void => {
     done.reject(error);
@@ -76,8 +80,8 @@ export function pumpPipe(
   return {
     done: done.promise,
     async finish(clock) {
-      const fd = closed || socket.destroyed ? undefined : source;
-      if (typeof fd === 'number' && readRest(fd, () => (held < ringBytes ? target() : undefined), onRead)) {
+      const mayRead = !closed && !socket.destroyed && held < ringBytes;
+      if (mayRead && typeof source === 'number' && readRest(source, target, onRead)) {
         onEnd();
         socket.destroy();
       }
@@ -93,19 +97,16 @@ function openSource(source: OutputSource, onread: OnReadOpts): Socket {
   return new Socket(options);
 }
 
-/** Does not wait for the loop to tell what is there already. @returns whether that was all: false, too, when there is no room */
-function readRest(fd: number, room: () => Buffer | undefined, onRead: (bytes: number) => void): boolean {
-  for (let target; (target = room());) {
-    let bytes;
-    try {
-      bytes = readSync(fd, target);
-    } catch {
-      return false; // EAGAIN: somebody still has the pipe open; what else it may be, the stream tells
+/** Does not wait for the loop to tell what is there already. @returns whether that was all; else there is no room for more, or there may be */
+function readRest(fd: number, target: () => Buffer, onRead: (bytes: number) => boolean): boolean {
+  try {
+    for (;;) {
+      const bytes = readSync(fd, target());
+      if (bytes === 0 || !onRead(bytes)) return bytes === 0;
     }
-    if (bytes === 0) return true;
-    onRead(bytes);
+  } catch {
+    return false; // EAGAIN: somebody still has the pipe open; what else it may be, the stream tells
   }
-  return false;
 }
 
 interface Quiet {
