@@ -91,7 +91,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
     ...execRoutes({ workDir, execs, fence, environment, clock }),
     ...portRoutes(random),
     ...selfTestRoutes(tester),
-    ...rawRoutes({ fence, clock, random, socketNames: treeNames(stateDir) }),
+    ...rawRoutes({ workDir, fence, clock, random, socketNames: treeNames(stateDir) }),
     ...sshRoutes({ sshd: createSshd({ port: config.sshPort, clock, log, tasks }), clock }),
     ...fileRoutes({ workDir, fence, trash, source, room: createRoom(workDir, config.lowWaterBytes), clock, random, log }),
   };

@@ -1,13 +1,15 @@
 /**
- * Requests that become connections of other bytes than HTTP: `/connect` to a port of this machine's loopback or to who waits at a listener, and
- * `/listen`. All of them belong to a lease and are cut when a newer one comes. @see docs/protocols/runs.md#raw-connections
+ * Requests that become connections of other bytes than HTTP: `/connect` to a port of this machine's loopback or to who waits at a listener, `/listen`,
+ * and `/sftp`. All of them belong to a lease and are cut when a newer one comes. @see docs/protocols/runs.md#raw-connections
  */
 import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { rawProtocol } from '@croft/protocol/raw-connections';
 import { anySignal, SECOND } from '@croft/runtime/clock';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
+import { insideOf } from '../files/paths.ts';
 import type { Answer } from '../http/answer.ts';
 import { queryNumber, requestEpoch } from '../http/body.ts';
 import { behindGate } from '../http/gate.ts';
@@ -17,6 +19,7 @@ import { join } from './join.ts';
 import { createListeners, type Listeners, type ListenersDeps, type ListenWish } from './listeners.ts';
 
 export interface RawDeps extends ListenersDeps {
+  readonly workDir: string;
   readonly fence: Fence;
 }
 
@@ -35,6 +38,7 @@ type Open = (call: Call, deps: Parts) => Promise<Far>;
 const ways: Readonly<Record<string, { readonly open: Open; readonly most: number }>> = {
   '/connect': { open: openConnect, most: 512 },
   '/listen': { open: openListen, most: 64 },
+  '/sftp': { open: openSftp, most: 64 },
 };
 
 const head = `HTTP/1.1 101 Switching Protocols\r\nUpgrade: ${rawProtocol}\r\nConnection: Upgrade\r\n\r\n`;
@@ -132,4 +136,14 @@ function wishOf(query: URLSearchParams): ListenWish {
   const port = queryNumber(query, 'port');
   if (kind !== 'tcp' || port > 65_535) throw new CroftError('invalid', '/listen takes kind=unix, or kind=tcp with a port of 0 to 65535');
   return { kind, port };
+}
+
+async function openSftp({ query }: Call, { workDir, clock }: Parts): Promise<Far> {
+  const asked = await insideOf(workDir, query.get('dir') || '.');
+  const isThere = await stat(asked).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
+  const { serveSftp } = await import('../sftp/server.ts'); // few machines are asked for it
+  return { serve: (socket) => serveSftp(socket, { dir: isThere ? asked : workDir, now: clock.now }), abandon: () => {} };
 }
