@@ -20,7 +20,7 @@ import { createFinder, type Finder } from './builds/find-loop.ts';
 import type { LiveConfig } from './configuration/live-config.ts';
 import { settleWaiting } from './configuration/settle-waiting.ts';
 import { createWorkRecords } from './builds/record-found.ts';
-import { createRecords, type Records } from './builds/records.ts';
+import { createRecords, type Holds, type Records } from './builds/records.ts';
 import { keepScheduling, planNow, whyClosed, type ScheduleDeps } from './builds/schedule.ts';
 import type { Sources } from './builds/source.ts';
 import type { FarmDeps, Work } from './builds/work.ts';
@@ -212,12 +212,14 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
   const builders = (): FarmConfig['builders'] => config().builders;
   const logs = createAttemptLogs(join(config().dataDir, 'logs'), { clock, onStored: metrics.logStored });
   const onMove = (id: BuildId): void => {
+    lending.buildMoved(id);
     changes.tell({ kind: 'build', id });
     wake();
   };
   const isOpen = (id: MachineId): boolean =>
     machines.list().some(({ observed }) => observed.id === id && whyClosed(observed) === undefined);
-  const records = createRecords(db, { builders, isOpen, clock, random, metrics, onMove });
+  const holds: Holds = { pass: (sql, ended) => lending.holds.pass(sql, ended), passed: (session) => lending.holds.passed(session) };
+  const records = createRecords(db, { builders, isOpen, clock, random, metrics, onMove, holds });
   const tools = (hostType: string): readonly string[] => config().hostTypes.find(({ name }) => name === hostType)?.tools ?? [];
   const selfTests = createSelfTests({ tools, clock, log });
   const giveUp = async (id: MachineId, evidence: string): Promise<void> => {
@@ -259,7 +261,7 @@ function createWorks(config: () => FarmConfig, parts: FarmParts, { changes, wake
     changes.tell({ kind: 'session', id });
     wake();
   };
-  const lending = openLending({ ...parts, machines, config, plan, isOpen, onMove: onSessionMove, watch: changes.watch });
+  const lending = openLending({ ...parts, farm, machines, config, plan, isOpen, onMove: onSessionMove, watch: changes.watch });
   return { records, machines, selfTests, drivers, adoption, finder, lending, logs, blobs: parts.blobs, onMove };
 }
 

@@ -56,7 +56,13 @@ export interface ActiveSession {
 export type SessionEvent =
   | { readonly kind: 'assigned'; readonly at: number; readonly machine: MachineId; readonly limits: SessionLimits }
   | { readonly kind: 'progress'; readonly text: string }
-  | { readonly kind: 'prepared'; readonly at: number; readonly limits: SessionLimits; readonly text?: string | undefined }
+  | {
+      readonly kind: 'prepared';
+      readonly at: number;
+      readonly limits: SessionLimits;
+      /** Instead of the idle limit. */ readonly forMs?: number | undefined;
+      readonly text?: string | undefined;
+    }
   /** The machine of an attempt passes to it as it lies. */
   | { readonly kind: 'passed'; readonly at: number; readonly machine: MachineId; readonly forMs: number; readonly limits: SessionLimits }
   | { readonly kind: 'used'; readonly at: number; readonly limits: SessionLimits }
@@ -83,7 +89,7 @@ export function advanceSession(state: SessionState, event: SessionEvent): Sessio
       return { ...state, progress: event.text };
     case 'prepared':
       if (state.kind !== 'preparing') throw misfit(state, event);
-      return activeFrom(state, { ...event, forMs: event.limits.idleMs });
+      return activeFrom(state, { ...event, forMs: event.forMs ?? event.limits.idleMs });
     case 'passed':
       if (state.kind !== 'waiting') throw misfit(state, event);
       return activeFrom({ machine: event.machine, startedAt: event.at, latestAt: event.at + event.limits.longestMs }, event);

@@ -15,7 +15,7 @@ interface Push {
   readonly job: Job;
   /** What goes onto the machine before the tree. */
   readonly caches: readonly Restoring[];
-  readonly farm: FarmDeps;
+  readonly farm: Omit<FarmDeps, 'records'>;
   readonly signal: AbortSignal;
 }
 

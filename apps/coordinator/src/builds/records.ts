@@ -19,6 +19,8 @@ import { completeLog, expireLog, saveSegment, setLogLength } from '@croft/store/
 import { insertSteps, saveStepState, stepsOf } from '@croft/store/steps';
 import type { Metrics } from '../events.ts';
 import { waitable } from './waitable.ts';
+import type { Session } from '@croft/store/sessions';
+import type { EndedWork } from '../sessions/pass-machine.ts';
 import { outside, type BuildRecords, type FinishedLog, type KeptArtifact, type Work } from './work.ts';
 
 export interface Records extends BuildRecords {
@@ -43,20 +45,32 @@ export interface RecordsDeps {
   readonly metrics: Pick<Metrics, 'attemptEnded' | 'buildEnded'>;
   /** Called when a move of this build is durable. */
   onMove(build: BuildId): void;
+  readonly holds?: Holds | undefined;
 }
 
-export function createRecords(db: Database, { builders, isOpen = () => true, clock, random, metrics, onMove }: RecordsDeps): Records {
-  const told = async <T>(build: BuildId, move: Promise<T>): Promise<T> => {
-    const result = await move;
+/** What becomes of the machine of an attempt that ends. */
+export interface Holds {
+  /** Within the transaction that ends it. @returns the session that has the machine now, or that has waited for it in vain */
+  pass(sql: Sql, ended: EndedWork): Promise<Session | undefined>;
+  /** That is durable. */
+  passed(session: Session): void;
+}
+
+export function createRecords(
+  db: Database,
+  { builders, isOpen = () => true, clock, random, metrics, onMove, holds }: RecordsDeps,
+): Records {
+  const fenced = <T>(work: Work, write: (sql: Sql) => Promise<T>): Promise<T> => waitable(writeAsHolder(db, holdOf(work), write));
+  const moved = async <T>(work: Work, write: (sql: Sql) => Promise<T>): Promise<T> => {
+    const result = await fenced(work, write);
+    onMove(work.build);
+    return result;
+  };
+  const moveBuild = async <T>(build: BuildId, write: (sql: Sql) => Promise<T>): Promise<T> => {
+    const result = await db.write(write);
     onMove(build);
     return result;
   };
-  const fenced = <T>(work: Work, write: (sql: Sql) => Promise<T>): Promise<T> => waitable(writeAsHolder(db, holdOf(work), write));
-  const moveBuild = (build: BuildId, event: BuildEvent): Promise<StoredBuild> =>
-    told(
-      build,
-      db.write((sql) => move(sql, build, event)),
-    );
 
   const count = (end: AttemptEnd, state: BuildState): void => {
     metrics.attemptEnded(end.kind);
@@ -65,44 +79,23 @@ export function createRecords(db: Database, { builders, isOpen = () => true, clo
 
   return {
     load: (work) => waitable(db.read((sql) => loadAttempt(sql, work, builders()))),
-    plan: (work, job, reason) =>
-      told(
-        work.build,
-        fenced(work, (sql) => planWork(sql, work, { job, reason })),
-      ),
-    saveStep: (work, index, state) =>
-      told(
-        work.build,
-        fenced(work, (sql) => saveStepState(sql, { ...refOf(work), index }, state)),
-      ),
-    saveArtifact: (work, artifact) =>
-      told(
-        work.build,
-        fenced(work, (sql) => noteArtifact(sql, work, { ...artifact, storedAt: clock.now() })),
-      ),
+    plan: (work, job, reason) => moved(work, (sql) => planWork(sql, work, { job, reason })),
+    saveStep: (work, index, state) => moved(work, (sql) => saveStepState(sql, { ...refOf(work), index }, state)),
+    saveArtifact: (work, artifact) => moved(work, (sql) => noteArtifact(sql, work, { ...artifact, storedAt: clock.now() })),
     saveLogLength: (work, { bytes, lines }) => fenced(work, (sql) => setLogLength(sql, refOf(work), { bytes, lines })),
     async finish(work, end, log) {
       const at = clock.now();
-      const state = await told(
-        work.build,
-        fenced(work, (sql) => endWork(sql, work, { end, log, at, builders: builders() })),
-      );
+      const { state, session } = await moved(work, (sql) => endWork(sql, work, { end, log, at, builders: builders(), holds }));
+      if (session) holds?.passed(session);
       count(end, state);
     },
     assign: (build, machine) =>
-      told(
-        build,
-        db.write((sql) => assignBuild(sql, { build, machine, lease: `L${random.hex(8)}`, at: clock.now(), isOpen })),
-      ),
+      moveBuild(build, (sql) => assignBuild(sql, { build, machine, lease: `L${random.hex(8)}`, at: clock.now(), isOpen })),
     takeOver: (build, attempt) => db.write((sql) => takeOver(sql, build, attempt)),
     running: () => db.read(runningBuilds),
     workOn: (machine) => db.read((sql) => workOn(sql, machine)),
-    cancel: (build, by, why) => moveBuild(build, { kind: 'cancel', at: clock.now(), by, why }),
-    retry: (build) =>
-      told(
-        build,
-        db.write((sql) => retryBuild(sql, build, { at: clock.now(), builders: builders() })),
-      ),
+    cancel: (build, by, why) => moveBuild(build, (sql) => move(sql, build, { kind: 'cancel', at: clock.now(), by, why })),
+    retry: (build) => moveBuild(build, (sql) => retryBuild(sql, build, { at: clock.now(), builders: builders() })),
   };
 }
 
@@ -214,8 +207,16 @@ async function workOn(sql: Sql, machine: MachineId): Promise<Work | undefined> {
 async function endWork(
   sql: Sql,
   work: Work,
-  { end, log, at, builders }: { end: AttemptEnd; log: FinishedLog | undefined; at: number; builders: readonly Builder[] },
-): Promise<BuildState> {
+  {
+    end,
+    log,
+    at,
+    builders,
+    holds,
+  }: { end: AttemptEnd; log: FinishedLog | undefined; at: number } & Pick<RecordsDeps, 'holds'> & {
+      builders: readonly Builder[];
+    },
+): Promise<{ state: BuildState; session: Session | undefined }> {
   const ref = refOf(work);
   if (log) {
     await setLogLength(sql, ref, log);
@@ -223,15 +224,17 @@ async function endWork(
     await completeLog(sql, ref, log);
   } else await expireLog(sql, ref);
   await endAttemptRow(sql, ref, { end, at });
-  const lost = end.kind === 'infra' && end.cause === 'machine-lost';
-  await endLease(sql, work.lease.id, lost ? { at } : { epoch: work.lease.epoch, at });
   const build = await getBuildForUpdate(sql, work.build);
+  const builder = builders.find(({ name }) => name === build.builder);
+  const session = await holds?.pass(sql, { work, build, builder, end, at });
+  const lost = end.kind === 'infra' && end.cause === 'machine-lost';
+  if (session?.state.kind !== 'active') await endLease(sql, work.lease.id, lost ? { at } : { epoch: work.lease.epoch, at });
   try {
     const next = advance(build.state, { kind: 'attempt-ended', at, attempt: work.attempt, end });
-    const gone = next.kind === 'queued' && !builders.some(({ name }) => name === build.builder);
+    const gone = next.kind === 'queued' && !builder;
     const state = gone ? advance(next, { kind: 'skip', at, why: notConfigured(build.builder) }) : next;
     await saveBuildState(sql, work.build, state, log?.sha1);
-    return state;
+    return { state, session };
   } catch (error) {
     throw isCode(error, 'conflict') ? new CroftError('internal', `build ${work.build} and its attempt disagree`, { cause: error }) : error;
   }

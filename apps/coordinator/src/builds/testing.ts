@@ -26,7 +26,7 @@ import { createCacheRecords } from '../caches/cache-records.ts';
 import { createAttemptLogs } from '../logs/attempt-logs.ts';
 import { keepSecrets } from '@croft/config/keep-secrets';
 import { wantedBuilds } from './find-work.ts';
-import { createRecords, type Records } from './records.ts';
+import { createRecords, type Holds, type Records } from './records.ts';
 import { runBuild } from './run-build.ts';
 import type { FarmDeps, Work } from './work.ts';
 
@@ -130,10 +130,14 @@ export function openMortality({ left }: Pick<Bench, 'left'>, { dieAt = Infinity,
   return { use, uses: () => uses, died: death.promise };
 }
 
-export function incarnate({ dir, db, blobs, buildlet, builder, secrets, clock, left }: Bench, death: Death = {}): Incarnation {
+export function incarnate(
+  { dir, db, blobs, buildlet, builder, secrets, clock, left }: Bench,
+  death: Death = {},
+  holds?: Holds,
+): Incarnation {
   const { use, uses, died } = openMortality({ left }, death);
   const metrics = { attemptEnded() {}, buildEnded() {} };
-  const records = createRecords(db, { builders: () => [builder], clock, random: systemRandom, metrics, onMove() {} });
+  const records = createRecords(db, { builders: () => [builder], clock, random: systemRandom, metrics, onMove() {}, holds });
   const logs = createAttemptLogs(join(dir, 'logs'), { clock, onStored() {} });
   const farm: FarmDeps = {
     records: mortal(records, use),

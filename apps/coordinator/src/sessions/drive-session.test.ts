@@ -40,7 +40,7 @@ function live(bench: Bench, death: Death = {}): Life {
   const driver = createSessionDriver({
     records: mortal(records, mortality.use),
     machines,
-    reproduce: async () => assert.fail('nothing is reproduced'),
+    prepare: async () => assert.fail('it is about no build'),
     limits: () => limits,
     clock: systemClock,
     random: systemRandom,

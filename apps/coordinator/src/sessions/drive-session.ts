@@ -25,8 +25,8 @@ export interface Holding {
 export interface SessionDriverDeps {
   readonly records: SessionRecords;
   readonly machines: Pick<Machines, 'employ' | 'lose' | 'look' | 'release'>;
-  /** Makes the machine like that of a failed attempt; its text says what that came to. Replayable. */
-  reproduce(session: Session, work: SessionWork, waits: Waits): Promise<string>;
+  /** Of a session about a build: instead of cleaning the machine. Its text says what it came to. Replayable. */
+  prepare(session: Session, work: SessionWork, waits: Waits): Promise<string | undefined>;
   limits(): SessionLimits;
   readonly clock: Clock;
   readonly random: Random;
@@ -147,12 +147,14 @@ interface Driving extends Waits {
 }
 
 async function prepare(deps: SessionDriverDeps, session: Session, { signal, held }: Driving): Promise<void> {
-  const { records, machines, reproduce, limits, clock } = deps;
+  const { records, machines, limits, clock } = deps;
   try {
     const { work } = await untilReached(() => held.take(session, { signal }), deps, signal);
-    const clean = (): Promise<void> => cleaned(machines.employ(work.lease.machine), work.lease.epoch, { clock, signal });
-    const text = session.from.kind === 'repro' ? await reproduce(session, work, { signal }) : await untilReached(clean, deps, signal);
-    await records.moveAs(work, { kind: 'prepared', at: clock.now(), limits: limits(), text: text ?? undefined });
+    const clean = (): Promise<undefined> => cleaned(machines.employ(work.lease.machine), work.lease.epoch, { clock, signal });
+    const { from } = session;
+    const text = await (from.kind === 'asked' ? untilReached(clean, deps, signal) : deps.prepare(session, work, { signal }));
+    const forMs = from.kind === 'held' ? from.forMs : undefined;
+    await records.moveAs(work, { kind: 'prepared', at: clock.now(), limits: limits(), forMs, text });
   } catch (error) {
     signal.throwIfAborted();
     if (isCode(error, 'stale') || isCode(error, 'stopped')) throw error;
@@ -192,7 +194,7 @@ async function giveBack(deps: SessionDriverDeps, session: Session, { signal, hel
   await records.lose(machine, evidence); // where the watch does not know it any more
 }
 
-async function cleaned(buildlet: Buildlet, epoch: number, { clock, signal }: { clock: Clock } & Waits): Promise<void> {
+async function cleaned(buildlet: Buildlet, epoch: number, { clock, signal }: { clock: Clock } & Waits): Promise<undefined> {
   await clearRuns(buildlet, () => true, { epoch, clock, signal });
   await buildlet.removeAll(['.'], epoch, { signal });
 }

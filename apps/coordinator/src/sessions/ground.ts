@@ -9,14 +9,18 @@ export interface Place {
   readonly speaks: SessionGround['speaks'];
 }
 
-/**
- * @param builder undefined when it is not configured any more
- * @param secrets values by variable, of a builder whose sessions get them
- */
+interface Given {
+  /** Whose tree the session is about; of the builder's the first without it. */
+  readonly repo?: string | undefined;
+  /** Values by variable, of a builder whose sessions get them. */
+  readonly secrets?: Readonly<Record<string, string>>;
+}
+
+/** @param builder undefined when it is not configured any more */
 export function sessionGround(
   builder: Builder | undefined,
   { workDir, speaks }: Place,
-  secrets: Readonly<Record<string, string>> = {},
+  { repo = builder?.repos[0], secrets = {} }: Given = {},
 ): SessionGround {
   const isWindows = /^[A-Za-z]:[\\/]/.test(workDir);
   const join = (path: string): string => (isWindows ? `${workDir}\\${path.replaceAll('/', '\\')}` : `${workDir}/${path}`);
@@ -25,7 +29,7 @@ export function sessionGround(
   return {
     workDir,
     speaks,
-    dir: dir ?? builder?.repos[0] ?? '.',
+    dir: dir ?? repo ?? '.',
     env: mergeVariables([['CI', 'true'], ...Object.entries(builder?.env ?? {}), ...own, ...Object.entries(secrets)], isWindows),
     path: path.map(join),
   };

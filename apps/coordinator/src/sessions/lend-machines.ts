@@ -19,13 +19,12 @@ import type { Entrances } from './entrances.ts';
 import { sessionGround } from './ground.ts';
 import type { SessionRecords } from './session-records.ts';
 import { toSessionView, waitOf } from './session-view.ts';
-import type { BuildSessions, Entered, Person, Sessions } from './sessions.ts';
+import type { Entered, Person, Sessions } from './sessions.ts';
 
 export interface LendingDeps {
   readonly db: Database;
   readonly records: SessionRecords;
   readonly entrances: Entrances;
-  readonly builds: BuildSessions;
   readonly machines: Pick<Machines, 'list' | 'employ'>;
   readonly secrets: Pick<SecretKeeper, 'variables'>;
   hold(session: Session, waits: { signal: AbortSignal }): Promise<Holding>;
@@ -46,7 +45,7 @@ const enterMs = 10 * SECOND;
 const followMs = 5 * SECOND;
 const followPauseMs = SECOND / 4;
 
-export function createLending(deps: LendingDeps): Sessions {
+export function createLending(deps: LendingDeps): Omit<Sessions, 'builds'> {
   const { db, records, clock } = deps;
   const find = async (who: Person, name: string): Promise<Session> => {
     const session = await db.read((sql) => findSession(sql, name));
@@ -61,7 +60,6 @@ export function createLending(deps: LendingDeps): Sessions {
   const change = async (who: Person, name: string, act: (session: Session) => Promise<Session>): Promise<SessionView> =>
     view(await act(await findOwn(who, name)));
   return {
-    builds: deps.builds,
     create: async (who, { builder, note = '' }) => {
       const { name, repos, needs } = builderFor(who, builder, deps.builders());
       return view(await records.create({ owner: who.name, builder: name, repos, needs, from: { kind: 'asked' }, note }));
@@ -158,7 +156,7 @@ async function enter(deps: LendingDeps, session: Session): Promise<Entered> {
     session: view ?? toSessionView(used, {}),
     buildlet: machines.employ(work.lease.machine),
     epoch: work.lease.epoch,
-    ground: sessionGround(builder, place, given),
+    ground: sessionGround(builder, place, { repo: session.repos[0], secrets: given }),
     ended: entrance.ended,
     [Symbol.dispose]: () => entrance[Symbol.dispose](),
   };

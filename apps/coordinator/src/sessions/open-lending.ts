@@ -1,5 +1,5 @@
 /** The parts that lend machines, each told of the others. */
-import type { MachineId, SessionId } from '@croft/domain/names';
+import type { BuildId, MachineId, SessionId } from '@croft/domain/names';
 import type { SecretKeeper } from '@croft/config/keep-secrets';
 import type { FarmConfig } from '@croft/config/farm-config';
 import type { Clock } from '@croft/runtime/clock';
@@ -8,18 +8,28 @@ import type { Random } from '@croft/runtime/random';
 import type { Database } from '@croft/store/database';
 import type { Session } from '@croft/store/sessions';
 import type { Plan } from '@croft/domain/schedule';
+import { getBuild } from '@croft/store/builds';
+import type { Holds } from '../builds/records.ts';
+import type { FarmDeps } from '../builds/work.ts';
 import type { Machines } from '../machines/watch-machines.ts';
 import { createSessionDriver } from './drive-session.ts';
 import { createEntrances } from './entrances.ts';
 import { createSessionKeeper } from './keep-sessions.ts';
 import { createLending } from './lend-machines.ts';
-import { noBuildSessions } from './no-build-sessions.ts';
-import { createSessionRecords, type SessionRecords } from './session-records.ts';
+import { createBuildLending } from './lend-builds.ts';
+import { lookForTree, reproduce } from './reproduce.ts';
+import { createAttemptEnds } from './attempt-ends.ts';
+import { passMachine } from './pass-machine.ts';
+import { createSessionRecords, type SessionRecords, type SessionWork } from './session-records.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface Lending extends AsyncDisposable {
   readonly sessions: Sessions;
   readonly records: SessionRecords;
+  /** What becomes of the machines of attempts. */
+  readonly holds: Holds;
+  /** Told of each move of a build. */
+  buildMoved(build: BuildId): void;
   /** Looks after them until the signal is aborted. */
   run(waits: { signal: AbortSignal }): Promise<void>;
   /** The farm ends: so do all that have a machine. */
@@ -27,6 +37,8 @@ export interface Lending extends AsyncDisposable {
 }
 
 export interface LendingParts {
+  /** For making machines like those of attempts. */
+  readonly farm: Omit<FarmDeps, 'records'>;
   readonly db: Database;
   readonly machines: Pick<Machines, 'list' | 'employ' | 'lose' | 'look' | 'release'>;
   readonly secrets: Pick<SecretKeeper, 'variables'>;
@@ -53,21 +65,21 @@ export function openLending(parts: LendingParts): Lending {
   };
   const records = createSessionRecords(db, { limits, isOpen, clock, random, onMove: moved });
   const entrances = createEntrances({ records, limits, clock });
-  const driver = createSessionDriver({ ...parts, records, limits, reproduce: async () => '' });
+  const prepare = (session: Session, work: SessionWork, waits: { signal: AbortSignal }): Promise<string | undefined> =>
+    session.from.kind === 'repro'
+      ? reproduce(session, work, { ...parts, records, builders, ...waits })
+      : lookForTree(session, work, { ...parts, ...waits });
+  const driver = createSessionDriver({ ...parts, records, limits, prepare });
   const keeper = createSessionKeeper({ ...parts, records, driver, entrances, limits, builders });
-  const sessions = createLending({
-    ...parts,
-    records,
-    entrances,
-    hold: driver.hold,
-    limits,
-    builders,
-    builds: noBuildSessions,
-    ssh: () => undefined,
-  });
+  const lent = createLending({ ...parts, records, entrances, hold: driver.hold, limits, builders, ssh: () => undefined });
+  const ends = createAttemptEnds(async (id) => (await db.read((sql) => getBuild(sql, id)))?.state);
+  const builds = createBuildLending({ ...parts, records, sessions: lent, limits, builders, attemptEnd: ends.signal });
+  const sessions: Sessions = { ...lent, builds };
   return {
     sessions,
     records,
+    holds: { pass: (sql, ended) => passMachine(sql, ended, { limits, random }), passed: moved },
+    buildMoved: ends.moved,
     run: (waits) => keeper.run(waits),
     async endAll() {
       const reason = 'the farm was stopped by its operator';

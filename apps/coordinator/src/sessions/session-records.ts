@@ -20,6 +20,7 @@ import {
   type NewSession,
   type Session,
 } from '@croft/store/sessions';
+import { farmName, isByPolicy } from './pass-machine.ts';
 
 /** A session's hold on its machine. */
 export interface SessionWork {
@@ -29,7 +30,7 @@ export interface SessionWork {
 
 export interface SessionRecords {
   /** @throws CroftError `exhausted` beyond what one person may have */
-  create(wish: Pick<NewSession, 'owner' | 'builder' | 'repos' | 'needs' | 'from' | 'note'>): Promise<Session>;
+  create(wish: Wish, take?: Take): Promise<Session>;
   /** Leases the machine to it; false when either is not free any more. */
   assign(session: SessionId, machine: MachineId): Promise<boolean>;
   /** Under a new epoch: whoever acted for it before is fenced off. Undefined when it holds no machine any more. */
@@ -44,6 +45,10 @@ export interface SessionRecords {
   lose(machine: MachineId, evidence: string): Promise<void>;
   describe(session: SessionId, change: Partial<Pick<Session, 'note' | 'sharedWith'>>): Promise<Session>;
 }
+
+type Wish = Pick<NewSession, 'owner' | 'builder' | 'repos' | 'needs' | 'from' | 'note'>;
+/** What happens to it in the same transaction, as its state afterwards. */
+type Take = (sql: Sql, session: Session) => Promise<Session['state'] | undefined>;
 
 type PersonEvent = Extract<SessionEvent, { kind: 'used' | 'extended' | 'end' }> & {
   /** Nobody asked for it. */
@@ -68,7 +73,7 @@ export function createSessionRecords(db: Database, { limits, isOpen, clock, rand
     return session;
   };
   return {
-    create(wish) {
+    create(wish, take) {
       const at = clock.now();
       const session: NewSession = {
         ...wish,
@@ -76,7 +81,14 @@ export function createSessionRecords(db: Database, { limits, isOpen, clock, rand
         createdAt: at,
         state: { kind: 'waiting', since: at },
       };
-      return told(db.write((sql) => insertSession(sql, session, (live) => admit(session, live, limits().perPerson))));
+      return told(
+        db.write(async (sql) => {
+          const stored = await insertSession(sql, session, (live) => admit(session, live, limits().perPerson));
+          const state = await take?.(sql, stored);
+          if (state) await saveSessionState(sql, stored.id, state);
+          return state ? { ...stored, state } : stored;
+        }),
+      );
     },
     async assign(session, machine) {
       const lease = parseLeaseId(`L${random.hex(8)}`);
@@ -105,7 +117,7 @@ export function createSessionRecords(db: Database, { limits, isOpen, clock, rand
 }
 
 function admit({ owner, builder }: NewSession, live: readonly Session[], perPerson: number): string {
-  const own = live.filter((session) => session.owner === owner && !isPolicy(session));
+  const own = live.filter((session) => session.owner === owner && !isByPolicy(session));
   if (own.length >= perPerson) {
     throw new CroftError('exhausted', `${owner} has ${own.length} sessions, which is as many as one person may have`, {
       hint: `End one of them: ${own.map(({ alias }) => alias).join(', ')}.`,
@@ -113,10 +125,6 @@ function admit({ owner, builder }: NewSession, live: readonly Session[], perPers
   }
   const taken = new Set(live.map(({ alias }) => alias));
   return freeAlias(owner, builder, (alias) => taken.has(alias));
-}
-
-function isPolicy({ from }: Pick<Session, 'from'>): boolean {
-  return from.kind === 'held' && from.policy === true;
 }
 
 interface Assignment extends Pick<SessionRecordsDeps, 'isOpen'> {
@@ -150,7 +158,7 @@ async function move(sql: Sql, id: SessionId, { byItself, ...event }: PersonEvent
   if (state === session.state) return session;
   await saveSessionState(sql, id, state);
   if (byItself && event.kind === 'end') {
-    await appendAudit(sql, { at: event.at, who: 'croft', what: 'session.end', target: id, from: '', detail: { why: event.reason } });
+    await appendAudit(sql, { at: event.at, who: farmName, what: 'session.end', target: id, from: '', detail: { why: event.reason } });
   }
   return { ...session, state };
 }
@@ -172,6 +180,6 @@ async function lose(sql: Sql, machine: MachineId, event: SessionEvent & { kind: 
   await saveSessionState(sql, session.id, state);
   await endLease(sql, lease.id, { at: event.at });
   const detail = { why: state.kind === 'ended' ? state.reason : '' };
-  await appendAudit(sql, { at: event.at, who: 'croft', what: 'session.end', target: session.id, from: '', detail });
+  await appendAudit(sql, { at: event.at, who: farmName, what: 'session.end', target: session.id, from: '', detail });
   return { ...session, state };
 }

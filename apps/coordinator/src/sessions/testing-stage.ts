@@ -12,7 +12,7 @@ import { createTaskGroup } from '@croft/runtime/tasks';
 import type { FakeClock } from '@croft/runtime/testing';
 import { keepSecrets } from '@croft/config/keep-secrets';
 import { liveSessions } from '@croft/store/sessions';
-import { machine, openBench, type Bench } from '../builds/testing.ts';
+import { incarnate, machine, openBench, type Bench } from '../builds/testing.ts';
 import { planNow } from '../builds/schedule.ts';
 import { createChanges } from '../changes.ts';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
@@ -71,6 +71,7 @@ async function openOver(bench: Bench, options: StageOptions): Promise<Stage> {
   });
   const changes = createChanges();
   const lending: Lending = openLending({
+    farm: incarnate(bench).farm,
     db,
     machines,
     secrets: keepSecrets(new Map()),
