@@ -2,11 +2,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createDistribution } from '@croft-apps/coordinator/distribution';
 import { SECOND } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { freePort } from '@croft/runtime/testing';
+import { answers } from './reverse-coordinator.ts';
 import type { Bench } from './row.ts';
 
 export interface BuildletProcess extends AsyncDisposable {
@@ -45,7 +46,7 @@ async function start(maker: BuildletProcess['maker'], argv: readonly [string, ..
   };
   const deadline = clock.deadline(startMs);
   for (;;) {
-    if (await serves(port)) break;
+    if (await answers(port)) break;
     if (deadline.aborted || child.exitCode !== null) {
       await end();
       throw new CroftError('unavailable', `${maker} buildlet did not start`);
@@ -53,20 +54,4 @@ async function start(maker: BuildletProcess['maker'], argv: readonly [string, ..
     await clock.sleep(pollMs, { signal });
   }
   return { maker, port, pid: child.pid ?? 0, workDir, [Symbol.asyncDispose]: end };
-}
-
-async function serves(port: number): Promise<boolean> {
-  return fetch(`http://127.0.0.1:${port}/healthz`).then(
-    async (response) => (await response.text()) === 'ok\n',
-    () => false,
-  );
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -4,13 +4,13 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BuildletAddress } from '@croft/buildlet/client';
 import { anySignal, SECOND } from '@croft/runtime/clock';
 import { silentLog } from '@croft/runtime/log';
 import { systemRandom } from '@croft/runtime/random';
+import { freePort } from '@croft/runtime/testing';
 import { createDialers, type Dialer } from '@croft/streams/revdial-dialer';
 import { serve, type RawHandler } from '@croft/web/listener';
 import { takeOver } from '@croft/web/take-over';
@@ -96,13 +96,4 @@ export async function startBuildlet(
       await gone;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

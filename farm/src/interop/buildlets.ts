@@ -2,11 +2,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises';
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SECOND, systemClock } from '@croft/runtime/clock';
+import { freePort } from '@croft/runtime/testing';
 import { until } from '../testing-waiting.ts';
 import type { GoPrograms } from './go-programs.ts';
 
@@ -144,14 +145,4 @@ async function answers(address: string): Promise<boolean> {
   } finally {
     socket.destroy();
   }
-}
-
-/** Free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -12,7 +12,8 @@ import { describe, test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { SECOND, systemClock } from '@croft/runtime/clock';
 import { systemCode } from '@croft/runtime/errors';
-import { freePort, type Maker } from './buildlets.ts';
+import { freePort } from '@croft/runtime/testing';
+import type { Maker } from './buildlets.ts';
 import type { Ground } from './calls-contract.ts';
 import type { GoPrograms } from './go-programs.ts';
 

@@ -1,4 +1,5 @@
 /** The configuration as it was loaded: plain, whole and frozen. Durations are ms, sizes bytes, a matrix is its builders. */
+import type { ContainerSettings } from '@croft/domain/container';
 import type { Builder } from '@croft/domain/job';
 import type { RepoName } from '@croft/domain/names';
 import type { SessionLimits } from '@croft/domain/session';
@@ -110,26 +111,11 @@ export interface LocalPool extends AnyPool {
 }
 
 /** Machines that are containers of a Docker daemon on this computer. */
-export interface DockerPool extends AnyPool {
+export interface DockerPool extends AnyPool, ContainerSettings {
   readonly kind: 'docker';
   readonly size: number;
-  readonly orphanedMs: number;
-  readonly image: string;
   /** The daemon's socket. */
   readonly socketPath: string;
-  /** `none`, or the name of one that the daemon has. */
-  readonly network: string;
-  readonly mounts: readonly { readonly source: string; readonly target: string; readonly writable: boolean }[];
-  /** `UID:GID`; undefined: that of the coordinator. */
-  readonly user?: string | undefined;
-  readonly cpus?: number | undefined;
-  readonly memoryBytes?: number | undefined;
-  /** Processes and threads at once. */
-  readonly processes: number;
-  /** The work directory is in memory and holds so much; undefined: it is on the disk of the data directory. */
-  readonly treeBytesInMemory?: number | undefined;
-  /** Nothing outside of the work directory and `/tmp` can be written. */
-  readonly readOnly: boolean;
 }
 
 /** Machines that dial in. */

@@ -1,22 +1,9 @@
 /** What a machine's container is made of; pure. Where things are inside, what it may do and use, and how it is found again. */
 import type { ContainerCreateOptions } from 'dockerode';
+import type { ContainerSettings } from '@croft/domain/container';
 import type { MachineId } from '@croft/domain/names';
 import { sha256Hex } from '@croft/runtime/digest';
 import type { ContainerNode } from './container-node.ts';
-
-/** What a machine's container is made of, besides its own directories. */
-export interface ContainerSettings {
-  readonly image: string;
-  readonly network: string;
-  readonly mounts: readonly { readonly source: string; readonly target: string; readonly writable: boolean }[];
-  readonly user?: string | undefined;
-  readonly cpus?: number | undefined;
-  readonly memoryBytes?: number | undefined;
-  readonly processes: number;
-  readonly treeBytesInMemory?: number | undefined;
-  readonly readOnly: boolean;
-  readonly orphanedMs: number;
-}
 
 export interface ContainerPlace {
   readonly id: MachineId;

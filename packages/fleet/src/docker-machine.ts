@@ -1,10 +1,11 @@
 /** One machine of a Docker pool, whichever container it is at the moment. */
 import type { Dial } from '@croft/buildlet/address';
 import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
+import type { ContainerSettings } from '@croft/domain/container';
 import type { MachineId } from '@croft/domain/names';
 import { anySignal, SECOND, type Waits } from '@croft/runtime/clock';
 import { errorText } from '@croft/runtime/errors';
-import { containerName, containerSpec, labelNames, settingsMark, type ContainerSettings } from './docker-container.ts';
+import { containerName, containerSpec, labelNames, settingsMark } from './docker-container.ts';
 import type { Container, Daemon } from './docker-daemon.ts';
 import { explainEnd } from './docker-evidence.ts';
 import type { Images } from './docker-image.ts';

@@ -5,12 +5,13 @@
  */
 import { mkdir, realpath } from 'node:fs/promises';
 import type { Buildlet } from '@croft/buildlet/client';
+import type { ContainerSettings } from '@croft/domain/container';
 import { parseMachineId, type MachineId } from '@croft/domain/names';
 import type { Waits } from '@croft/runtime/clock';
 import { sha256Hex } from '@croft/runtime/digest';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import type { ContainerNode } from './container-node.ts';
-import { labelNames, type ContainerSettings } from './docker-container.ts';
+import { labelNames } from './docker-container.ts';
 import { createDaemon, type Container, type Daemon } from './docker-daemon.ts';
 import { createImages, type Images } from './docker-image.ts';
 import { openDockerMachine, type DockerMachine } from './docker-machine.ts';

@@ -1,4 +1,6 @@
-/** Time and chance that tests hold in their hands. */
+/** Time and chance that tests hold in their hands, and a port for what they start. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from './clock.ts';
 import type { Random } from './random.ts';
@@ -80,4 +82,14 @@ export function seededRandom(seed: number): Random {
     fraction: () => next() / 2 ** 32,
     hex: (bytes) => Array.from({ length: bytes }, () => (next() & 0xff).toString(16).padStart(2, '0')).join(''),
   };
+}
+
+/** Of loopback; free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
