@@ -5,7 +5,6 @@ import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { silentLog } from '@croft/runtime/log';
 import { serve, type Listener } from './listener.ts';
-import { requestOf } from './request-of.ts';
 import { acceptWebSocket, asksForWebSocket, maxMessageBytes, type WebSocket } from './web-socket.ts';
 
 const handshake = [
@@ -131,22 +130,4 @@ test('a frame that comes byte by byte is understood', async () => {
   using line = await opened(listener);
   for (const byte of frame(1, Buffer.from('slow'))) await new Promise((sent) => line.socket.write(Buffer.from([byte]), sent));
   assert.deepEqual(await line.read(6), Buffer.from([0x81, 4, ...Buffer.from('slow')]));
-});
-
-test('a raw request is seen by the gates as it was sent', () => {
-  const headers = {
-    host: 'farm.test:8080',
-    origin: 'http://farm.test:8080',
-    cookie: 'a=b',
-    'sec-fetch-site': 'same-origin',
-    'set-cookie': ['x', 'y'],
-  };
-  const connection = { encrypted: true } as Parameters<typeof requestOf>[1];
-  const request = requestOf({ headers, method: 'GET', url: '/talk?x=1' } as unknown as Parameters<typeof requestOf>[0], connection);
-  assert.equal(request.url, 'https://farm.test:8080/talk?x=1');
-  for (const name of ['origin', 'cookie', 'sec-fetch-site', 'host'] as const) assert.equal(request.headers.get(name), headers[name]);
-  for (const url of ['http://user:pw@farm.test/', '//']) {
-    const asked = { headers, method: 'GET', url } as unknown as Parameters<typeof requestOf>[0];
-    assert.throws(() => requestOf(asked, connection), /malformed/);
-  }
 });

@@ -35,7 +35,7 @@ export function sessionTitle(session: SessionView): string {
 export function sessionFragment({ session, reader, now }: SessionPageView): Html {
   const { url, id, builder, hostType, machine, note, sharedWith, createdAt, startedAt, usedAt, wait } = session;
   const needs = session.state === 'active' && mayUse(session, reader) ? html`data-needs="#session-runs"` : '';
-  return html`<div id="session" class="live build" data-live="session farm" data-session="${id}" data-title="${plain(sessionTitle(session))} · Croft" ${needs} hx-get="${url}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="session" class="live build" data-live="session build farm" data-session="${id}" data-title="${plain(sessionTitle(session))} · Croft" ${needs} hx-get="${url}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 <header class="head"><div class="headline"><h1>${stateBadge(session)} <span class="name">${bdi(session.alias)}</span></h1>${sessionActs(session, reader, 'session')}</div>
 ${note === '' ? '' : html`<p class="commit-line"><strong>${bdi(note)}</strong></p>`}
 ${session.endReason === undefined ? '' : html`<p class="end-line">${bdi(session.endReason)}</p>`}

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { accessibilityFaults, missingBrowser, openBrowser, type Browser, type Page } from '@croft/web/html/testing';
+import { fakeSession } from '../sessions/testing.ts';
 import { testKey, testSessions } from './testing-borrowing.ts';
 import { openTerminalStage, type TerminalStage } from './testing-terminals.ts';
-import { hostile } from './testing-views.ts';
+import { hostile, testDetail } from './testing-views.ts';
 
 const skip = missingBrowser(process.env);
 const session = '/sessions/S0000000000000000';
@@ -234,5 +235,33 @@ test('a session that becomes usable while one looks brings its terminal', { skip
     stage.farm.sessions.put({ ...rest, state: 'active' });
     stage.farm.tell({ kind: 'session', id: waiting.id });
     await page.locator('[data-part=state]', { hasText: /^connected$/ }).waitFor();
+  });
+});
+
+test('a build’s machine is kept from its page, and the page leads to a shell beside one that runs', { skip }, async () => {
+  const ended = testDetail();
+  const {
+    end: _end,
+    endedAt: _at,
+    ...running
+  } = testDetail({ id: 'B00000000000000aa', url: '/builds/B00000000000000aa', state: 'running' });
+  for (const build of [ended, running]) stage.farm.state.builds.set(build.id, { ...build, attemptList: [] });
+  await withPage(ended.url, {}, async (page) => {
+    await page.locator('#act-hold summary').click();
+    await page.locator('#act-hold').getByLabel('What for?').fill('a flake');
+    await page.getByRole('button', { name: 'Keep its machine' }).click();
+    await page.waitForURL(/\/sessions\/S/);
+    await page.locator('.commit-line', { hasText: 'a flake' }).waitFor();
+    await page.locator('[data-part=state]', { hasText: /^connected$/ }).waitFor();
+  });
+  stage.farm.sessions.put(
+    fakeSession({ id: 'S00000000000000cc', owner: 'someone', from: { kind: 'held', build: running.id, attempt: 1 } }),
+  );
+  await withPage(running.url, {}, async (page) => {
+    await page.getByRole('link', { name: 'shell beside it' }).click();
+    await openShell(page);
+    await type(page, 'echo besi"de"\n');
+    await shows(page, 'beside');
+    assert.deepEqual(await accessibilityFaults(page), []);
   });
 });

@@ -41,7 +41,7 @@ export function choicesOf(builders: Farmer['builders'], machines: Farm['machines
 
 export function sessionsPage(view: SessionsView): Html {
   const { filter, sessions } = view;
-  return html`<div id="session-list" class="live farm" data-live="session farm" hx-get="${filterUrl(filter)}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="session-list" class="live farm" data-live="session build farm" hx-get="${filterUrl(filter)}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 <h1 class="unseen">Sessions</h1>
 ${filter === 'ended' ? '' : createForm(view)}
 <nav class="tabs" aria-label="Which sessions">${sessionFilters.map((one) => html`<a href="${filterUrl(one)}" ${one === filter ? html`aria-current="page"` : ''}>${{ all: 'All', mine: 'Mine', ended: 'Ended' }[one]}</a>`)}</nav>

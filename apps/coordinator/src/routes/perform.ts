@@ -8,7 +8,6 @@ import { operations, type AnswerOf, type BodyOf, type JsonOperationName, type Op
 import { pathParameters } from '@croft/protocol/path-parameters';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { parseInput, readJson } from '@croft/web/body';
-import type { Connection } from '@croft/web/connection';
 import { requireRole, type Identity } from '@croft/web/identity';
 import type { Audit } from '../auth/audit.ts';
 import type { Capabilities } from '../capabilities.ts';
@@ -113,10 +112,7 @@ export function nameOf({ name, tokenId }: Identity): string {
 
 /** Where a request came from; behind a proxy, what the proxy saw. */
 export function fromOf(c: AppContext): string {
-  return seenFrom(c.req.header('x-forwarded-for'), c.env.connection, c.get('behindProxy'));
-}
-
-export function seenFrom(forwardedFor: string | null | undefined, { remoteAddress }: Connection, behindProxy: boolean): string {
-  const seen = behindProxy ? forwardedFor?.split(',').at(-1)?.trim() : undefined;
+  const { remoteAddress } = c.env.connection;
+  const seen = c.get('behindProxy') ? c.req.header('x-forwarded-for')?.split(',').at(-1)?.trim() : undefined;
   return seen ? `${seen.slice(0, 64)} through ${remoteAddress}` : remoteAddress;
 }

@@ -6,28 +6,26 @@ import { parseBuildId } from '@croft/domain/names';
 import { operations } from '@croft/protocol/operations';
 import { terminalQuerySchema } from '@croft/protocol/terminal';
 import { anySignal, type Clock } from '@croft/runtime/clock';
-import { CroftError, errorText } from '@croft/runtime/errors';
+import { CroftError, errorText, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { parseInput } from '@croft/web/body';
 import type { Connection } from '@croft/web/connection';
 import { failureOf } from '@croft/web/failure';
-import { guard, type GuardOptions } from '@croft/web/guard';
 import { requireRole, type Identity } from '@croft/web/identity';
 import type { Incoming, Outgoing, RawHandler } from '@croft/web/listener';
-import { requestOf } from '@croft/web/request-of';
 import { acceptWebSocket, asksForWebSocket, type WebSocket } from '@croft/web/web-socket';
 import type { Auth } from '../auth/auth.ts';
-import { nameOf, seenFrom } from '../routes/perform.ts';
+import { receive, type VisitOptions } from '../gomote/visit.ts';
+import { nameOf } from '../routes/perform.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { ShellPlace, Shells } from '../sessions/shells.ts';
 import { refuse, serveTerminal } from './serve-terminal.ts';
 
-export interface TerminalDoorDeps extends GuardOptions {
+export interface TerminalDoorDeps extends VisitOptions {
   readonly auth: Pick<Auth, 'identify' | 'audit'>;
   readonly sessions: Pick<Sessions, 'enter' | 'builds'>;
   readonly shells: Pick<Shells, 'open'>;
-  readonly behindProxy: boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -36,7 +34,7 @@ export interface TerminalDoorDeps extends GuardOptions {
 const address = /^\/api\/v1\/sessions\/([A-Za-z0-9][A-Za-z0-9._-]{0,219})\/terminal(?:\?|$)/;
 const term = 'xterm-256color';
 
-interface Visit {
+interface Call {
   readonly session: string;
   readonly query: ReturnType<typeof readQuery>;
   readonly who: Identity;
@@ -47,8 +45,9 @@ export function createTerminalDoor(deps: TerminalDoorDeps): RawHandler {
   return {
     takes: (incoming) => asksForWebSocket(incoming) && address.test(incoming.url ?? ''),
     answer(incoming, outgoing, connection) {
-      void knock(incoming, connection, deps).then(
-        (visit) => enter(visit, { incoming, outgoing, connection }, deps),
+      const line = { incoming, outgoing, connection };
+      void knock(line, deps).then(
+        (call) => enter(call, line, deps),
         (error: unknown) => turnAway(outgoing, error, deps),
       );
     },
@@ -56,30 +55,25 @@ export function createTerminalDoor(deps: TerminalDoorDeps): RawHandler {
 }
 
 /** @throws CroftError for whoever must not even be answered as a WebSocket */
-async function knock(incoming: Incoming, connection: Connection, deps: TerminalDoorDeps): Promise<Visit> {
-  const { auth, behindProxy } = deps;
-  const request = requestOf(incoming, connection);
-  const from = seenFrom(request.headers.get('x-forwarded-for'), connection, behindProxy);
+async function knock(line: Line, deps: TerminalDoorDeps): Promise<Call> {
+  const { incoming, outgoing, connection } = line;
   const [, session = ''] = address.exec(incoming.url ?? '') ?? [];
-  const entry = { what: 'session.shell', target: session, from };
   if (incoming.httpVersionMajor > 1) throw new CroftError('invalid', 'terminals come over HTTP/1.1');
   if (connection.stopping.aborted) throw new CroftError('unavailable', 'the farm is stopping');
+  let entry = { who: 'unknown', what: 'session.shell', target: session, from: connection.remoteAddress };
   try {
-    guard(request, connection, deps);
+    const { request, from } = receive(incoming, outgoing, connection, deps);
+    entry = { ...entry, from };
     if (request.headers.get('origin') === null)
       throw new CroftError('forbidden', 'a terminal must come from a page of this farm and say so (Origin)');
-  } catch (error) {
-    await auth.audit.refused({ ...entry, who: 'unknown' }, errorText(error));
-    throw error;
-  }
-  const who = await auth.identify(request, connection);
-  try {
+    const who = await deps.auth.identify(request, connection);
+    entry = { ...entry, who: nameOf(who) };
     requireRole(who, operations['session.terminal'].role);
+    return { session, query: readQuery(request.url), who, from };
   } catch (error) {
-    await auth.audit.refused({ ...entry, who: nameOf(who) }, errorText(error));
+    if (isCode(error, 'forbidden') || isCode(error, 'unauthenticated')) await deps.auth.audit.refused(entry, errorText(error));
     throw error;
   }
-  return { session, query: readQuery(request.url), who, from };
 }
 
 function readQuery(url: string): ReturnType<typeof terminalQuerySchema.parse> {
@@ -92,7 +86,7 @@ interface Line {
   readonly connection: Connection;
 }
 
-async function enter(visit: Visit, { incoming, outgoing, connection }: Line, deps: TerminalDoorDeps): Promise<void> {
+async function enter(call: Call, { incoming, outgoing, connection }: Line, deps: TerminalDoorDeps): Promise<void> {
   let socket: WebSocket;
   try {
     socket = await acceptWebSocket(incoming, outgoing);
@@ -100,7 +94,7 @@ async function enter(visit: Visit, { incoming, outgoing, connection }: Line, dep
     deps.log.debug('no terminal', { error });
     return;
   }
-  const { session, who, from, query } = visit;
+  const { session, who, from, query } = call;
   const { cols, rows, run } = query;
   try {
     using entered = await enterNamed(session, who, deps.sessions);
