@@ -18,6 +18,7 @@ function configOf(repo: string): Partial<ConfigInput> {
   return {
     repos: [{ name: 'app', url: repo }],
     pools: [{ kind: 'local', size: 1 }],
+    ssh: { host: '127.0.0.1', port: 0 },
     builders: [
       {
         name: 'unit',
@@ -69,6 +70,7 @@ test('a machine is borrowed, waited for, used across the coordinator’s death, 
     await shows(page, /[#$>]/);
     await type(page, 'echo "$GREETING|$CI|$PWD"\n');
     await shows(page, 'a "quoted" $value|true|');
+    await page.getByText(/^ssh -p \d+ local-unit-0@/).waitFor();
 
     const waiting = await context.newPage();
     waiting.setDefaultTimeout(60_000);

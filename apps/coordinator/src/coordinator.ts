@@ -81,6 +81,7 @@ export async function createCoordinator(
     keeper.get(live.current().repos.find(({ name }) => name === repo)?.hookSecret ?? '');
   const githubLogins = (): Readonly<Record<string, string>> => live.current().githubLogins;
   const server = stack.use(await serveFarm(config, farm, { ...shared, desk, distribution, hookSecret, githubLogins }));
+  if (server.ssh) farm.sshAt(server.ssh);
   stack.use(desk); // ends before the listener, which would wait for the lines
   const following = stack.use(createTaskGroup((name, error) => log.error('background work stopped', { task: name, error })));
   const reading: ReadAgainDeps = {

@@ -65,6 +65,7 @@ export interface Farm extends AsyncDisposable {
   reconfigure(): void;
   /** Pages should look again. */
   tell(): void;
+  sshAt: Lending['sshAt'];
   /** From now on disposal ends machines and attempts instead of detaching from them. */
   endOnDispose(): void;
 }
@@ -119,6 +120,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
       wake();
     },
     tell: () => changes.tell({ kind: 'farm' }),
+    sshAt: (place) => works.lending.sshAt(place),
     endOnDispose() {
       ending = true;
     },

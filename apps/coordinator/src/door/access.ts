@@ -52,3 +52,8 @@ export function createSshAccess(keys: FarmKeys, place: SshPlace, { clock, random
     },
   };
 }
+
+/** How OpenSSH is started. */
+export function sshLine(alias: string, { host, port }: SshPlace): string {
+  return port === usualPort ? `ssh ${alias}@${host}` : `ssh -p ${port} ${alias}@${host}`;
+}

@@ -168,6 +168,6 @@ ${cacheList(caches)}
 /** A shell on the machine of an attempt that runs, beside it. */
 export function buildTerminalPage(build: BuildDetail): Html {
   return html`<header class="head"><h1>${badge(lookOfBuild(build))} <span class="name"><a href="${build.url}">${bdi(build.builder)}</a></span> <span class="at"><code>${build.id}</code></span></h1></header>
-<p>Beside what runs there, in the same tree. It ends with the attempt; to have the machine longer, <a href="${build.url}">keep it</a>.</p>
+<p class="prose">Beside what runs there, in the same tree. It ends with the attempt; to have the machine longer, <a href="${build.url}">keep it</a>.</p>
 ${terminalPanel({ name: `build-${build.id}`, below: html`ssh build-${build.id} does not.` })}`;
 }

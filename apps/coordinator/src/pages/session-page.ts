@@ -80,7 +80,7 @@ export function terminalPanel({ name, below, run }: TerminalPanel): Html {
 <label><input type="checkbox" data-part="aloud"> Read to a screen reader</label>
 <button type="button" data-part="new" title="Begins another shell; this one goes on">+ new</button>
 <button type="button" data-part="close" title="Ends the shell and what runs in it" disabled>End shell</button></div>
-<p class="nothing unscripted">The terminal needs scripts. ${below}</p>
+<p class="nothing prose unscripted">The terminal needs scripts. ${below}</p>
 <div data-part="screen" role="group" aria-label="Shell; Shift and F6 leaves it"></div>
 <p class="dim hint">Shift+F6 leaves the terminal; Ctrl+C copies what is selected; a closed tab loses nothing: the shell goes on.</p>
 </section>`;

@@ -18,6 +18,7 @@ import { createSessionKeeper } from './keep-sessions.ts';
 import { createLending } from './lend-machines.ts';
 import { createBuildLending } from './lend-builds.ts';
 import { lookForTree, reproduce } from './reproduce.ts';
+import { sshLine, type SshPlace } from '../door/access.ts';
 import { createAttemptEnds } from './attempt-ends.ts';
 import { passMachine } from './pass-machine.ts';
 import { createSessionRecords, type SessionRecords, type SessionWork } from './session-records.ts';
@@ -32,6 +33,8 @@ export interface Lending extends AsyncDisposable {
   buildMoved(build: BuildId): void;
   /** Looks after them until the signal is aborted. */
   run(waits: { signal: AbortSignal }): Promise<void>;
+  /** Sessions are entered by SSH there; nobody knows before the door is open. */
+  sshAt(place: SshPlace): void;
   /** The farm ends: so do all that have a machine. */
   endAll(): Promise<void>;
 }
@@ -63,6 +66,8 @@ export function openLending(parts: LendingParts): Lending {
     keeper.moved(session);
     onMove(session.id);
   };
+  let door: SshPlace | undefined;
+  const ssh = ({ alias }: Session): string | undefined => door && sshLine(alias, door);
   const records = createSessionRecords(db, { limits, isOpen, clock, random, onMove: moved });
   const entrances = createEntrances({ records, limits, clock });
   const prepare = (session: Session, work: SessionWork, waits: { signal: AbortSignal }): Promise<string | undefined> =>
@@ -71,7 +76,7 @@ export function openLending(parts: LendingParts): Lending {
       : lookForTree(session, work, { ...parts, ...waits });
   const driver = createSessionDriver({ ...parts, records, limits, prepare });
   const keeper = createSessionKeeper({ ...parts, records, driver, entrances, limits, builders });
-  const lent = createLending({ ...parts, records, entrances, hold: driver.hold, limits, builders, ssh: () => undefined });
+  const lent = createLending({ ...parts, records, entrances, hold: driver.hold, limits, builders, ssh });
   const ends = createAttemptEnds(async (id) => (await db.read((sql) => getBuild(sql, id)))?.state);
   const builds = createBuildLending({ ...parts, records, sessions: lent, limits, builders, attemptEnd: ends.signal });
   const sessions: Sessions = { ...lent, builds };
@@ -81,6 +86,7 @@ export function openLending(parts: LendingParts): Lending {
     holds: { pass: (sql, ended) => passMachine(sql, ended, { limits, random }), passed: moved },
     buildMoved: ends.moved,
     run: (waits) => keeper.run(waits),
+    sshAt: (place) => void (door = place),
     async endAll() {
       const reason = 'the farm was stopped by its operator';
       for (const { id, state } of await records.live()) {
