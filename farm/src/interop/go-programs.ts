@@ -20,6 +20,8 @@ export interface GoPrograms {
   readonly buildlet: string;
   /** Path of our driver of Go's client and pool. */
   readonly driver: string;
+  /** Path of Go's gomote of mid-2022, which has both protocols; later ones have one. */
+  readonly gomote: string | undefined;
 }
 
 export interface GoProgramsOptions {
@@ -83,7 +85,7 @@ function goEnvironment(env: GoProgramsOptions['env']): Record<string, string | u
 
 /** Other sources, another go or another driver are built anew. */
 async function cacheName(goVersion: string, { CROFT_GO_BUILD_SOURCES: sources }: GoProgramsOptions['env']): Promise<string> {
-  const hash = createHash('sha256').update(`${goVersion} ${sources || 'module'} ${commitOf2022} ${pinned.version}\n`);
+  const hash = createHash('sha256').update(`${goVersion} ${sources || 'module'} ${commitOf2022} ${pinned.version} gomote\n`);
   const files = (await readdir(ourRoot, { recursive: true })).filter((name) => name.endsWith('.go')).toSorted();
   for (const file of files) hash.update(`${file}\n`).update(await readFile(join(ourRoot, file)));
   return `${sources ? 'sources' : 'module'}-${hash.digest('hex').slice(0, 16)}`;
@@ -92,10 +94,15 @@ async function cacheName(goVersion: string, { CROFT_GO_BUILD_SOURCES: sources }:
 /** What was made before, or why it could not be a moment ago: a suite asks once for each of its files. */
 async function kept(dir: string): Promise<GoPrograms | { readonly missing: string } | undefined> {
   const made = await readFile(join(dir, 'version'), 'utf8').catch(() => undefined);
-  if (made !== undefined) return { version: made.trim(), buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver') };
+  if (made !== undefined) return programsIn(dir, made.trim());
   const missing = await stat(`${dir}.missing`).catch(() => undefined);
   if (!missing || systemClock.now() - missing.mtimeMs > retryMs) return undefined;
   return { missing: await readFile(`${dir}.missing`, 'utf8') };
+}
+
+function programsIn(dir: string, version: string): GoPrograms {
+  const gomote = version === nameOf2022 ? join(dir, 'gomote') : undefined;
+  return { version, gomote, buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver') };
 }
 
 /** The kernel frees it when its owner is killed. */
@@ -126,15 +133,16 @@ async function make(dir: string, go: string, options: GoProgramsOptions): Promis
   if (typeof version !== 'string') return version;
   await removeClouds(join(tree, ourDirs.pool));
   for (const [name, place] of Object.entries(ourDirs)) await cp(join(ourRoot, name), join(tree, place), { recursive: true });
-  options.progress?.(`building ${version}: its buildlet and our driver of it`);
-  await runIn(tree, [go, 'build', '-o', `${making}/`, './cmd/buildlet', './croft/driver'], buildMs).catch((cause: unknown) => {
+  options.progress?.(`building ${version}: its buildlet and gomote, and our driver of it`);
+  const wanted = ['./cmd/buildlet', './croft/driver', ...(version === nameOf2022 ? ['./cmd/gomote'] : [])];
+  await runIn(tree, [go, 'build', '-o', `${making}/`, ...wanted], buildMs).catch((cause: unknown) => {
     throw new CroftError('invalid', `build ${version} with ${go}`, { cause });
   });
   await rm(tree, { recursive: true });
   await writeFile(join(making, 'version'), `${version}\n`);
   await removeOlder(dir);
   await rename(making, dir);
-  return { version, buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver') };
+  return programsIn(dir, version);
 }
 
 interface Sources {

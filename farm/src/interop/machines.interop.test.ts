@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, mkdtempDisposable, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -18,6 +16,7 @@ import { until } from '../testing-waiting.ts';
 import { endOfFarm, startFarm } from '../testing.ts';
 import { reverseFlags, startBuildlet, type BuildletProcess } from './buildlets.ts';
 import { goPrograms, type GoPrograms } from './go-programs.ts';
+import { answerFor } from './own-loopback.ts';
 
 const programs = await goPrograms({ env: process.env, progress: (text) => process.stderr.write(`${text}\n`) });
 const of = 'missing' in programs ? 'Go' : programs.version;
@@ -26,6 +25,8 @@ const hostType = 'host-linux-test';
 const masterKey = 'the master key of this test';
 const goCoordinator = 'farmer.golang.org';
 const waitMs = MINUTE;
+/** Of this machine, and nobody else's. */
+const ownLoopback = '127.66.84.1';
 
 let dir: string;
 let files: { certFile: string; keyFile: string };
@@ -150,7 +151,7 @@ test(`as its documentation says: a buildlet of ${of} with a key in its home dial
   await writeFile(masterKeyFile, `${masterKey}\n`);
   await using repo = await makeRepo('#!/bin/sh\necho built with a real key\n');
   await using farm = await startFarm({ config: config(repo, { compat: { goBuilderKeys: true, masterKeyFile } }) });
-  await using name = await answerFor(Number(new URL(farm.url).port));
+  await using name = await answerFor(ownLoopback, 443, Number(new URL(farm.url).port));
   if (!name) return t.skip(`port 443 of ${ownLoopback} is taken`);
   const hosts = join(dir, 'hosts');
   await writeFile(hosts, `127.0.0.1 localhost\n${ownLoopback} ${goCoordinator}\n`);
@@ -164,38 +165,6 @@ test(`as its documentation says: a buildlet of ${of} with a key in its home dial
   assert.equal((await logOf(farm, build.id)).toString(), 'built with a real key\n');
   for (const secret of [key, masterKey]) assert.ok(!(farm.output() + buildlet.output()).includes(secret), 'a key is in a log');
 });
-
-/** Of this machine, and nobody else's. */
-const ownLoopback = '127.66.84.1';
-
-/** Passes on what comes to port 443 of that address; undefined when somebody else has it. */
-async function answerFor(port: number): Promise<AsyncDisposable | undefined> {
-  const sockets = new Set<Socket>();
-  const server = createServer((near) => {
-    const far = connect(port, '127.0.0.1');
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one);
-      one.on('error', () => other.destroy()).on('close', () => other.destroy());
-      one.pipe(other);
-    }
-  }).listen(443, ownLoopback);
-  try {
-    await once(server, 'listening');
-  } catch {
-    return undefined;
-  }
-  return {
-    async [Symbol.asyncDispose]() {
-      const closed = once(server, 'close');
-      server.close();
-      for (const socket of sockets) socket.destroy();
-      await closed;
-    },
-  };
-}
 
 function killQuietly(pid: number): void {
   try {
