@@ -60,9 +60,19 @@ export async function passRaw(
   }
 }
 
+/** Once it was disposed of, nothing begins any more: an answer may come before the end of the body was noticed. */
 function alarmOnce(clock: Clock, ms: number, ring: () => void): Disposable & { begin(): void } {
   let alarm: Disposable | undefined;
-  return { begin: () => void (alarm ??= setAlarm(clock, ms, ring)), [Symbol.dispose]: () => alarm?.[Symbol.dispose]() };
+  let isOver = false;
+  return {
+    begin() {
+      if (!isOver) alarm ??= setAlarm(clock, ms, ring);
+    },
+    [Symbol.dispose]() {
+      isOver = true;
+      alarm?.[Symbol.dispose]();
+    },
+  };
 }
 
 async function* thenDo(pieces: AsyncIterable<Uint8Array>, act: () => void): AsyncGenerator<Uint8Array> {
