@@ -71,12 +71,3 @@ onPostgres('a database beside the tests', () => {
     );
   });
 });
-
-test('an image waits for machines that run containers, and says so', async () => {
-  await using repo = await makeRepo({ file: 'x' });
-  const steps = [{ name: 'never', argv: ['true'] }];
-  await using farm = await startFarm({ config: configOf(repo, { steps, services: [{ name: 'db', image: 'postgres:18' }] }) });
-  const { id } = await onlyBuild(farm);
-  const why = 'no containers machines are known, only others (1)';
-  await buildThat(farm, id, { what: `waits because ${why}`, is: ({ wait }) => wait?.code === 'no-machine' && wait.text === why });
-});

@@ -42,6 +42,7 @@ export function checkReferences(lists: Lists, names: Names): Issue[] {
       ...value.services.flatMap((service, index) => secretsOf(service.secrets, [...path, 'services', index])),
       ...(value.steps === 'detect' ? [] : value.steps.flatMap((step, index) => secretsOf(step.secrets, [...path, 'steps', index]))),
       ...isolated(value, path, names.poolKinds),
+      ...containers(value, path),
       ...clashing(value, path),
     ]),
     ...lists.pools.flatMap(({ value, path }) => hostType(value.hostType, [...path, 'hostType'])),
@@ -80,6 +81,14 @@ function isolated({ isolation, trust }: Lists['builders'][number]['value'], path
   if ((isolation === 'none' && trust === 'trusted') || kinds.includes('docker')) return [];
   const field = isolation === 'none' ? 'trust' : 'isolation';
   return [{ path: [...path, field], message: 'no pool can isolate what it runs; one of the kind docker can' }];
+}
+
+/** On any machine it would wait for a label that is of no use, or be skipped. */
+function containers({ services }: Lists['builders'][number]['value'], path: Path): Issue[] {
+  return services.flatMap(({ image }, index) => {
+    const message = 'no kind of pool runs containers beside the steps yet; give argv, on a Docker pool of a program in its image';
+    return image === undefined ? [] : [{ path: [...path, 'services', index, 'image'], message }];
+  });
 }
 
 /** Of two things under one name the second would be nowhere. */

@@ -11,11 +11,10 @@ import { isolatedLabel } from './schema-parts.ts';
 export function compileBuilder({ value, variant }: BuilderPart, hostTypes: readonly HostType[]): Builder {
   const { repo, repos, hostType, needs, ...rest } = value;
   const host = hostTypes.find(({ name }) => name === hostType);
-  const containers = value.services.some(({ image }) => image !== undefined) ? ['containers'] : [];
   const isolated = value.isolation === 'container' || value.trust === 'untrusted' ? [isolatedLabel] : [];
   const { cpus, memoryBytes } = needs;
   const wanted: Needs = {
-    labels: [...new Set([...(hostType === undefined ? [] : [hostType]), ...needs.labels, ...containers, ...isolated])],
+    labels: [...new Set([...(hostType === undefined ? [] : [hostType]), ...needs.labels, ...isolated])],
     ...(cpus === undefined ? {} : { cpus }),
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
   };

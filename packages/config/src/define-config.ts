@@ -244,7 +244,7 @@ export interface ServiceInput {
   name: string;
   /** Program and arguments, begun in the tree; it must listen at `HOST` and `PORT` of its environment. */
   argv?: readonly string[] | undefined;
-  /** A container image, on pools whose machines run containers. */
+  /** A container image: refused, since no kind of pool runs them beside the steps yet. */
   image?: string | undefined;
   env?: Readonly<Record<string, string>> | undefined;
   secrets?: Readonly<Record<string, string>> | readonly string[] | undefined;

@@ -142,6 +142,13 @@ test('services that would be found by the same variables, and artifacts called a
   ]);
 });
 
+test('a service that is an image is refused, since nothing runs it yet', () => {
+  assert.match(
+    mistakesOf(() => withBuilder({ services: [{ name: 'db', image: 'postgres:18' }] })).join('\n'),
+    /services\.0\.image: no kind of pool runs containers beside the steps yet; give argv/,
+  );
+});
+
 test('isolation that nobody can give is refused instead of being forgotten', () => {
   for (const builder of [{ isolation: 'vm' }, { trust: 'untrusted' }, { isolation: 'container', trust: 'untrusted' }]) {
     assert.match(mistakesOf(() => withBuilder(builder)).join('\n'), /no pool can isolate|no kind of pool has/);
