@@ -43,6 +43,8 @@ const answerMs = 2 * SECOND;
 const startMs = 20 * SECOND;
 const firstPauseMs = 250;
 const longestPauseMs = 30 * SECOND;
+/** So much of a container's id `docker ps` shows. */
+const shownId = 12;
 const ownUser = `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
 
 export async function openDockerMachine(id: MachineId, deps: DockerMachineDeps): Promise<DockerMachine> {
@@ -77,14 +79,14 @@ export async function openDockerMachine(id: MachineId, deps: DockerMachineDeps):
     const keeps = container !== undefined && isCurrent(container) && starts <= 1;
     const ready = keeps ? container.id : await makeContainer(id, container, { ...deps, waits });
     await daemon.start(ready, waits);
-    log.info('machine started', { machine: id, container: ready.slice(0, 12) });
+    log.info('machine started', { machine: id, container: ready.slice(0, shownId) });
   };
 
   return {
     buildlet,
     async observe(container, waits) {
       const { hostType, labels } = options();
-      return { id, hostType, labels, oneBuild: true, ...(await look(container, waits)) };
+      return { id, hostType, labels, oneBuild: true, container: container?.id.slice(0, shownId), ...(await look(container, waits)) };
     },
     async start(container, waits) {
       const now = clock.monotonic();

@@ -138,7 +138,8 @@ describe('with a Docker daemon', { skip }, () => {
   test('limits are the container’s: what takes more memory is killed, and the machine is not', async () => {
     await using stage = await openStage();
     await using pool = await stage.open({ size: 1, memoryBytes: 200e6, cpus: 0.5, processes: 60, treeBytesInMemory: 20e6 });
-    const [{ boot, cpus, memoryBytes } = assert.fail()] = await until(pool, isUp(first));
+    const [{ boot, cpus, memoryBytes, container } = assert.fail()] = await until(pool, isUp(first));
+    assert.equal(container, inspect(first, '{{.Id}}').slice(0, 12), 'the inventory names it as the daemon does');
     assert.deepEqual([cpus, memoryBytes], [0.5, 200e6]);
     const host = '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}';
     assert.equal(inspect(first, host), '200000000 200000000 500000000 60');

@@ -20,6 +20,8 @@ export interface Observed extends ObservedStatus {
   readonly oneBuild?: boolean | undefined;
   /** Why it takes no new work although it answers, one sentence; what runs on it goes on. */
   readonly held?: string | undefined;
+  /** Beginning of its id, as its daemon lists it; of one that is a container. */
+  readonly container?: string | undefined;
   /** For one that dials in. */
   readonly line?: Line | undefined;
   /** What an operator should know of it. */

@@ -168,6 +168,8 @@ export const machineViewSchema = z.object({
   version: z.number().int().optional(),
   /** How it is connected, for one that dials in: what it calls itself, from where, since when. */
   line: z.object({ host: z.string(), from: z.string(), since: at }).optional(),
+  /** Of one that is a container: its id, as `docker ps` shows it. */
+  container: z.string().optional(),
   /** Somebody took it out of work. */
   drained: z.boolean().optional(),
   /** What an operator should know of it. */

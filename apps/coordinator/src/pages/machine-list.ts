@@ -15,7 +15,7 @@ export interface MachineListView {
 
 export function machineList({ farm, mayTend, now }: MachineListView): Html {
   const rows = farm.machines.map((machine) => [
-    html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>${lineOf(machine, now)}`,
+    html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>${lineOf(machine, now)}${containerOf(machine)}`,
     machine.state === 'ready' && machine.held !== undefined ? badge('skipped', 'closed') : badge(lookOfMachine(machine), machine.state),
     machine.labels.map((label) => html`<span class="label">${bdi(label)}</span> `) as unknown as Html,
     machine.lease ? holder(machine.lease, farm.running) : html`<span class="dim">nothing</span>`,
@@ -33,6 +33,11 @@ function lineOf({ line, version }: MachineView, now: number): Html {
   if (!line) return html``;
   const told = version === undefined ? '' : html`, version ${version}`;
   return html`<br><span class="dim">${bdi(line.host)} from ${bdi(line.from)} since ${instant(line.since, now)}${told}</span>`;
+}
+
+/** By which the ledger of leases and the daemon's list are one. */
+function containerOf({ container }: MachineView): Html {
+  return container === undefined ? html`` : html`<br><span class="dim">container ${bdi(container)}</span>`;
 }
 
 /** What it found wrong stands open, the rest behind a click. */

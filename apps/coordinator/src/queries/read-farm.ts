@@ -104,7 +104,7 @@ function toMachineView(machine: ShownMachine, held: Held | undefined, now: Watch
   const up = now?.observed.state === 'up';
   const state = !up ? 'away' : held ? 'busy' : 'ready';
   const evidence = up ? undefined : (now?.observed.evidence ?? machine.evidence ?? 'no pool has this machine');
-  const { freeBytes, version, line, note } = now?.observed ?? {};
+  const { freeBytes, version, line, note, container } = now?.observed ?? {};
   return {
     id,
     pool,
@@ -120,6 +120,7 @@ function toMachineView(machine: ShownMachine, held: Held | undefined, now: Watch
     ...(held ? { lease: toLeaseView(held) } : {}),
     ...(version === undefined ? {} : { version }),
     ...(line ? { line } : {}),
+    ...(container === undefined ? {} : { container }),
     ...(machine.drained === undefined ? {} : { drained: true }),
     ...(note === undefined ? {} : { note }),
     next: nextOf(state, held, now),
