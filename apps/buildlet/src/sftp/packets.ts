@@ -1,51 +1,68 @@
 /** Packets of a connection as they come, of bounded length and without a copy where they come whole. */
 import type { Duplex } from 'node:stream';
+import { createBell } from '@croft/runtime/tasks';
+import { release } from '@croft/streams/release';
 
 /** With its length before it; what OpenSSH takes, too. */
 export const maxPacketBytes = 256 * 1024;
 const headBytes = 4;
 
 /** From the kind on; each is good until the next one is asked for. Ends with the connection, or at a length that no packet has. */
-export async function* packetsOf(socket: Duplex): AsyncGenerator<Buffer, void> {
+export function packetsOf(socket: Duplex): AsyncGenerator<Buffer, void> {
+  return cutIntoPackets(chunksOf(socket));
+}
+
+/** As they are read: an iterator of the stream would put those together that have come meanwhile. */
+async function* chunksOf(socket: Duplex): AsyncGenerator<Buffer, void> {
+  const come: Buffer[] = [];
+  const bell = createBell();
+  const onData = (chunk: Buffer): void => {
+    come.push(chunk);
+    socket.pause();
+    bell.ring();
+  };
+  socket.on('data', onData).on('end', bell.ring).on('close', bell.ring);
   try {
-    yield* cutIntoPackets(socket.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>);
-  } catch {
-    // It is lost.
+    for (;;) {
+      for (let chunk = come.shift(); chunk; chunk = come.shift()) yield chunk;
+      if (socket.readableEnded || socket.destroyed) return;
+      socket.resume();
+      await bell.wait({});
+    }
+  } finally {
+    socket.off('data', onData).off('end', bell.ring).off('close', bell.ring);
   }
 }
 
 async function* cutIntoPackets(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void> {
-  let whole: Buffer | undefined; // one that comes in pieces is put together here
-  let held: Buffer = Buffer.alloc(0);
+  const whole = Buffer.allocUnsafeSlow(headBytes + maxPacketBytes); // one that comes in pieces is put together here
+  let held = 0; // of it
+  const hold = (bytes: Buffer): number => {
+    const taken = bytes.copy(whole, held);
+    held += taken;
+    return taken;
+  };
   for await (const chunk of chunks) {
     let rest = chunk;
-    if (held.length > 0) {
-      whole ??= Buffer.allocUnsafeSlow(headBytes + maxPacketBytes);
-      if (held.buffer !== whole.buffer) held = whole.subarray(0, held.copy(whole));
-      const missing = held.length < headBytes ? headBytes - held.length : 0;
-      if (missing > 0) {
-        const taken = chunk.copy(whole, held.length, 0, missing);
-        held = whole.subarray(0, held.length + taken);
-        rest = rest.subarray(taken);
-        if (held.length < headBytes) continue;
-      }
-      const end = headBytes + held.readUInt32BE(0);
+    if (held > 0 && held < headBytes) rest = rest.subarray(hold(rest.subarray(0, headBytes - held)));
+    if (held >= headBytes) {
+      const end = headBytes + whole.readUInt32BE(0);
       if (!isPacket(end)) return;
-      const taken = rest.copy(whole, held.length, 0, end - held.length);
-      held = whole.subarray(0, held.length + taken);
-      rest = rest.subarray(taken);
-      if (held.length < end) continue;
-      yield held.subarray(headBytes);
-      held = held.subarray(0, 0);
+      rest = rest.subarray(hold(rest.subarray(0, end - held)));
+      if (held === end) {
+        yield whole.subarray(headBytes, end);
+        held = 0;
+      }
     }
-    while (rest.length >= headBytes) {
+    while (held === 0 && rest.length >= headBytes) {
       const end = headBytes + rest.readUInt32BE(0);
       if (!isPacket(end)) return;
       if (rest.length < end) break;
       yield rest.subarray(headBytes, end);
       rest = rest.subarray(end);
     }
-    held = rest;
+    hold(rest);
+    release(chunk); // the collector is busier with these than we are with all else
   }
 }
 

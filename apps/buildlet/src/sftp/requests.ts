@@ -11,18 +11,7 @@ import type { Handles } from './handles.ts';
 import { longName } from './long-name.ts';
 import type { Places } from './places.ts';
 import { changeFile, changePath } from './set-attributes.ts';
-import {
-  attributesOf,
-  kinds,
-  noAttributes,
-  offsetOf,
-  StatusError,
-  statuses,
-  systemFlags,
-  type Field,
-  type Fields,
-  type FileCall,
-} from './wire.ts';
+import { attributesOf, kinds, noAttributes, offsetOf, StatusError, statuses, systemFlags, type Field, type Fields } from './wire.ts';
 
 export interface Session {
   readonly handles: Handles;
@@ -37,7 +26,6 @@ export type Request = (fields: Fields, session: Session) => Promise<Reply>;
 
 const openFile = promisify(fs.open);
 const statFile = promisify(fs.fstat) as (fd: number, options: { bigint: true }) => Promise<fs.BigIntStats>;
-const writeFile = promisify(fs.write) as unknown as (...call: FileCall) => Promise<{ bytesWritten: number }>;
 
 const defaultFileMode = 0o666;
 const defaultDirectoryMode = 0o777;
@@ -83,11 +71,12 @@ async function open(fields: Fields, { handles, places }: Session): Promise<Reply
   return { kind: kinds.handle, fields: [handles.add({ kind: 'file', fd, path })] };
 }
 
+/** In the loop's own thread, as uploads are. */
 async function write(fields: Fields, { handles }: Session): Promise<Reply> {
   const { fd } = handles.file(fields.bytes());
   const from = offsetOf(fields.u64());
   const content = fields.bytes();
-  for (let at = 0; at < content.length;) at += (await writeFile(fd, content, at, content.length - at, from + at)).bytesWritten;
+  for (let at = 0; at < content.length;) at += fs.writeSync(fd, content, at, content.length - at, from + at);
   return undefined;
 }
 

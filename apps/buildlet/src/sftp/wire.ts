@@ -130,9 +130,6 @@ export function offsetOf(position: bigint): number {
   return offset;
 }
 
-/** Of fs.read and fs.write. */
-export type FileCall = [fd: number, buffer: Buffer, offset: number, length: number, position: number];
-
 export function statusPacket(id: number, status: Status, message: string): Buffer {
   return packet(kinds.status, id, status, Buffer.from(message), Buffer.alloc(0));
 }
