@@ -11,7 +11,7 @@ import { createTaskGroup, type TaskGroup } from '@croft/runtime/tasks';
 import { createAttempts } from '@croft/web/attempts';
 import { authenticate, type AuthenticateDeps } from './authenticate.ts';
 import { serveConnection, type ConnectionDeps } from './connection.ts';
-import { offerCiphers, socketOf } from './ssh2-inside.ts';
+import { offerOnly, socketOf } from './ssh2-inside.ts';
 import type { Login } from './visit.ts';
 
 export interface DoorOptions {
@@ -25,10 +25,10 @@ export interface SshDoor extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Nothing with SHA-1, CBC, 3DES, or a curve or group that costs an unknown client more of our time than of its own. */
+/** Nothing with SHA-1, CBC, 3DES, a curve of NIST's, or a group that costs an unknown client more of our time than of its own. */
 const algorithms = {
   kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org'],
-  serverHostKey: ['ssh-ed25519', 'rsa-sha2-512', 'rsa-sha2-256', 'ecdsa-sha2-nistp256'],
+  serverHostKey: ['ssh-ed25519', 'rsa-sha2-512', 'rsa-sha2-256'],
   cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'aes128-ctr', 'aes256-ctr'],
   hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
   compress: ['none'],
@@ -105,7 +105,8 @@ function receive(connection: Connection, { header }: ClientInfo, { shared, attem
   let login: Login | undefined;
   let refusal: { readonly user: string; readonly why: string } | undefined;
   let tries = 0;
-  if (header.versions.software.startsWith('OpenSSH_')) offerCiphers(connection, fastCiphers);
+  const ciphers = header.versions.software.startsWith('OpenSSH_') ? fastCiphers : algorithms.cipher;
+  offerOnly(connection, { hostKeys: algorithms.serverHostKey, ciphers });
   connection.on('error', (error) => log.debug('ssh connection failed', { from, error }));
   connection.on('authentication', (context) => {
     tries += 1;

@@ -51,7 +51,7 @@ export async function joinExec(channel: DoorChannel, joined: Joined, visit: Visi
   channel.onSignal((name) => tell((waits) => buildlet.signal(id, `SIG${name}` as NodeJS.Signals, epoch, waits)));
   channel.onResize((size) => tell((waits) => buildlet.resize(id, clamped(size), epoch, waits)));
   const input = createExecInput(place, (task) => deps.tasks.start('exec input', () => untilOver(task, signal)));
-  const typing = typeInto(channel, input);
+  deps.tasks.start('type', () => typeInto(channel, input)); // ends with the channel, which may be later than the run
   try {
     const write = joined.addCr ? withCr(channel.write) : channel.write;
     const errors = joined.errorFrom === undefined ? [] : [{ from: joined.errorFrom, stream: 'stderr' as const }];
@@ -67,7 +67,6 @@ export async function joinExec(channel: DoorChannel, joined: Joined, visit: Visi
     if (reason.isGoodbye && joined.isOwn) tell(() => hangUp(place));
   } finally {
     over.abort();
-    await typing;
   }
 }
 

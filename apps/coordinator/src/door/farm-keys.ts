@@ -60,11 +60,7 @@ async function makeHostKeys(): Promise<StoredHost[]> {
     new Promise((resolve, reject) =>
       begin((error, pair) => (error ? reject(error) : resolve({ line: pair.public, secret: pair.private }))),
     );
-  return Promise.all([
-    make((done) => generateKeyPair('ed25519', done)),
-    make((done) => generateKeyPair('rsa', { bits: rsaBits }, done)),
-    make((done) => generateKeyPair('ecdsa', { bits: 256 }, done)),
-  ]);
+  return Promise.all([make((done) => generateKeyPair('ed25519', done)), make((done) => generateKeyPair('rsa', { bits: rsaBits }, done))]);
 }
 
 function makeAuthority(): string {

@@ -1,5 +1,6 @@
 /** Joins a channel and a shell with a terminal. A shell whose connection was lost goes on, to be found again; a goodbye hangs up. */
 import { anySignal, SECOND } from '@croft/runtime/clock';
+import type { RunId } from '@croft/domain/names';
 import type { TerminalSize } from '@croft/protocol/runs';
 import type { Shell } from '../sessions/shell.ts';
 import type { Shells } from '../sessions/shells.ts';
@@ -28,7 +29,7 @@ export async function joinShell(channel: DoorChannel, way: ShellWay, visit: Visi
   const over = new AbortController();
   const signal = anySignal(channel.closed, over.signal);
   followSize(channel, shell, { size: shell.isFresh ? undefined : clamped(terminal), deps, signal });
-  const typing = typeInto(channel, shell);
+  deps.tasks.start('type', () => typeInto(channel, shell)); // ends with the channel, which may be later than the shell
   try {
     await showShell(channel, shell, signal);
     const exit = await shell.exit({ signal });
@@ -40,7 +41,6 @@ export async function joinShell(channel: DoorChannel, way: ShellWay, visit: Visi
     if (reason.isGoodbye) await hangUp(shell, visit, deps);
   } finally {
     over.abort();
-    await typing;
   }
 }
 
@@ -104,11 +104,17 @@ function followSize(channel: DoorChannel, shell: Shell, { size, deps, signal }: 
 }
 
 /** Unless somebody else looks at it. */
-async function hangUp(shell: Shell, { place }: Visit, { shells, clock, log }: ExecDeps & { shells: Shells }): Promise<void> {
+async function hangUp(
+  shell: Shell,
+  { place, buildlet, epoch, runs }: Visit,
+  { shells, clock, log }: ExecDeps & { shells: Shells },
+): Promise<void> {
   const signal = clock.deadline(hangUpMs);
   try {
     const others = (await shells.runs(place, { signal })).find(({ name }) => name === shell.name)?.attached ?? 0;
-    if (others <= 1) await shell.hangUp({ signal });
+    if (others > 1) return;
+    await shell.hangUp({ signal });
+    await buildlet.collect(`${runs}${shell.name}` as RunId, epoch, { signal });
   } catch (error) {
     log.warn('shell not hung up', { run: shell.name, error });
   }

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { Connection, ServerChannel } from 'ssh2';
 
 interface Offer {
-  readonly lists: Readonly<Record<'kex' | 'serverHostKey', { readonly array: readonly string[] }>> & {
+  readonly lists: { readonly kex: { readonly array: readonly string[] } } & {
     readonly cs: Readonly<Record<'cipher' | 'mac' | 'compress', { readonly array: readonly string[] }>>;
   };
 }
@@ -38,13 +38,16 @@ export function socketOf(connection: Connection): Socket {
   return inside(connection)._sock;
 }
 
-/** For a client whose version is known and nothing else yet: of what was offered to all, only these ciphers. */
-export function offerCiphers(connection: Connection, ciphers: readonly string[]): void {
+/** For a client whose version is known and nothing else yet: only these, of what would be offered to all. The library adds `ssh-rsa`, which is SHA-1. */
+export function offerOnly(
+  connection: Connection,
+  { hostKeys, ciphers }: { hostKeys: readonly string[]; ciphers: readonly string[] },
+): void {
   const protocol = inside(connection)._protocol;
   const { lists } = protocol._offer;
   const ways = { cipher: ciphers, mac: lists.cs.mac.array, compress: lists.cs.compress.array, lang: [] };
   const KexInit = protocol._offer.constructor as new (wanted: object) => Offer;
-  protocol._offer = new KexInit({ kex: lists.kex.array, serverHostKey: lists.serverHostKey.array, cs: ways, sc: ways });
+  protocol._offer = new KexInit({ kex: lists.kex.array, serverHostKey: hostKeys, cs: ways, sc: ways });
 }
 
 /** When the client says that it leaves, before its connection ends. */
