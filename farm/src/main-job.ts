@@ -2,6 +2,8 @@
  * The main job: the services in one process, buildlets as their own, on this repository, another or the sample. Ctrl-C and the
  * terminal's end are the end of all of it; so is SIGTERM, but not for `npm run dev`, which starts it again.
  */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { declaredMachines } from '@croft/config/farm-config';
 import { readConfig } from '@croft/config/read-config';
@@ -14,6 +16,7 @@ import { printBuilds } from './print-builds.ts';
 import { ensureSampleProject } from './sample-project.ts';
 import { readSettings, usage } from './settings.ts';
 
+const usualSshPort = 2222;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export async function startMainJob(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Main> {
@@ -23,7 +26,7 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
     return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
   }
   if (settings.sample !== undefined) await ensureSampleProject(settings.sample);
-  const config = readConfig(settings.config);
+  const config = readConfig({ ...settings.config, ssh: { port: await freeSshPort() } });
   const coordinator = await createCoordinator(config, { env });
   const [repo] = config.repos;
   const lines = [
@@ -32,6 +35,7 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
     `  ${coordinator.url}/farm    machines and queue`,
     `  builders: ${config.builders.map((builder) => builder.name).join(', ')}; ${declaredMachines(config.pools)} at once; data in ${config.dataDir}`,
     `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network: there is no isolation on this machine.`,
+    ...(coordinator.ssh ? [`  ssh -p ${coordinator.ssh.port} SESSION@${coordinator.ssh.host}   enters the machine of a session`] : []),
     '  Ctrl-C ends everything that was started.',
   ];
   process.stdout.on('error', () => undefined); // `| head` has read enough; the farm goes on
@@ -48,4 +52,18 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
       await coordinator[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The usual port, unless somebody else has it. */
+async function freeSshPort(): Promise<number> {
+  const probe = createServer().listen(usualSshPort, '127.0.0.1');
+  try {
+    await once(probe, 'listening');
+  } catch {
+    return 0;
+  }
+  const closed = once(probe, 'close');
+  probe.close();
+  await closed;
+  return usualSshPort;
 }

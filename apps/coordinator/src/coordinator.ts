@@ -8,7 +8,6 @@ import { openDirectoryBlobs } from '@croft/blobs/directory';
 import type { FarmConfig } from '@croft/config/farm-config';
 import { resolveSecrets, type Secrets } from '@croft/config/secrets';
 import { systemClock, type Clock, type Waits } from '@croft/runtime/clock';
-import type { Secret } from '@croft/runtime/config';
 import { createLog } from '@croft/runtime/log';
 import { systemRandom, type Random } from '@croft/runtime/random';
 import { createTaskGroup } from '@croft/runtime/tasks';
@@ -20,14 +19,14 @@ import type { Capabilities } from './capabilities.ts';
 import { countWrites, createMetrics } from './events.ts';
 import { openSources } from './builds/source.ts';
 import { followFiles, type Watched } from './configuration/follow-files.ts';
-import { createLiveConfig } from './configuration/live-config.ts';
+import { createLiveConfig, type LiveConfig } from './configuration/live-config.ts';
 import { readAgain, withSecretFiles, type ConfigSource, type ReadAgainDeps } from './configuration/read-again.ts';
 import { createFarm } from './farm.ts';
 import { createDistribution } from './distribution/distribution.ts';
 import { createOpeners } from './machines/open-pool.ts';
 import { openPools } from './machines/pools.ts';
-import { keepSecrets } from '@croft/config/keep-secrets';
-import { serveFarm, type Served } from './serve.ts';
+import { keepSecrets, type SecretKeeper } from '@croft/config/keep-secrets';
+import { serveFarm, type ServeDeps, type Served } from './serve.ts';
 
 export interface CoordinatorDeps {
   /** Where secrets come from, and from which buildlets get what their allow-list lets through. */
@@ -77,10 +76,7 @@ export async function createCoordinator(
   const keeper = keepSecrets(secrets);
   const shared = { db, metrics, version, clock, random, log };
   const farm = stack.use(await createFarm(live, { ...shared, blobs, sources, pools: pools.list, secrets: keeper }));
-  const hookSecret = (repo: string): Secret | undefined =>
-    keeper.get(live.current().repos.find(({ name }) => name === repo)?.hookSecret ?? '');
-  const githubLogins = (): Readonly<Record<string, string>> => live.current().githubLogins;
-  const server = stack.use(await serveFarm(config, farm, { ...shared, desk, distribution, hookSecret, githubLogins }));
+  const server = stack.use(await serveFarm(config, farm, { ...shared, desk, distribution, ...settingsOf(live, keeper) }));
   if (server.ssh) farm.sshAt(server.ssh);
   stack.use(desk); // ends before the listener, which would wait for the lines
   const following = stack.use(createTaskGroup((name, error) => log.error('background work stopped', { task: name, error })));
@@ -111,6 +107,17 @@ export async function createCoordinator(
     capabilities: farm.capabilities,
     endOnDispose: () => farm.endOnDispose(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** What the farm's doors ask the configuration for, as it is then. */
+function settingsOf(live: LiveConfig, keeper: SecretKeeper): Pick<ServeDeps, 'hookSecret' | 'githubLogins' | 'sshUser'> {
+  const named = <T extends { readonly name: string }>(list: readonly T[], wanted: string): T | undefined =>
+    list.find(({ name }) => name === wanted);
+  return {
+    hookSecret: (repo) => keeper.get(named(live.current().repos, repo)?.hookSecret ?? ''),
+    githubLogins: () => live.current().githubLogins,
+    sshUser: (hostType) => named(live.current().hostTypes, hostType)?.sshUser,
   };
 }
 

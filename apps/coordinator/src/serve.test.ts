@@ -41,6 +41,7 @@ async function openDoor(settings: Partial<ConfigInput>): Promise<Door> {
     distribution: createDistribution(join(dataDir, 'programs')),
     hookSecret: () => undefined,
     githubLogins: () => ({}),
+    sshUser: () => undefined,
   };
   const served: Served = stack.use(await serveFarm(readConfig({ dataDir, port: 0, ...settings }), { capabilities: fakeFarm() }, deps));
   const owned = stack.move();

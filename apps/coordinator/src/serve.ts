@@ -44,6 +44,8 @@ export interface ServeDeps {
   hookSecret(repo: string): Secret | undefined;
   /** Logins at GitHub by person. */
   githubLogins(): Readonly<Record<string, string>>;
+  /** As whom Go's machines of a host type are entered by SSH. */
+  sshUser(hostType: string): string | undefined;
 }
 
 export interface Served extends AsyncDisposable {

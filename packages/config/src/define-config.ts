@@ -129,6 +129,8 @@ export interface HostTypeInput {
   /** Who looks after these machines. */
   owners?: readonly string[] | undefined;
   notes?: string | undefined;
+  /** As whom machines with one of Go's buildlets are entered by SSH: `root`, `gopher`. Croft's own need none. */
+  sshUser?: string | undefined;
 }
 
 export interface StepInput {

@@ -92,6 +92,8 @@ export interface HostType {
   readonly env: Readonly<Record<string, string>>;
   readonly owners: readonly string[];
   readonly notes: string;
+  /** As whom machines with one of Go's buildlets are entered by SSH. */
+  readonly sshUser?: string | undefined;
 }
 
 export type Pool = LocalPool | DockerPool | ReversePool;

@@ -209,6 +209,10 @@ const hostTypeSchema = z.strictObject({
   env: env.default({}),
   owners: z.array(z.string()).default([]),
   notes: z.string().default(''),
+  sshUser: z
+    .string()
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$/, 'is not the name of a user')
+    .optional(),
 });
 
 const policySchema = z.strictObject({

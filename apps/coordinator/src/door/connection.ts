@@ -10,12 +10,14 @@ import { Leaving } from './door-channel.ts';
 import { createForwards, type Forwards } from './forwards.ts';
 import { serveForwardRequests } from './forward-requests.ts';
 import { serveSessionChannel, type SessionHandlers } from './session-channel.ts';
+import type { GoMachines } from './go-machines.ts';
 import { onGoodbye } from './ssh2-inside.ts';
 import { enterAs, type Login, type Visit } from './visit.ts';
 import type { Ways } from './ways.ts';
 import { note } from './words.ts';
 
 export interface ConnectionDeps extends CroftWayDeps {
+  readonly goMachines: GoMachines;
   readonly sessions: Sessions;
   readonly audit: Pick<Audit, 'asked' | 'refused'>;
 }
@@ -73,7 +75,11 @@ export async function serveConnection(connection: Connection, login: Login, from
 function createEntrance(login: Login, from: string, deps: ConnectionDeps): Entrance {
   let visiting: Promise<Visit> | undefined;
   let opening: Promise<Ways> | undefined;
-  const open = async (): Promise<Ways> => croftWays({ visit: await visit(), attach: login.target.attach, from }, deps);
+  const open = async (): Promise<Ways> => {
+    const entered = await visit();
+    if (entered.ground.speaks === 'go') return deps.goMachines.open(entered, { signal: entered.ended });
+    return croftWays({ visit: entered, attach: login.target.attach, from }, deps);
+  };
   const visit = (): Promise<Visit> => {
     visiting ??= enter(login, from, deps);
     visiting.catch(() => (visiting = undefined));

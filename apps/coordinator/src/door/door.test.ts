@@ -54,7 +54,7 @@ test('acceptance 10: who may not enter learns why, and gets nothing', async () =
   await using stage = await openDoorStage();
   stage.sessions.put(fakeSession({ id: 'S00000000000000b2', alias: 'ann-marie-linux-0', owner: 'ann-marie' }));
   const told = async (name: string, person?: string): Promise<[number, string]> => {
-    const { code, stderr, stdout } = await stage.ssh([`${name}@${host}`, 'echo in'], { ...(person ? { person } : {}) });
+    const { code, stderr, stdout } = await stage.ssh([`${name}@${host}`, 'echo in'], person === undefined ? {} : { person });
     assert.equal(stdout, '');
     return [code, stderr];
   };
@@ -172,7 +172,10 @@ function openTerminal(stage: DoorStage, user: string, person = 'ann'): Terminal 
         if (typeof text === 'string' ? shown.includes(text) : text.test(shown)) return shown;
         if (deadline.aborted) throw new Error(`${String(text)} never came: ${JSON.stringify(shown)}`);
         await new Promise<void>((resolve) => {
-          const bell = (): void => void (bells.delete(bell), resolve());
+          const bell = (): void => {
+            bells.delete(bell);
+            resolve();
+          };
           bells.add(bell);
           deadline.addEventListener('abort', bell, { once: true });
         });

@@ -11,6 +11,7 @@ import { createTaskGroup, type TaskGroup } from '@croft/runtime/tasks';
 import { createAttempts } from '@croft/web/attempts';
 import { authenticate, type AuthenticateDeps } from './authenticate.ts';
 import { serveConnection, type ConnectionDeps } from './connection.ts';
+import { createGoMachines, type GoMachineDeps } from './go-machines.ts';
 import { offerOnly, socketOf } from './ssh2-inside.ts';
 import type { Login } from './visit.ts';
 
@@ -19,7 +20,7 @@ export interface DoorOptions {
   readonly listenPort: number;
 }
 
-export type DoorDeps = AuthenticateDeps & Omit<ConnectionDeps, 'tasks'>;
+export type DoorDeps = AuthenticateDeps & Omit<ConnectionDeps, 'tasks' | 'goMachines'> & GoMachineDeps;
 
 export interface SshDoor extends AsyncDisposable {
   readonly port: number;
@@ -29,7 +30,7 @@ export interface SshDoor extends AsyncDisposable {
 const algorithms = {
   kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org'],
   serverHostKey: ['ssh-ed25519', 'rsa-sha2-512', 'rsa-sha2-256'],
-  cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'aes128-ctr', 'aes256-ctr'],
+  cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes128-ctr', 'aes256-ctr'],
   hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
   compress: ['none'],
 } as const;
@@ -52,7 +53,7 @@ export async function openDoor({ listenHost, listenPort }: DoorOptions, deps: Do
   const tasks = stack.use(createTaskGroup((task, error) => log.error('ssh work stopped', { task, error })));
   const attempts = createAttempts(clock);
   const guests = createGuests(clock);
-  const shared = { ...deps, tasks };
+  const shared = { ...deps, goMachines: createGoMachines(deps), tasks };
   const hostKeys = keys.hosts.map(({ secret }) => secret);
   const settings = {
     hostKeys,

@@ -18,6 +18,8 @@ export interface FarmDoorDeps {
   readonly shells: Shells;
   readonly people: People;
   readonly audit: Audit;
+  /** As whom Go's machines of a host type are entered. */
+  sshUser(hostType: string): string | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

@@ -51,12 +51,12 @@ export const host = '127.0.0.1';
 const execMs = 60 * SECOND;
 const execFileOf = promisify(execFile);
 
-export async function openDoorStage(ground: Partial<SessionGround> = {}): Promise<DoorStage> {
+export async function openDoorStage(ground: Partial<SessionGround> = {}, loginShell = '/bin/sh'): Promise<DoorStage> {
   await using stack = new AsyncDisposableStack();
   const base = { clock: systemClock, random: systemRandom, log: silentLog };
   const { path: dir } = stack.use(await mkdtempDisposable(join(tmpdir(), 'croft-door-')));
   const database = stack.use(await openTestStore());
-  const machine = stack.use(await startTestBuildlet());
+  const machine = stack.use(await startTestBuildlet({ inside: await ownAccount(dir, loginShell) }));
   const buildlet = stack.use(createBuildlet(machine.address, base));
   const sessions = fakeSessions({ buildlet, ground: { dir: '.', env: { CI: 'true' }, ...ground } });
   sessions.put(fakeSession({ sharedWith: ['bob'] }));
@@ -71,7 +71,7 @@ export async function openDoorStage(ground: Partial<SessionGround> = {}): Promis
     await tokens.create({ name: person, role: 'developer', repos: [], expiresInMs: DAY });
     await people.add(person, { key: await readFile(`${file}.pub`, 'utf8'), name: '' });
   }
-  const deps = { ...base, sessions, people, audit, keys, host };
+  const deps = { ...base, sshUser: () => undefined, sessions, people, audit, keys, host };
   const open = (listenPort: number): ReturnType<typeof openDoor> =>
     openDoor({ listenHost: host, listenPort }, { ...deps, shells: createShells({ ...base, audit }) });
   let door = await open(0);
@@ -80,7 +80,7 @@ export async function openDoorStage(ground: Partial<SessionGround> = {}): Promis
   const access = createSshAccess(keys, { host, port }, base);
   await writeFile(join(dir, 'known'), access.view.knownHosts);
   const optionsOf = (person = 'ann'): string[] => [
-    ...['-F', 'none', '-i', join(dir, person)],
+    ...['-F', 'none', '-i'].concat(join(dir, person)),
     ...['BatchMode=yes', 'IdentitiesOnly=yes', 'LogLevel=ERROR', `UserKnownHostsFile=${dir}/known`].flatMap((one) => ['-o', one]),
   ];
   const argsOf = (args: readonly string[], person?: string): string[] => [...optionsOf(person), '-p', String(port), ...args];
@@ -108,6 +108,14 @@ export async function openDoorStage(ground: Partial<SessionGround> = {}): Promis
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Starts a program where root has that shell and an empty home, as far as root may arrange that. */
+async function ownAccount(dir: string, shell: string): Promise<string[]> {
+  if (process.getuid?.() !== 0 || process.platform !== 'linux') return [];
+  const passwd = join(dir, 'passwd');
+  await writeFile(passwd, `root:x:0:0:root:${dir}:${shell}\n`);
+  return ['unshare', '-m', '/bin/sh', '-c', 'mount --bind "$0" /etc/passwd && exec "$@"', passwd];
 }
 
 /** A program's end, whatever it is. */
