@@ -20,6 +20,7 @@ import { idleLines } from './rows/lines.ts';
 import { memory } from './rows/memory.ts';
 import { output } from './rows/output.ts';
 import { poll } from './rows/poll.ts';
+import { echo, shells, ssh } from './rows/ssh.ts';
 import { revdial } from './rows/revdial.ts';
 import { start } from './rows/start.ts';
 import { tar } from './rows/tar.ts';
@@ -42,6 +43,9 @@ const rows: readonly Row[] = [
   tar,
   idleLines,
   revdial,
+  ssh,
+  echo,
+  shells,
 ];
 /** Where farms keep their data, not on a memory disk that `/tmp` may be. */
 const placeDir = fileURLToPath(new URL('../../.croft/', import.meta.url));

@@ -25,6 +25,8 @@ export interface Coordinator {
   makeKey(hostType: string): Promise<string>;
   /** How many machines of the host type it knows to be connected. */
   connected(hostType: string): Promise<number>;
+  /** A request to its API, as its admin. */
+  call(method: string, path: string, body?: object): Promise<unknown>;
   kill(): Promise<void>;
 }
 
@@ -70,6 +72,7 @@ export async function startCoordinator(config: Partial<ConfigInput>, bench: Benc
     pid: child.pid ?? 0,
     port: bound,
     ...(listened && { listened }),
+    call,
     async makeKey(hostType) {
       const made = await call('POST', '/api/v1/keys', { hostType, name: 'benchmark', expiresInMs: HOUR });
       return (made as { secret: string }).secret;

@@ -49,7 +49,8 @@ interface Proof {
   readonly may: May;
 }
 
-async function byKey({ key: blob }: Offered, { people }: AuthenticateDeps): Promise<Proof> {
+async function byKey({ key: blob, algorithm, hash }: Offered, { people }: AuthenticateDeps): Promise<Proof> {
+  if (algorithm === 'ssh-rsa' && hash === undefined) throw new CroftError('forbidden', 'the client would sign with SHA-1');
   const key = parseKeyBlob(blob);
   const found = await people.withKey(key);
   if (found.length === 0) throw new CroftError('forbidden', `nobody here has the key ${key.fingerprint}`);

@@ -28,7 +28,8 @@ export interface SshDoor extends AsyncDisposable {
 
 /** Nothing with SHA-1, CBC, 3DES, a curve of NIST's, or a group that costs an unknown client more of our time than of its own. */
 const algorithms = {
-  kex: ['curve25519-sha256', 'curve25519-sha256@libssh.org'],
+  // The usual name second: the library drops the packet of a client that guessed, even one that guessed right, as Dropbear would then have.
+  kex: ['curve25519-sha256@libssh.org', 'curve25519-sha256'],
   serverHostKey: ['ssh-ed25519', 'rsa-sha2-512', 'rsa-sha2-256'],
   cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes128-ctr', 'aes256-ctr'],
   hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com'],
