@@ -64,6 +64,12 @@ describe('a session’s machine through the coordinator', () => {
     assert.equal((await stage.ask(`/runs/${run}?wait=5000`)).status, 200);
     assert.equal((await stage.ask('/runs/B00000000000000a1.1.test')).status, 403);
     assert.equal((await stage.ask(`/runs/${run}`, { method: 'DELETE' })).status, 204);
+    for (const name of ['r', 'runs', 'u']) {
+      const short = await stage.ask(`/runs/${name}`, { method: 'PUT', body: spec });
+      assert.equal(((await short.json()) as { id: string }).id, `${sessionId}.${name}`);
+      await stage.ask(`/runs/${name}?wait=5000`);
+      assert.equal((await stage.ask(`/runs/${name}`, { method: 'DELETE' })).status, 204);
+    }
   });
 
   test('only its owner and those it is shared with get there, a viewer never, and nothing else of the machine is offered', async () => {

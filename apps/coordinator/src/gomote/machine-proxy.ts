@@ -18,6 +18,7 @@ import type { Entered, Sessions } from '../sessions/sessions.ts';
 import { endpointOf, type Endpoint } from './endpoints.ts';
 import { ask, connectRaw, sendJson, type Passing } from './pass.ts';
 import { relay } from './relay.ts';
+import { serveRunOnGo } from './runs-on-go.ts';
 import { runOf } from './start-command.ts';
 import { receive, type Visit, type VisitOptions } from './visit.ts';
 
@@ -58,10 +59,11 @@ async function passThrough(visit: Visit, deps: MachineProxyDeps): Promise<void> 
   if (!endpoint) throw new CroftError('not-found', `a session's machine offers no ${method.slice(0, 20)} ${path.slice(0, 100)}`);
   using entered = await enter(name, endpoint, { who, visit, deps });
   const { session, ended } = entered;
-  const asked = endpoint.run === undefined ? path : path.replace(endpoint.run, runOf(session.id, endpoint.run));
+  const asked = endpoint.run === undefined ? path : `/runs/${runOf(session.id, endpoint.run)}${path.slice(`/runs/${endpoint.run}`.length)}`;
   const passing: Passing = { visit, endpoint, entered, path: asked + query, signal: anySignal(visit.gone, ended) };
   if (endpoint.kind === 'raw') await connectRaw(passing, deps.clock);
   else if (endpoint.kind === 'list-runs') await listRuns(passing);
+  else if (endpoint.run !== undefined && entered.ground.speaks === 'go') await serveRunOnGo(passing);
   else await relay(await ask(passing, deps.clock), visit, passing.signal);
 }
 

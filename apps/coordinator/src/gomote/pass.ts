@@ -15,7 +15,7 @@ import { hasBody, headersOn, readWhole, type Visit } from './visit.ts';
 const headMs = 30 * MINUTE;
 /** It may have to be asked to call back. */
 const rawMs = 30 * SECOND;
-const maxRunBytes = 4 * 1024 * 1024;
+export const maxRunBytes = 4 * 1024 * 1024;
 const maxFormBytes = 10 * 1024 * 1024;
 
 /** One request that was let in. */

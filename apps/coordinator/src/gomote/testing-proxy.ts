@@ -38,13 +38,17 @@ export const testKeys = createBuilderKeys('a master key of tests', []);
 
 type Over = Partial<GomoteDeps> & {
   readonly ground?: Partial<SessionGround>;
+  readonly buildlet?: Buildlet;
   readonly sessionsLike?: (plain: FakeSessions) => FakeSessions;
 };
 
-export async function openProxyStage(machine: BuildletAddress, { ground = {}, sessionsLike, ...over }: Over = {}): Promise<ProxyStage> {
+export async function openProxyStage(
+  machine: BuildletAddress,
+  { ground = {}, buildlet: given, sessionsLike, ...over }: Over = {},
+): Promise<ProxyStage> {
   await using stack = new AsyncDisposableStack();
   const app = stack.use(await openTestApp());
-  const buildlet: Buildlet = stack.use(createBuildlet(machine, { clock: systemClock }));
+  const buildlet: Buildlet = given ?? stack.use(createBuildlet(machine, { clock: systemClock }));
   const plain = fakeSessions({ buildlet, ground, epoch: 7 });
   plain.put(fakeSession());
   const sessions = sessionsLike?.(plain) ?? plain;
@@ -81,4 +85,20 @@ function fakeFarmer(): GomoteDeps['capabilities']['farmer'] {
   const entry = { Name: 'linux', HostType: 'local', KnownIssues: [], Notes: '', steps: 'detect' as const, services: [], repos: [] };
   const host = { HostType: 'local', Connected: 1, Expect: 2, Idle: 0, Busy: 1, Waiters: 0, Machines: {} };
   return { builders: { linux: entry as never }, hostTypes: {}, hosts: async () => ({ local: host }) };
+}
+
+/** How many uses of sessions are open, of stages that take their sessions from `counting`. */
+export function countUses(): { open: number; counting(plain: FakeSessions): FakeSessions } {
+  const uses = {
+    open: 0,
+    counting: (plain: FakeSessions): FakeSessions => ({
+      ...plain,
+      async enter(who, of) {
+        const entered = await plain.enter(who, of);
+        uses.open += 1;
+        return { ...entered, [Symbol.dispose]: () => void (uses.open -= 1) };
+      },
+    }),
+  };
+  return uses;
 }

@@ -11,7 +11,7 @@ import { startTestBuildlet } from '@croft/buildlet/testing';
 import { systemClock } from '@croft/runtime/clock';
 import type { SessionView } from '@croft/protocol/sessions';
 import { fakeSession, type FakeSessions } from '../sessions/testing.ts';
-import { openProxyStage, testKeys, type ProxyStage } from './testing-proxy.ts';
+import { countUses, openProxyStage, testKeys, type ProxyStage } from './testing-proxy.ts';
 
 const machine = await startTestBuildlet();
 after(() => machine[Symbol.asyncDispose]());
@@ -218,6 +218,22 @@ describe('V1-9 to V1-13: the proxy', () => {
     assert.deepEqual(Buffer.concat(await Array.fromAsync(answer as AsyncIterable<Buffer>)), Buffer.from([0x25, 0x64, 0x20, 0, 0x20, 0xff]));
     assert.equal(answer.trailers['process-state'], 'exit status 3');
     assert.deepEqual(await stage.app.audited(), ['ann: session.run ann-linux-0']);
+  });
+
+  test('V1-11: a command that says nothing counts as use for as long as it lasts', async () => {
+    const uses = countUses();
+    await using stage = await openProxyStage(machine.address, { sessionsLike: uses.counting });
+    const form = new URLSearchParams([
+      ['cmd', '/bin/sh'],
+      ['mode', 'sys'],
+      ['cmdArg', '-c'],
+      ['cmdArg', 'until test -e on; do sleep 0.05; done; rm on'],
+    ]);
+    const command = await ask(stage, '/exec', { method: 'POST', headers: proxied, body: form });
+    assert.equal(uses.open, 1);
+    assert.equal((await ask(stage, '/write?mode=420&path=on', { method: 'PUT', headers: proxied, body: 'x' })).status, 200);
+    await command.text();
+    while (uses.open > 0) await systemClock.sleep(10);
   });
 
   test('V1-12: /halt ends the session and never reaches the machine', async () => {

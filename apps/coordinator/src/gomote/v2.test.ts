@@ -7,9 +7,11 @@ import { after, describe, test } from 'node:test';
 import { createClient, Code, ConnectError, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import fc from 'fast-check';
 import { startTestBuildlet } from '@croft/buildlet/testing';
+import { systemClock } from '@croft/runtime/clock';
 import { gomoteService, instanceStatus, onceMethod, streamMethod } from '@croft/protocol/gomote-service';
-import { openProxyStage, sessionId, type ProxyStage } from './testing-proxy.ts';
+import { countUses, openProxyStage, sessionId, type ProxyStage } from './testing-proxy.ts';
 
 const machine = await startTestBuildlet();
 after(() => machine[Symbol.asyncDispose]());
@@ -206,6 +208,18 @@ describe('ExecuteCommand', () => {
     assert.equal(quoted, "a b|$HOME|'|");
   });
 
+  test('a command that says nothing counts as use of its session until it ends', async () => {
+    const uses = countUses();
+    await using stage = await openProxyStage(machine.address, { sessionsLike: uses.counting, ground: { workDir: machine.workDir } });
+    const client = clientOf(stage);
+    const script = 'touch begun; until test -e on2; do sleep 0.05; done; rm on2 begun';
+    const running = outputOf(client, { command: '/bin/sh', systemLevel: true, args: ['-c', script] });
+    while (uses.open === 0) await systemClock.sleep(10);
+    assert.equal((await outputOf(client, { command: 'touch', systemLevel: true, args: ['on2'] })).end, 'ok');
+    assert.equal((await running).end, 'ok');
+    while (uses.open > 0) await systemClock.sleep(10);
+  });
+
   test('long output comes whole', async () => {
     await using stage = await openProxyStage(machine.address, { ground: { workDir: machine.workDir } });
     const { output, end } = await outputOf(clientOf(stage), {
@@ -215,6 +229,21 @@ describe('ExecuteCommand', () => {
     });
     assert.deepEqual([output.length, end], [20_000_000, 'ok']);
   });
+});
+
+test('bytes that are no message cost their call and nothing else', async () => {
+  await using stage = await openProxyStage(machine.address);
+  const headers = { 'content-type': 'application/proto', authorization: `Bearer ${stage.address.token}` };
+  const names = gomoteService.methods.map(({ name }) => name).filter((one) => !/Create|Execute|Streaming/.test(one));
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...names), fc.uint8Array({ maxLength: 200 }), async (method, body) => {
+      const answer = await fetch(`${stage.listener.url}/protos.GomoteService/${method}`, { method: 'POST', headers, body });
+      assert.ok(answer.status < 600);
+      await answer.arrayBuffer();
+    }),
+    { numRuns: 150 },
+  );
+  assert.equal(await codeOf(clientOf(stage).authenticate!({})), 'ok');
 });
 
 describe('files', () => {
