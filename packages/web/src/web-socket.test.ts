@@ -131,3 +131,14 @@ test('a frame that comes byte by byte is understood', async () => {
   for (const byte of frame(1, Buffer.from('slow'))) await new Promise((sent) => line.socket.write(Buffer.from([byte]), sent));
   assert.deepEqual(await line.read(6), Buffer.from([0x81, 4, ...Buffer.from('slow')]));
 });
+
+test('whoever pings on and on and reads no answer is cut off', async () => {
+  await using listener = await serveEcho();
+  using line = await opened(listener);
+  line.socket.pause();
+  const pings = Buffer.concat(Array.from({ length: 8_000 }, () => frame(9, Buffer.alloc(125))));
+  for (let sent = 0; !line.socket.destroyed && sent < 200; sent += 1) {
+    if (!line.socket.write(pings)) await Promise.race([once(line.socket, 'drain'), once(line.socket, 'close')]).catch(() => undefined);
+  }
+  assert.ok(line.socket.destroyed || line.socket.errored);
+});

@@ -11,6 +11,8 @@ import { takeAway } from './take-over.ts';
 export type { WebSocket } from 'ws';
 
 export const maxMessageBytes = 64 * 1024;
+/** Whoever asks on and on and does not read the answers is cut off. */
+const unreadBytes = 1024 * 1024;
 
 const server = new WebSocketServer({ noServer: true, clientTracking: false, perMessageDeflate: false, maxPayload: maxMessageBytes });
 
@@ -29,6 +31,7 @@ export async function acceptWebSocket(incoming: Incoming, outgoing: Outgoing): P
   socket.once('close', () => reject(new CroftError('invalid', 'this is not the handshake of a WebSocket')));
   server.handleUpgrade(incoming as IncomingMessage, socket, Buffer.alloc(0), (accepted) => {
     accepted.pause();
+    accepted.on('ping', () => accepted.bufferedAmount > unreadBytes && accepted.terminate()); // each was answered
     accepted.on('error', () => accepted.terminate()); // a broken rule; the end tells
     resolve(accepted);
   });

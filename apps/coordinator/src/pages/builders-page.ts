@@ -70,11 +70,11 @@ ${section('History', recent.length, [listTable(['Commit', 'State', 'Took', 'Ende
 </div>`;
 }
 
-function settings({ settings: given, steps, repos }: BuilderDetail): Html {
+function settings({ name, settings: given, steps, repos }: BuilderDetail): Html {
   const labels = given?.needs.labels ?? [];
   return html`<ul class="meta">
 <li>builds ${repos.length === 0 ? 'nothing' : repoLinks(repos)}</li>
-${given ? '' : html`<li>not configured any more</li>`}
+${given ? html`<li><a href="/sessions?builder=${encodeURIComponent(name)}" data-key="b" data-key-text="borrow a machine">borrow a machine</a></li>` : html`<li>not configured any more</li>`}
 ${given?.hostType === undefined ? '' : html`<li>on ${bdi(given.hostType)}</li>`}
 ${labels.length > 0 ? html`<li>needs ${labels.map((label) => html`<span class="label">${bdi(label)}</span> `)}</li>` : ''}
 <li>${steps === 'detect' ? 'its command is found in each commit' : html`${steps.map(({ name, limitMs }, at) => html`${at > 0 ? ' → ' : ''}<span title="at most ${formatDuration(limitMs)}">${bdi(name)}</span>`)}`}</li>

@@ -30,6 +30,10 @@ export interface TerminalDeps {
 const replayBytes = 128 * 1024;
 /** Typed and not taken. */
 const untakenBytes = 128 * 1024;
+/** What a message costs beside its bytes. */
+const messageCost = 128;
+/** Of output, notices and answers to pings together. */
+const unreadBytes = 1024 * 1024;
 const hangUpMs = 10 * SECOND;
 /** An answer to a ping may be this late. */
 const lateMs = 3 * terminalPulseMs;
@@ -69,20 +73,33 @@ export function refuse(socket: WebSocket, error: unknown): void {
 
 /** The other side. */
 interface Page {
+  /** Whoever does not read even these is cut off. */
   tell(notice: TerminalNotice): void;
   show(bytes: Buffer): void;
-  /** Below this it has seen all output. */
+  /** What was sent ends there. */
+  sent: number;
+  /** It says to have dealt with all below. Whether it reads at all shows in what the socket still holds. */
   seen: number;
-  readonly sawMore: ReturnType<typeof createBell>;
+  /** How much of what was sent may still lie about, whatever it says. */
+  readonly unread: () => number;
+  /** Some of that has gone, or was dealt with. */
+  readonly moved: ReturnType<typeof createBell>;
 }
 
 function pageOf(socket: WebSocket): Page {
-  return {
-    tell: (notice) => socket.send(JSON.stringify(notice)),
-    show: (bytes) => socket.send(bytes),
+  const moved = createBell();
+  const page: Page = {
+    tell(notice) {
+      socket.send(JSON.stringify(notice));
+      if (socket.bufferedAmount > unreadBytes) socket.terminate();
+    },
+    show: (bytes) => socket.send(bytes, () => moved.ring()),
+    sent: 0,
     seen: 0,
-    sawMore: createBell(),
+    unread: () => Math.max(page.sent - page.seen, socket.bufferedAmount),
+    moved,
   };
+  return page;
 }
 
 interface Line {
@@ -94,34 +111,42 @@ interface Line {
 
 async function show(shell: Shell, page: Page, { from, signal }: TerminalDeps): Promise<void> {
   const { output, name: run, isFresh: fresh } = shell;
-  let at = Math.min(output.length, Math.max(output.from, from ?? output.length - replayBytes));
-  page.seen = at;
+  const at = Math.min(output.length, Math.max(output.from, from ?? output.length - replayBytes));
+  page.sent = page.seen = at;
   page.tell({ kind: 'attached', run, fresh, from: at, length: output.length });
   for await (const piece of shell.follow(at, { signal })) {
-    if (piece.from > at) {
+    if (piece.from > page.sent) {
       page.tell({ kind: 'gap', from: piece.from });
       page.seen = piece.from;
     }
     page.show(Buffer.from(piece.bytes)); // it is good only until the next one
-    at = piece.from + piece.bytes.length;
-    while (at - page.seen > terminalWindowBytes) await page.sawMore.wait({ signal });
+    page.sent = piece.from + piece.bytes.length;
+    while (page.unread() > terminalWindowBytes) await page.moved.wait({ signal });
   }
 }
 
 function listen(socket: WebSocket, { shell, page, clock, signal }: Line): void {
   let untaken = 0;
+  let isHangingUp = false;
   const resize = oneAtATime((size: TerminalSize) => shell.resize(size, { signal }));
   const type = async (bytes: Buffer): Promise<void> => {
-    untaken += bytes.length;
+    const cost = bytes.length + messageCost;
+    untaken += cost;
     if (untaken > untakenBytes) socket.pause();
     try {
       page.tell({ kind: 'taken', upTo: await shell.write(bytes) });
     } catch (error) {
       if (!signal.aborted && !isCode(error, 'conflict')) refuse(socket, error); // when it has ended, its output says so
     } finally {
-      untaken -= bytes.length;
-      socket.resume();
+      untaken -= cost;
+      if (untaken <= untakenBytes) socket.resume();
     }
+  };
+  const hangUp = async (): Promise<void> => {
+    if (isHangingUp) return;
+    isHangingUp = true;
+    await shell.hangUp({ signal: clock.deadline(hangUpMs) }).catch((error: unknown) => refuse(socket, error));
+    isHangingUp = false;
   };
   void type(Buffer.alloc(0)); // tells how much was taken before
   socket.on('message', (data: Buffer, isBinary) => {
@@ -131,10 +156,10 @@ function listen(socket: WebSocket, { shell, page, clock, signal }: Line): void {
       case 'size':
         return resize(request);
       case 'seen':
-        page.seen = Math.max(page.seen, request.upTo);
-        return page.sawMore.ring();
+        page.seen = Math.min(page.sent, Math.max(page.seen, request.upTo));
+        return page.moved.ring();
       case 'hang-up':
-        return void shell.hangUp({ signal: clock.deadline(hangUpMs) }).catch((error: unknown) => refuse(socket, error));
+        return void hangUp();
       default:
         return socket.close(codes.broken, 'this is not what a terminal says');
     }

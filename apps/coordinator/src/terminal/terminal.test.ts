@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
@@ -158,6 +159,21 @@ test('a page that does not read is sent a window and no more, the shell goes on,
   assert.ok(terminal.bytes > 3_000_000);
 });
 
+test('a page that claims to have seen all and reads nothing does not fill the memory, nor does one that types and reads nothing', async () => {
+  await using stage = await openStage();
+  const line = await dialRaw(stage.port);
+  const said = [{ kind: 'seen', upTo: Number.MAX_SAFE_INTEGER }].map((one) => masked(1, Buffer.from(JSON.stringify(one))));
+  const before = process.memoryUsage().arrayBuffers;
+  line.write(Buffer.concat([masked(2, Buffer.from('yes 0123456789 | head -c 60000000; sleep 600\n')), ...said]));
+  const [run] = await runningShells(stage, 60_000_000);
+  assert.ok(run);
+  for (let sent = 0; sent < 200 && !line.destroyed; sent += 1)
+    line.write(Buffer.concat(Array.from({ length: 500 }, () => masked(1, Buffer.from('{"kind":"seen","upTo":60000000}')))));
+  const held = process.memoryUsage().arrayBuffers - before;
+  assert.ok(held < 20_000_000, `${held} bytes are held`);
+  line.destroy();
+});
+
 test('a large paste arrives whole', async () => {
   await using stage = await openStage();
   await using terminal = await openTerminal(stage);
@@ -262,3 +278,36 @@ test('a handshake from a foreign page, from none, under a foreign name or by som
   const audited = (await app.audited()).filter((line) => line.includes('session.shell refused'));
   assert.equal(audited.length, cases.length);
 });
+
+/** A client that never reads. */
+async function dialRaw(port: number): Promise<Socket> {
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => undefined);
+  const head = [
+    `GET ${path}?run=new HTTP/1.1`,
+    'Host: 127.0.0.1',
+    `Origin: http://127.0.0.1:${port}`,
+    'Connection: Upgrade',
+    'Upgrade: websocket',
+    'Sec-WebSocket-Version: 13',
+    'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+  ];
+  socket.write(`${head.join('\r\n').replace('127.0.0.1\r\nOrigin', `127.0.0.1:${port}\r\nOrigin`)}\r\n\r\n`);
+  await once(socket, 'readable', { signal: systemClock.deadline(10_000) });
+  return socket;
+}
+
+/** A frame of less than 126 bytes. */
+function masked(opcode: number, content: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0x80 | opcode, 0x80 | content.length, 0, 0, 0, 0]), content]);
+}
+
+/** Of which the buildlet has so much output. */
+async function runningShells({ buildlet }: Stage, bytes: number): Promise<string[]> {
+  const signal = systemClock.deadline(60_000);
+  for (;;) {
+    const runs = (await buildlet.runs({ signal })).filter(({ output }) => output.length >= bytes);
+    if (runs.length > 0) return runs.map(({ id }) => id);
+    await systemClock.sleep(20, { signal });
+  }
+}
