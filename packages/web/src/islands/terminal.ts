@@ -119,7 +119,9 @@ function attachHere(event: MouseEvent, line: TerminalLine, view: TerminalView): 
 function worldOf({ dataset: { url = '' } }: HTMLElement): LineWorld {
   return {
     connect(query, ears) {
-      const socket = new WebSocket(`${url}?${query.toString()}`);
+      const address = new URL(`${url}?${query.toString()}`, location.href);
+      address.protocol = address.protocol.replace('http', 'ws');
+      const socket = new WebSocket(address);
       socket.binaryType = 'arraybuffer';
       socket.addEventListener('message', ({ data }: MessageEvent<string | ArrayBuffer>) => ears.onMessage(data));
       socket.addEventListener('close', () => ears.onClose());

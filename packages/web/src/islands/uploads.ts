@@ -56,15 +56,15 @@ function addressOf({ dataset: { upload = '', dir = '' } }: HTMLFormElement, name
 
 /** By the older way: `fetch` tells nothing of what was sent. */
 function send(address: string, file: File, progress: (bytes: number) => void): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const request = new XMLHttpRequest();
-  request.open('PUT', address);
-  request.setRequestHeader('content-type', 'application/octet-stream');
-  request.upload.addEventListener('progress', ({ loaded }) => progress(loaded));
-  request.addEventListener('error', () => reject(new Error('the connection was lost; send it again')));
-  request.addEventListener('load', () => (request.status < 300 ? resolve() : reject(new Error(whyOf(request)))));
-  request.send(file);
-  return promise;
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open('PUT', address);
+    request.setRequestHeader('content-type', 'application/octet-stream');
+    request.upload.addEventListener('progress', ({ loaded }) => progress(loaded));
+    request.addEventListener('error', () => reject(new Error('the connection was lost; send it again')));
+    request.addEventListener('load', () => (request.status < 300 ? resolve() : reject(new Error(whyOf(request)))));
+    request.send(file);
+  });
 }
 
 function whyOf({ status, responseText }: XMLHttpRequest): string {
