@@ -45,7 +45,7 @@ function keys(all: readonly SshKeyView[], { now }: AccountView): Html {
   return html`${section('SSH keys', all.length, [listTable(['Name', 'Key', 'Added', 'Last used', ''], rows, 'SSH keys'), 'None yet: with one you enter your sessions by ssh.'])}
 <form class="borrow" id="add-key" method="post" action="/account/keys" hx-post="/account/keys" hx-target="#account" hx-swap="morph">
 <label class="wide">Public key <textarea name="key" rows="3" required maxlength="16384" spellcheck="false" autocomplete="off" placeholder="ssh-ed25519 AAAA… you@laptop"></textarea></label>
-<label>Name <input name="name" maxlength="100" autocomplete="off" placeholder="as the key's comment says"></label>
+<label>Name <input name="name" size="26" maxlength="100" autocomplete="off" placeholder="as the key's comment says"></label>
 <button class="primary">Add</button>
 <p class="dim">The contents of a file that ends in <code>.pub</code>, never the other one.</p></form>`;
 }
@@ -62,6 +62,6 @@ function gomote({ origin, who }: AccountView): Html {
       ? html`On this machine it needs no sign-in.`
       : html`It asks for a token once, which somebody who runs this farm makes with <code>croft token create</code>.`;
   return html`<section aria-labelledby="gomote"><h2 id="gomote">gomote</h2><p>Borrow and use machines from a terminal. ${via}</p>
-${copyLine(`gomote --server ${origin} login`, 'the line to sign in')}
+${who.via === 'local' ? '' : copyLine(`gomote --server ${origin} login`, 'the line to sign in')}
 ${copyLine(`gomote --server ${origin} create BUILDER`, 'the line to borrow a machine')}</section>`;
 }

@@ -49,7 +49,7 @@ ${startedAt === undefined ? '' : html`<li>there for ${span(startedAt, session.en
 ${usedAt === undefined || isOver(session) ? '' : html`<li>last used ${instant(usedAt, now)}</li>`}
 <li class="id"><code>${id}</code></li>
 </ul></header>
-${wait ? html`<section class="wait" aria-label="Why it waits">Waits: ${waitText(wait, now)}</section>` : ''}
+${wait ? html`<section class="wait" aria-label="Why it waits">${waitText(wait, now, 'Waits: ')}</section>` : ''}
 ${session.progress === undefined ? '' : html`<p class="until" role="status">${bdi(session.progress)}</p>`}
 ${session.state === 'active' ? html`<p class="until">Ends ${fateOf(session, now)}.</p>${mayUse(session, reader) ? ways(session) : ''}` : ''}
 </div>`;

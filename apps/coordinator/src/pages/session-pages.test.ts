@@ -156,7 +156,7 @@ test('only a page with a terminal may have styles in place, and only such a page
 test('a session that waits says why and for how long, and the page that comes when it is there has the rest', async () => {
   const { get } = open();
   const page = await (await get('/sessions/S0000000000000001')).text();
-  assert.match(page, /Waits: <strong><bdi>next; 2 of 2 machines busy/);
+  assert.match(page, /<strong>Waits: <bdi>next; 2 of 2 machines busy/);
   assert.match(page, /place 1 · expected to start/);
   assert.doesNotMatch(page, /data-needs/);
   assert.match(await (await get('/sessions/S0000000000000000', html)).text(), /data-needs="#session-runs"/);
@@ -178,7 +178,7 @@ test('a key is added, seen and removed; what is none is refused', async () => {
   const page = await (await get('/account')).text();
   assert.match(page, /me@laptop.*SHA256:/s);
   assert.match(page, /never/);
-  assert.match(page, /gomote --server http:\/\/farm\.test login/);
+  assert.match(page, /gomote --server http:\/\/farm\.test create/);
   assert.equal((await post('/account/keys', { key: '-----BEGIN OPENSSH PRIVATE KEY-----' })).status, 400);
   const [key] = farm.borrowing.keys;
   await post(`/account/keys/${key?.id}/remove`);

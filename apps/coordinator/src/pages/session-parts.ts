@@ -64,9 +64,9 @@ export function fateOf(session: SessionView, now: number): Html {
   return html`${instant(expiresAt, now)} <span class="dim">unless it is used${last}</span>`;
 }
 
-export function waitText({ text, position, expectedAt }: NonNullable<SessionView['wait']>, now: number): Html {
+export function waitText({ text, position, expectedAt }: NonNullable<SessionView['wait']>, now: number, before = ''): Html {
   const start = expectedAt === undefined ? 'expected start unknown' : html`expected to start ${instant(expectedAt, now)}`;
-  return html`<strong>${bdi(text)}</strong> <span class="dim">place ${position + 1} · ${start}</span>`;
+  return html`<strong>${before}${bdi(text)}</strong> <span class="dim">place ${position + 1} · ${start}</span>`;
 }
 
 const extensions: readonly (readonly [string, number])[] = [
