@@ -9,6 +9,8 @@ import { CroftError } from '@croft/runtime/errors';
 import { openPlace, startBuildlet } from '../reverse-place.ts';
 import type { Bench, Measurement, Row } from '../row.ts';
 
+/** As many as in the row `exec`. */
+const warmUps = 200;
 const execs = 300;
 const streams = 3;
 const streamBytes = 1e9;
@@ -45,9 +47,10 @@ async function run(bench: Bench): Promise<Measurement[]> {
     const key = `${maker} ${way} ${act}`;
     samples.set(key, [...(samples.get(key) ?? []), sample]);
   };
-  for (let round = -10; round < execs; round += 1) {
+  for (let round = -warmUps; round < execs; round += 1) {
     progress(`exec ${round} of ${execs}`);
-    for (const subject of subjects) {
+    // What one leaves to do after its answer falls on the next: so each of them is behind its maker's other one as often as behind a stranger.
+    for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
       const ms = await timed(bench, () => execTrue(subject, bench));
       if (round >= 0) keep(subject, 'exec', ms);
     }
