@@ -12,7 +12,6 @@ import { cookieVariable } from '../commands/environment.ts';
 import { startCommand, type LiveCommand, type LiveDeps } from '../commands/live-command.ts';
 import { pumpPipe } from '../commands/pump.ts';
 import { messages } from '../events.ts';
-import type { TreeMark } from '../tree/trees.ts';
 import { directoryFailure, processState, startFailure } from './process-state.ts';
 
 /** What is held of the output of one command while its reader is slow. */
@@ -49,18 +48,12 @@ export function createExecs(deps: ExecDeps): Execs {
   const cookies = deps.random.hex(16);
   const rings: Buffer[] = [];
   let ending: CroftError | undefined;
-  let made = 0;
-  const makeMark = (): TreeMark => {
-    const name = `${treeNames}+exec-${(made += 1)}`; // a plus sign is in no run's id
-    return trees.mark(name, `${cookies}:${name}`);
-  };
-  /** Of the next command, prepared while this one runs. */
-  let next: TreeMark | undefined;
+  let started = 0;
 
   const runOne = async ({ command: asked, write, signal }: Asked, me: Running): Promise<string> => {
     if (ending) throw ending;
-    const mark = next ?? makeMark();
-    next = undefined;
+    const name = `${treeNames}+exec-${(started += 1)}`; // a plus sign is in no run's id
+    const mark = trees.mark(name, `${cookies}:${name}`);
     const command = { ...asked, env: { ...asked.env, [cookieVariable]: mark.cookie } };
     const beganAt = clock.monotonic();
     const start = await startCommand(command, mark, deps, { signal });
@@ -69,7 +62,6 @@ export function createExecs(deps: ExecDeps): Execs {
       checkMachine(command, start);
       return (await missingDirectory(command.cwd)) ?? startFailure(command.argv[0], start.code);
     }
-    if (!next) trees.prepare((next = makeMark()));
     me.kill = start.command.kill;
     if (ending) me.kill();
     const ring = rings.pop() ?? Buffer.allocUnsafeSlow(heldBytes);
@@ -91,7 +83,6 @@ export function createExecs(deps: ExecDeps): Execs {
       ending = new CroftError('unavailable', `run a command: ${reason}`);
       for (const { kill } of running) kill?.();
       await Promise.allSettled([...running].map(({ done }) => done));
-      if (next) await trees.fell(next, undefined);
     },
   };
 }

@@ -36,8 +36,6 @@ export interface Trees {
   readonly way: 'cgroup2' | 'freezer' | 'cookie';
   /** What a tree of this name will be found by; nothing is made yet. The name is unique on this machine. */
   mark(name: string, cookie: string): TreeMark;
-  /** Makes the place of a tree ahead of time, so that its command starts sooner. Where that fails, the start tells. */
-  prepare(mark: TreeMark): void;
   /** Calls `spawn` so that the process it starts, and all its descendants, are in the tree from their birth. `movers`: `thread` if it starts no thread of ours. */
   spawnInside<T>(mark: TreeMark, spawn: () => T, movers: Movers): T;
   /** What all processes of the tree used, where the kernel keeps account of it; to be asked before it is felled. */
@@ -50,27 +48,17 @@ export interface Trees {
 
 export function createTrees({ clock, probeName }: { clock: Clock; probeName: string }): Trees {
   const home = findGroupHome(probeName);
-  const prepared = new Set<string>();
   return {
     way: home?.kind ?? 'cookie',
     mark: (name, cookie) => (home ? { cookie, group: { kind: home.kind, path: join(home.own, name) } } : { cookie }),
-    prepare({ group }) {
-      try {
-        if (group) mkdirSync(group.path);
-        if (group) prepared.add(group.path);
-      } catch {
-        // no room, or it is there already
-      }
-    },
     spawnInside(mark, spawn, movers) {
       if (!home || !mark.group) return spawn();
-      if (!prepared.delete(mark.group.path)) mkdirSync(mark.group.path, { recursive: true });
+      mkdirSync(mark.group.path, { recursive: true });
       return bornInside(home, { group: mark.group.path, movers }, spawn);
     },
     usage: ({ group }) => (group?.kind === 'cgroup2' ? groupUsage(group.path) : {}),
     async fell(mark, leader) {
       const { group } = mark;
-      if (group) prepared.delete(group.path);
       if (group && removeIfEmpty(group.path)) return []; // most commands leave nothing behind
       const left = await killUntilGone(clock, group ? groupTarget(group) : processTarget(mark.cookie, leader));
       if (group && left.length === 0) removeGroup(group.path);
