@@ -59,7 +59,8 @@ export interface Capabilities {
   grid(query: GridQuery): Promise<Grid>;
   builds(filter: BuildFilter): Promise<BuildList>;
   build(id: BuildId): Promise<BuildDetail | undefined>;
-  farm(): Promise<Farm>;
+  /** `brief`: without machines, running builds and queue, which may be thousands. */
+  farm(shown?: { readonly brief: boolean }): Promise<Farm>;
   /** For operators. @throws CroftError `forbidden` to who is limited to some repositories */
   configuration(): Promise<Configuration>;
   /** Attempt 0 means the last one. @throws CroftError `not-found`, also when the log has expired. */

@@ -18,7 +18,7 @@ import type { Changes } from './changes.ts';
 import type { AttemptLogs } from './logs/attempt-logs.ts';
 import { readArtifactFile, readArtifacts, readCacheUses, withBytes } from './queries/read-artifacts.ts';
 import { readBuild, readBuilds, readGrid, summarize, type Outlook } from './queries/read-builds.ts';
-import { readFarm, toConfigView, type FarmFacts } from './queries/read-farm.ts';
+import { readFarm, readFarmBrief, toConfigView, type FarmFacts } from './queries/read-farm.ts';
 
 export interface CapabilityDeps {
   readonly db: Database;
@@ -69,9 +69,9 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
       const view = await outlook();
       return db.read((sql) => readBuild(sql, id, view));
     },
-    async farm() {
+    async farm(shown) {
       const view = await outlook();
-      return db.read((sql) => readFarm(sql, deps.facts(), view));
+      return db.read((sql) => (shown?.brief === true ? readFarmBrief(sql, deps.facts()) : readFarm(sql, deps.facts(), view)));
     },
     configuration: async () => readConfiguration(deps),
     log: (id, number) => openLog(deps, id, number),

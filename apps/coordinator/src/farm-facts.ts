@@ -6,14 +6,13 @@ import { countQueuedByBand } from '@croft/store/build-lists';
 import type { Database } from '@croft/store/database';
 import { countSessions } from '@croft/store/sessions';
 import type { Drivers } from './builds/drive-builds.ts';
-import type { Capabilities } from './capabilities.ts';
 import type { LiveConfig } from './configuration/live-config.ts';
 import type { Disk } from './disk.ts';
 import type { Observed } from './events.ts';
 import type { SelfTests } from './machines/self-tests.ts';
 import { shortfalls } from './machines/stored-machines.ts';
 import type { Machines } from './machines/watch-machines.ts';
-import type { FarmFacts } from './queries/read-farm.ts';
+import { countMachines, type FarmFacts } from './queries/read-farm.ts';
 
 interface Sources {
   readonly disk: Disk;
@@ -56,12 +55,10 @@ export async function silenceOf(db: Database): Promise<string | undefined> {
   }
 }
 
-export async function observe(db: Database, capabilities: Capabilities): Promise<Observed> {
-  const { machines } = await capabilities.farm();
-  const counts = Map.groupBy(machines, (machine) => machine.state).entries();
+export async function observe(db: Database, machines: Pick<Machines, 'list'>): Promise<Observed> {
   return {
     queue: await db.read(countQueuedByBand),
     sessions: await db.read(countSessions),
-    machines: Object.fromEntries(counts.map(([state, all]) => [state, all.length])),
+    machines: await db.read((sql) => countMachines(sql, machines.list())),
   };
 }

@@ -105,7 +105,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
       return readiness([disk.hold(), adopted ? undefined : 'still taking over what ran before', await silenceOf(db)]);
     },
   });
-  metrics.observe(() => observe(db, capabilities));
+  metrics.observe(() => observe(db, machines));
   const tasks = createTaskGroup((name, error) => log.error('background work stopped', { task: name, error }));
   return {
     capabilities,

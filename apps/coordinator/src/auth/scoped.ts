@@ -19,7 +19,7 @@ export function seenBy(who: Pick<Identity, 'role' | 'repos'>, all: Capabilities)
   const scoped = scopedTo(who.repos, all);
   return {
     ...scoped,
-    farm: async () => withoutConfiguration(await scoped.farm()),
+    farm: async (shown) => withoutConfiguration(await scoped.farm(shown)),
     async configuration() {
       throw new CroftError('forbidden', 'the configuration is for operators of the whole farm');
     },
@@ -59,7 +59,7 @@ function scopedTo(repos: readonly string[], all: Capabilities): Omit<Capabilitie
       const build = await all.build(id);
       return build && allowed(build.repo) ? build : undefined;
     },
-    farm: async () => ownFarm(await all.farm(), allowed),
+    farm: async (shown) => ownFarm(await all.farm(shown), allowed),
     log: async (id, attempt) => all.log((await visible(id)).id as BuildId, attempt),
     // A hash does not say whose log it is.
     logByHash: async () => undefined,

@@ -19,10 +19,17 @@ interface Step {
 
 /** Whether something is missing without which nothing will ever be built. */
 export function lacksSomething({ grid, farm }: Pick<FirstStepsView, 'grid' | 'farm'>): boolean {
+  return mayLackSomething(grid) && (isEmpty(grid) || farm.machines.length === 0);
+}
+
+/** Whether the machines must be known to say so. */
+export function mayLackSomething(grid: FirstStepsView['grid']): boolean {
   if (grid.page > 0) return false;
-  if (grid.repos.length === 0 || grid.rows.length === 0 || grid.builders.length === 0) return true;
-  const begun = grid.rows.some(({ cells }) => cells.some((build) => build && build.attempts > 0));
-  return farm.machines.length === 0 && !begun;
+  return isEmpty(grid) || !grid.rows.some(({ cells }) => cells.some((build) => build && build.attempts > 0));
+}
+
+function isEmpty({ repos, rows, builders }: FirstStepsView['grid']): boolean {
+  return repos.length === 0 || rows.length === 0 || builders.length === 0;
 }
 
 export function firstSteps(view: FirstStepsView): Html {

@@ -24,6 +24,7 @@ import { mountBrowsing } from './browse-routes.ts';
 import { buildFragment, buildPage, buildTerminalPage, buildTitle, type BuildPageView } from './build-page.ts';
 import { configFragment, configPage } from './config-page.ts';
 import { farmFragment, farmPage } from './farm-page.ts';
+import { mayLackSomething } from './first-steps.ts';
 import { gridFragment, gridPage, gridTitle } from './grid-page.ts';
 import { placeIn, readTail } from './log-places.ts';
 import type { LogTail } from './log-panel.ts';
@@ -62,7 +63,8 @@ function routes(assets: Assets, { clock, log, audit, shells, people, door }: Pag
 
   app.get('/', async (c) => {
     const { capabilities } = c.var;
-    const [grid, farm] = await Promise.all([capabilities.grid(gridQuery(c)), capabilities.farm()]);
+    const grid = await capabilities.grid(gridQuery(c));
+    const farm = await capabilities.farm({ brief: !mayLackSomething(grid) });
     const view = { grid, farm, now: clock.now() };
     if (isPartial(c)) return answer(c, await gridFragment(view));
     return show(c, { title: gridTitle(grid), place: 'grid', live: true, body: gridPage(view) });

@@ -5,7 +5,7 @@ import type { Lease } from '@croft/domain/lease';
 import { countByState, queuedBuilds, runningBuilds } from '@croft/store/build-lists';
 import type { Sql } from '@croft/store/database';
 import { heldLeases } from '@croft/store/leases';
-import { listMachines, type Machine } from '@croft/store/machines';
+import { listMachines, machineIds, type Machine } from '@croft/store/machines';
 import { listRepos } from '@croft/store/repos';
 import { liveSessions, type Session } from '@croft/store/sessions';
 import type { ConfigStatus } from '../configuration/live-config.ts';
@@ -29,7 +29,6 @@ const shownQueue = 50;
 const shownMistakes = 100;
 
 export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Promise<Farm> {
-  const { version, startedAt, hold, disk, troubles, config, status } = facts;
   const watched = new Map(facts.watched.map((machine) => [machine.observed.id, machine]));
   const sessions = new Map((await liveSessions(sql)).map((session) => [session.id as string, session]));
   const held = (await heldLeases(sql)).map((lease): Held => ({ lease, session: sessions.get(lease.holder.id) }));
@@ -37,7 +36,17 @@ export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Pr
   const stored = await listMachines(sql);
   const views = stored.map((machine) => toMachineView(machine, leases.get(machine.id), watched.get(machine.id)));
   const known = new Set(stored.map(({ id }) => id));
-  const machines = [...views, ...facts.watched.filter(({ observed }) => !known.has(observed.id)).map(neverUp)];
+  return {
+    ...(await readFarmBrief(sql, facts)),
+    machines: [...views, ...facts.watched.filter(({ observed }) => !known.has(observed.id)).map(neverUp)],
+    running: await summarize(sql, await runningBuilds(sql), outlook),
+    queue: await summarize(sql, (await queuedBuilds(sql, { limit: shownQueue })).slice(0, shownQueue), outlook),
+  };
+}
+
+/** Costs the same however many machines there are: without them, what runs and what waits. */
+export async function readFarmBrief(sql: Sql, facts: FarmFacts): Promise<Farm> {
+  const { version, startedAt, hold, disk, troubles, config, status, dialIn } = facts;
   const counts = await countByState(sql);
   return {
     version,
@@ -45,10 +54,10 @@ export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Pr
     ...(hold === undefined ? {} : { hold }),
     troubles: [...troubles],
     disk,
-    machines,
-    dialIn: facts.dialIn,
-    running: await summarize(sql, await runningBuilds(sql), outlook),
-    queue: await summarize(sql, (await queuedBuilds(sql, { limit: shownQueue })).slice(0, shownQueue), outlook),
+    machines: [],
+    dialIn,
+    running: [],
+    queue: [],
     queueLength: counts.queued,
     repos: (await listRepos(sql))
       .filter(({ name }) => config.repos.some((repo) => repo.name === name))
@@ -61,6 +70,19 @@ export async function readFarm(sql: Sql, facts: FarmFacts, outlook: Outlook): Pr
       })),
     config: toConfigView(config, status),
   };
+}
+
+/** How many machines are in each state, by their ids alone. */
+export async function countMachines(sql: Sql, watched: readonly WatchedMachine[]): Promise<Partial<Record<MachineView['state'], number>>> {
+  const up = new Set(watched.filter(({ observed }) => observed.state === 'up').map(({ observed }) => observed.id));
+  const busy = new Set((await heldLeases(sql)).map(({ machine }) => machine));
+  const ids = new Set([...(await machineIds(sql)), ...watched.map(({ observed }) => observed.id)]);
+  const counts: Partial<Record<MachineView['state'], number>> = {};
+  for (const id of ids) {
+    const state = up.has(id) ? (busy.has(id) ? 'busy' : 'ready') : 'away';
+    counts[state] = (counts[state] ?? 0) + 1;
+  }
+  return counts;
 }
 
 export function toConfigView({ environment }: FarmConfig, { file, loadedAt, restart, problem }: ConfigStatus): Farm['config'] {
