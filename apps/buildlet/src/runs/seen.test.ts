@@ -20,7 +20,7 @@ async function machine(use: (sources: Sources, set: (state: State) => Promise<vo
     await writeFile(join(procDir, 'vmstat'), `nr_free_pages 1\noom_kill ${oom}\nx 2\n`);
     await writeFile(join(procDir, 'pressure/memory'), `some avg10=0.00 avg60=0.00 avg300=0.00 total=${memory}\nfull total=1\n`);
   };
-  await use({ procDir, kernelLog: join(procDir, 'kmsg') }, set);
+  await use({ procDir, groupsDir: join(procDir, 'groups'), kernelLog: join(procDir, 'kmsg') }, set);
   await rm(procDir, { recursive: true });
 }
 
@@ -56,7 +56,7 @@ test('pressure is told when it was much, and not of a moment', () =>
   }));
 
 test('a machine that tells nothing is not a reason to fail', () => {
-  assert.deepEqual(watchMachine({ procDir: '/nowhere', kernelLog: '/nowhere' })(), { oomKills: 0, evidence: [] });
+  assert.deepEqual(watchMachine({ procDir: '/nowhere', groupsDir: '/nowhere', kernelLog: '/nowhere' })(), { oomKills: 0, evidence: [] });
 });
 
 test('an ended run tells what it used, also after a restart', async () => {

@@ -3,17 +3,17 @@
  * and never instead of it. All of it comes from /proc and the kernel's log; what cannot be read is not told.
  */
 import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs';
+import { memoryGroup, type GroupSources, type MemoryGroup } from './memory-group.ts';
 
 /** What was noticed since it began. */
 export interface Seen {
-  /** Processes that the kernel killed for lack of memory, on the whole machine. */
+  /** Processes that the kernel killed for lack of memory: of the group whose memory is limited, else of the whole machine. */
   readonly oomKills: number;
   readonly evidence: readonly string[];
 }
 
 /** Where it is read; others in tests. */
-export interface Sources {
-  readonly procDir: string;
+export interface Sources extends GroupSources {
   readonly kernelLog: string;
 }
 
@@ -29,29 +29,33 @@ const maxKernelRecords = 20_000;
 const maxVictims = 5;
 const longestRecord = 8_192;
 
-export function watchMachine(sources: Sources = { procDir: '/proc', kernelLog: '/dev/kmsg' }): () => Seen {
+export function watchMachine(sources: Sources = { procDir: '/proc', groupsDir: '/sys/fs/cgroup', kernelLog: '/dev/kmsg' }): () => Seen {
   const before = look(sources);
   return () => {
     const after = look(sources);
-    const oomKills = Math.max(0, after.oomKills - before.oomKills);
-    const evidence = [...(oomKills > 0 ? victims(sources, before.upMs, oomKills) : []), ...waits(before, after)];
-    return { oomKills, evidence };
+    const { group } = after;
+    const oomKills = Math.max(0, group && before.group ? group.oomKills - before.group.oomKills : after.oomKills - before.oomKills);
+    const killed = group ? [ranOut(group, oomKills)] : victims(sources, before.upMs, oomKills);
+    return { oomKills, evidence: [...(oomKills > 0 ? killed : []), ...waits(before, after)] };
   };
 }
 
 interface Look {
   readonly upMs: number;
   readonly oomKills: number;
+  readonly group: MemoryGroup | undefined;
   /** Microseconds in which some process waited, by resource. */
   readonly waited: Readonly<Record<string, number>>;
 }
 
-function look({ procDir }: Sources): Look {
+function look(sources: Sources): Look {
+  const { procDir } = sources;
   const number = (text: string, pattern: RegExp): number => Number(pattern.exec(text)?.[1] ?? 0);
   const waited = pressures.map(({ name }) => [name, number(read(`${procDir}/pressure/${name}`), /^some .*total=(\d+)/m)]);
   return {
     upMs: number(read(`${procDir}/uptime`), /^([\d.]+)/) * 1_000,
     oomKills: number(read(`${procDir}/vmstat`), /^oom_kill (\d+)$/m),
+    group: memoryGroup(sources),
     waited: Object.fromEntries(waited) as Record<string, number>,
   };
 }
@@ -63,6 +67,11 @@ function waits(before: Look, after: Look): string[] {
     const share = ((after.waited[name] ?? 0) - (before.waited[name] ?? 0)) / 1_000 / elapsedMs;
     return share < from ? [] : [`processes of its machine waited ${words} ${Math.min(100, Math.round(share * 100))} % of the time`];
   });
+}
+
+/** The kernel's log tells of all groups, so nobody is named. */
+function ranOut({ limitBytes }: MemoryGroup, oomKills: number): string {
+  return `the ${Math.round(limitBytes / 1e6)} MB of memory that the machine may use ran out: the kernel killed ${oomKills} process(es)`;
 }
 
 /** Whom the kernel killed since then, as far as its log may be read. */
