@@ -8,6 +8,7 @@ import type { ConfigInput } from '@croft/config/define-config';
 import { parseRunId } from '@croft/domain/names';
 import type { SessionView } from '@croft/protocol/sessions';
 import { HOUR, systemClock } from '@croft/runtime/clock';
+import { endedBuild, onlyBuild } from './testing-builds.ts';
 import { makeRepo } from './testing-repo.ts';
 import { startFarm, type TestFarm } from './testing.ts';
 
@@ -101,4 +102,34 @@ test('check 1: one that nobody uses is gone soon after its limit, and its comman
   const ended = await become(farm, id, 'ended');
   assert.equal(ended.endReason, 'nobody used it for 4 s');
   assert.deepEqual(await filesOf(farm, active.machine), []);
+});
+
+test('the machine of a failed attempt is kept as it lies, over kill -9 too, and another is made like it', async () => {
+  await using repo = await makeRepo('true');
+  const steps = [
+    { name: 'make', argv: ['sh', '-c', 'echo made > made'] },
+    { name: 'check', argv: ['sh', '-c', 'echo seen > seen; exit 3'] },
+  ];
+  const builders = [{ name: 'box', repo: 'app', steps, holdOnFailureMs: '1h' }];
+  await using farm = await lendingFarm(repo, { builders });
+  const { id: build } = await endedBuild(farm, (await onlyBuild(farm)).id);
+  const held = await become(farm, `build-${build}`, 'active');
+  assert.deepEqual([held.owner, held.note], ['croft', 'failed in check: exit status 3']);
+  await farm.kill9();
+  await farm.restart();
+  const again = await become(farm, `build-${build}`, 'active');
+  assert.equal(again.id, held.id);
+  const look = async (session: SessionView, name: string): Promise<string> => {
+    await using machine = machineOf(farm, session);
+    const run = `${session.id}.${name}`;
+    await machine.startOrAttach(parseRunId(run), { ...spec('ls; cat seen'), dir: 'app' }, 0, {});
+    return outputOf(machine, run);
+  };
+  assert.match(await look(again, 'r-1'), /made[^]*seen\nseen\n/);
+  const repro = await farm.api<SessionView>('POST', `/api/v1/builds/${build}/repro`, { note: 'once more' });
+  assert.equal(repro.wait?.position, 0);
+  await farm.api('DELETE', `/api/v1/builds/${build}/hold`, { why: 'seen' });
+  const like = await become(farm, repro.id, 'active');
+  assert.equal(like.progress, 'the source, with make run; next is check');
+  assert.match(await look(like, 'r-1'), /^(?![^]*seen\n)[^]*made[^]*No such file/);
 });

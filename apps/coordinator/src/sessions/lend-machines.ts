@@ -41,9 +41,10 @@ export interface LendingDeps {
 const shownEnded = 200;
 /** A machine that does not answer within this is told as such. */
 const enterMs = 10 * SECOND;
-/** Followers hear of it at least so often, and at most so often. */
+/** Followers hear of it at least so often. */
 const followMs = 5 * SECOND;
-const followPauseMs = SECOND / 4;
+/** Between two looks: short at first, since most get a machine at once, and longer for those who wait. */
+const pauseMs = (elapsedMs: number): number => (elapsedMs < 2 * SECOND ? 10 : SECOND / 4);
 
 export function createLending(deps: LendingDeps): Omit<Sessions, 'builds'> {
   const { db, records, clock } = deps;
@@ -129,6 +130,7 @@ async function* follow(
 ): AsyncGenerator<SessionView> {
   const bell = createBell();
   using _watching = watch(bell.ring);
+  const startedAt = clock.monotonic();
   let session = await read();
   for (let told = '', toldAt = 0; ;) {
     const text = JSON.stringify(session);
@@ -137,7 +139,7 @@ async function* follow(
       [told, toldAt] = [text, clock.monotonic()];
     }
     if (session.state === 'active' || session.state === 'ended') return;
-    await clock.sleep(followPauseMs, { signal });
+    await clock.sleep(pauseMs(clock.monotonic() - startedAt), { signal });
     await ringOrRest(bell, followMs, { clock, signal });
     session = await read(session.id);
   }
