@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { ensureBrowser } from './bootstrap-browser.mjs';
 import { ensureDocker } from './bootstrap-docker.mjs';
 import { acquireLock } from './bootstrap-lock.mjs';
+import { ensureSshClients } from './bootstrap-ssh.mjs';
 
 const pinnedMajor = 26;
 const unreachable =
@@ -32,6 +33,7 @@ async function bootstrap(browser) {
     const ways = { withLock, say, fail: (text) => new SetUpError(text) };
     if (browser) await ensureBrowser(ways);
     if (process.env.CROFT_REQUIRE_DOCKER === '1') await ensureDocker(ways);
+    if (process.env.CROFT_REQUIRE_SSH === '1') await ensureSshClients(ways);
     return 0;
   } catch (error) {
     say(error instanceof SetUpError ? error.message : `the set-up failed: ${error.stack}`);

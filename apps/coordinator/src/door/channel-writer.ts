@@ -25,7 +25,9 @@ export function createChannelWriter(channel: ServerChannel, connection: Connecti
       if (room === 0) await roomIn(channel, closed);
       else {
         const end = Math.min(piece.length, at + room);
+        socket.cork(); // its packets have 32 KiB, and each would be a call of the system
         stream.write(piece.subarray(at, end));
+        socket.uncork();
         at = end;
       }
       if (socket.writableLength > unsentBytes) await drained(socket, closed);
