@@ -10,6 +10,7 @@ import { addLogin } from './commands/login.ts';
 import { addPush } from './commands/push.ts';
 import { addPut } from './commands/put.ts';
 import { addRun } from './commands/run.ts';
+import { addSsh } from './commands/ssh.ts';
 import { addSessions } from './commands/sessions.ts';
 import { withGoFlags } from './go-flags.ts';
 import { addGomoteCompletion } from './names.ts';
@@ -36,6 +37,7 @@ export const runCli: RunCli = createCli({
     addPush,
     addRun,
     addAttach,
+    addSsh,
     addForward,
     addFiles,
     addPut,

@@ -52,7 +52,7 @@ export async function openWorld({ group, json = false, ...given }: GomoteOptions
     machine(session) {
       const address = addressOf(client.server, { token, session });
       const buildlet = createBuildlet(address, cli);
-      const files = createGoClient(address, cli);
+      const files = createGoClient(address, { clock: cli.clock, epoch: anyEpoch });
       return {
         session,
         buildlet,

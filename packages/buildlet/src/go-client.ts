@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { BuildletStatus } from '@croft/protocol/runs';
+import { epochHeader, type BuildletStatus } from '@croft/protocol/runs';
 import { SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import type { CroftError } from '@croft/runtime/errors';
 import type { BuildletAddress } from './address.ts';
@@ -42,6 +42,8 @@ export interface GoClientOptions {
   readonly remoteName?: string | undefined;
   /** Archives of one gzip member from buildlets of 2017, which make several otherwise. */
   readonly releaseMode?: boolean | undefined;
+  /** Of one of our buildlets: the lease epoch, shown with every request. */
+  readonly epoch?: number | undefined;
   /** Once, when the machine is given up or closed, with the reason. */
   readonly onHeartbeatFailure?: ((why: CroftError) => void) | undefined;
 }
@@ -96,7 +98,10 @@ export function createGoClient(given: BuildletAddress, options: GoClientOptions)
   const { clock, remoteName = '', description = '' } = options;
   const address = { user: 'gomote', ...given };
   const shown = `${urlOf(address)} ${description}`.trim();
-  const standing: Record<string, string> = remoteName === '' ? {} : { 'X-Buildlet-Proxy': remoteName };
+  const standing: Record<string, string> = {
+    ...(remoteName === '' ? {} : { 'X-Buildlet-Proxy': remoteName }),
+    ...(options.epoch === undefined ? {} : { [epochHeader]: String(options.epoch) }),
+  };
   const speaker = createSpeaker(address, { clock, shown, standing, onDead: options.onHeartbeatFailure });
   const { exchange, life, begun, ask, tell, tunnel } = speaker;
   return {

@@ -21,10 +21,12 @@ const listBytes = 256 * 1024 ** 2;
 /** Nothing is ignored in what is no working tree of git, or is ignored itself: whoever names it wants it. */
 export async function openIgnored(root: string, env: Cli['env']): Promise<Ignored> {
   const git = gitIn(root, env);
-  const listed = (await isOwnTree(git))
-    ? await git(['ls-files', '-z', '--others', '--ignored', '--exclude-standard', '--directory'])
-    : undefined;
-  if (listed === undefined) return nothingIgnored;
+  const [inTree, ignoredItself, listed] = await Promise.all([
+    git(['rev-parse', '--is-inside-work-tree']),
+    git(['check-ignore', '--quiet', '.']),
+    git(['ls-files', '-z', '--others', '--ignored', '--exclude-standard', '--directory']),
+  ]);
+  if (inTree?.trim() !== 'true' || ignoredItself !== undefined || listed === undefined) return nothingIgnored;
   const names = listed.split('\0').map((name) => name.replace(/\/$/, ''));
   const here = new Set(names.map(comparable));
   let asking: Asking | undefined;
@@ -60,11 +62,6 @@ function gitIn(root: string, env: Cli['env']): Git {
       return undefined;
     }
   };
-}
-
-async function isOwnTree(git: Git): Promise<boolean> {
-  if ((await git(['rev-parse', '--is-inside-work-tree']))?.trim() !== 'true') return false;
-  return (await git(['check-ignore', '--quiet', '.'])) === undefined;
 }
 
 interface Asking {

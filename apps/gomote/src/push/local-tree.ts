@@ -30,7 +30,7 @@ export interface LocalTree extends AsyncDisposable {
   keeps(path: string, isDirectory: boolean): Promise<boolean>;
 }
 
-export function openLocalTree(root: string, rules: Rules, env: Cli['env']): LocalTree {
+export async function openLocalTree(root: string, rules: Rules, env: Cli['env']): Promise<LocalTree> {
   /** The innermost comes first; the last is that of the root, with `dir` empty. */
   const repositories: { readonly dir: string; readonly ignored: Ignored }[] = [];
   const within = async (dir: string): Promise<void> => {
@@ -40,9 +40,9 @@ export function openLocalTree(root: string, rules: Rules, env: Cli['env']): Loca
     const found = repositories.find(({ dir }) => dir === '' || path.startsWith(`${dir}/`));
     return found && { ignored: found.ignored, inner: found.dir === '' ? path : path.slice(found.dir.length + 1) };
   };
+  await within('');
   return {
     async *entries() {
-      await within('');
       const ignored = (path: string): boolean => {
         const found = rulesOf(path);
         return found?.ignored.here(found.inner) === true;

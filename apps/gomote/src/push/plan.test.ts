@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { TreeEntry } from '@croft/buildlet/client';
 import fc from 'fast-check';
 import type { LocalEntry } from './local-tree.ts';
-import { planPush } from './plan.ts';
+import { planPush, readRemote } from './plan.ts';
 
 /** A tree as paths to what they are: `d`, `l:TARGET`, or `f:MODE:CONTENT`. */
 type Tree = ReadonlyMap<string, string>;
@@ -68,7 +68,7 @@ const isBelow = (path: string, top: string): boolean => path === top || path.sta
 test('carried out, a plan makes what is there like what is here, and keeps what is kept; a second one has nothing to do', async () => {
   await fc.assert(
     fc.asyncProperty(trees, trees, async (here, there) => {
-      const plan = await planPush(locals(here), remotes(there), needs);
+      const plan = await planPush(locals(here), await readRemote(remotes(there)), needs);
       const after = new Map(there);
       for (const top of plan.remove) for (const path of after.keys()) if (isBelow(path, top)) after.delete(path);
       for (const entry of plan.send) {
@@ -82,7 +82,11 @@ test('carried out, a plan makes what is there like what is here, and keeps what 
         after.set(entry.path, written);
       }
       const leftOut = new Set(plan.leftOut.map(({ path }) => path));
-      const again = await planPush(locals(here), remotes(new Map([...after].toSorted(([a], [b]) => (a < b ? -1 : 1)))), needs);
+      const again = await planPush(
+        locals(here),
+        await readRemote(remotes(new Map([...after].toSorted(([a], [b]) => (a < b ? -1 : 1))))),
+        needs,
+      );
       assert.deepEqual([again.send, again.remove], [[], []]);
       for (const [path, thing] of here) {
         if (leftOut.has(path) || (thing === 'd' && !isEmpty(path, here))) continue;
@@ -100,9 +104,9 @@ test('carried out, a plan makes what is there like what is here, and keeps what 
 test('a name that the machine composes otherwise is the same name', async () => {
   const there = treeOf([[Buffer.from('e\u0301').toString('latin1'), 'f:644:one']]);
   const here = (content: string): Tree => treeOf([[Buffer.from('\u00e9').toString('latin1'), `f:644:${content}`]]);
-  const same = await planPush(locals(here('one')), remotes(there), needs);
+  const same = await planPush(locals(here('one')), await readRemote(remotes(there)), needs);
   assert.deepEqual([same.send, same.remove], [[], []]);
-  const other = await planPush(locals(here('two')), remotes(there), needs);
+  const other = await planPush(locals(here('two')), await readRemote(remotes(there)), needs);
   assert.deepEqual([other.send.length, other.remove], [1, []]);
 });
 
@@ -112,6 +116,6 @@ test('from the top of the work directory nothing is removed that nobody sent', a
     ['app/gone', 'f:644:one'],
     ['app/kept', 'f:644:one'],
   ]);
-  const plan = await planPush(locals(treeOf([['app/kept', 'f:644:one']])), remotes(there), { ...needs, isWorkDir: true });
+  const plan = await planPush(locals(treeOf([['app/kept', 'f:644:one']])), await readRemote(remotes(there)), { ...needs, isWorkDir: true });
   assert.deepEqual([plan.send, plan.remove], [[], ['app/gone']]);
 });

@@ -26,9 +26,7 @@ export interface PlanNeeds {
   readonly isWorkDir: boolean;
 }
 
-/** @param remote in the order of the list, each directory before its contents */
-export async function planPush(local: AsyncIterable<LocalEntry>, remote: AsyncIterable<TreeEntry>, needs: PlanNeeds): Promise<PushPlan> {
-  const there = await byPath(remote);
+export async function planPush(local: AsyncIterable<LocalEntry>, there: RemoteTree, needs: PlanNeeds): Promise<PushPlan> {
   const planning = createPlanning(there, needs);
   for await (const entry of local) await planning.take(entry);
   return planning.finish();
@@ -39,7 +37,7 @@ interface Planning {
   finish(): Promise<PushPlan>;
 }
 
-function createPlanning({ entries: there, otherForm }: Remote, needs: PlanNeeds): Planning {
+function createPlanning({ entries: there, otherForm }: RemoteTree, needs: PlanNeeds): Planning {
   const send: LocalEntry[] = [];
   const missing: string[] = [];
   const leftOut: { path: string; why: string }[] = [];
@@ -86,13 +84,14 @@ function createPlanning({ entries: there, otherForm }: Remote, needs: PlanNeeds)
   };
 }
 
-interface Remote {
+export interface RemoteTree {
+  /** In the order of the list, each directory before its contents. */
   readonly entries: ReadonlyMap<string, TreeEntry>;
   /** What the machine calls it: the same characters, composed otherwise, where it does not have the very bytes. */
   otherForm(path: string): string;
 }
 
-async function byPath(remote: AsyncIterable<TreeEntry>): Promise<Remote> {
+export async function readRemote(remote: AsyncIterable<TreeEntry>): Promise<RemoteTree> {
   const entries = new Map<string, TreeEntry>();
   for await (const entry of remote) entries.set(entry.path.toString('latin1'), entry);
   let forms: Map<string, string> | undefined;

@@ -13,7 +13,7 @@ import { countedBytes } from '../transfer.ts';
 import { anyEpoch, type Machine } from '../world.ts';
 import { openDigests, type Digests } from './digests.ts';
 import { isApart, openLocalTree, placeOf, type LocalEntry } from './local-tree.ts';
-import { planPush, type PushPlan } from './plan.ts';
+import { planPush, readRemote, type PushPlan } from './plan.ts';
 import type { PushSource } from './source.ts';
 
 export interface PushOptions extends Waits {
@@ -35,10 +35,12 @@ const goSkip = ['pkg', 'bin'];
 export async function pushTree(machine: Machine, source: PushSource, { ignore, dryRun, signal }: PushOptions, cli: Cli): Promise<Pushed> {
   const { root, dest, isGo } = source;
   const rules = { ignore, isGo };
-  await using tree = openLocalTree(root, rules, cli.env);
-  const remote = machine.buildlet.listTree(dest, isGo ? { skip: goSkip } : {}, { signal });
+  // Git, the machine and what is remembered are asked at once: they take as long as the rest of a push that finds little.
+  const listed = readRemote(machine.buildlet.listTree(dest, isGo ? { skip: goSkip } : {}, { signal }));
+  listed.catch(() => undefined); // told where it is awaited
+  await using tree = await openLocalTree(root, rules, cli.env);
   const digests = await openDigests(root, cli);
-  const plan = await planPush(tree.entries(), remote, {
+  const plan = await planPush(tree.entries(), await listed, {
     digestOf: digests.of,
     keeps: async (path, isDirectory) => (isGo && path === 'VERSION') || isApart(path, rules) || tree.keeps(path, isDirectory),
     isWorkDir: dest === '.',

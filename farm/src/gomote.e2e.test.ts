@@ -1,0 +1,240 @@
+/** `gomote` as a process against a real farm: gomote-ssh.md 11, checks 1, 5, 6, 8, 12 and 13. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { ConfigInput } from '@croft/config/define-config';
+import { MINUTE, systemClock } from '@croft/runtime/clock';
+import { systemRandom } from '@croft/runtime/random';
+import { makeRepo, type TestRepo } from './testing-repo.ts';
+import { startFarm, type TestFarm } from './testing.ts';
+
+const main = fileURLToPath(new URL('../../apps/gomote/src/main.ts', import.meta.url));
+
+interface Ran {
+  readonly status: number | null;
+  readonly bytes: Buffer;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly stdin?: string | Buffer;
+  onOutput?(text: string): void;
+}
+
+interface Place extends AsyncDisposable {
+  readonly farm: TestFarm;
+  readonly repo: TestRepo;
+  readonly home: string;
+  gomote(args: readonly string[], options?: RunOptions): Promise<Ran>;
+  /** Succeeds, and gives what it printed. */
+  must(args: readonly string[], options?: RunOptions): Promise<string>;
+}
+
+async function openPlace(differs: Partial<ConfigInput> = {}, size = 1): Promise<Place> {
+  await using stack = new AsyncDisposableStack();
+  const repo = stack.use(await makeRepo({ '.ci/run': '#!/bin/sh\nexit 0\n', 'greeting.txt': 'hello\n' }));
+  const home = await mkdtemp(join(tmpdir(), 'croft-gomote-'));
+  stack.defer(() => rm(home, { recursive: true, force: true }));
+  const config: Partial<ConfigInput> = {
+    repos: [{ name: 'app', url: repo.dir, pollMs: '1h' }],
+    builders: [{ name: 'ci', repo: 'app', steps: 'detect', env: { FROM_BUILDER: 'a b"$c' } }],
+    pools: [{ kind: 'local', size }],
+    ...differs,
+  };
+  const farm = stack.use(await startFarm({ config }));
+  const gomote: Place['gomote'] = (args, options = {}) => launch(args, { farm, home, ...options });
+  const owned = stack.move();
+  return {
+    farm,
+    repo,
+    home,
+    gomote,
+    async must(args, options) {
+      const { status, stdout, stderr } = await gomote(args, options);
+      assert.equal(status, 0, `gomote ${args.join(' ')}: ${stderr}`);
+      return stdout;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function launch(
+  args: readonly string[],
+  { farm, home, env, cwd, stdin, onOutput }: RunOptions & { farm: TestFarm; home: string },
+): Promise<Ran> {
+  const standing = { PATH: process.env['PATH'], HOME: home, CROFT_SERVER: farm.url };
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: cwd ?? home,
+    env: { ...standing, ...env },
+    signal: systemClock.deadline(5 * MINUTE),
+  });
+  const [out, err]: [Buffer[], Buffer[]] = [[], []];
+  child.stdout.on('data', (piece: Buffer) => {
+    out.push(piece);
+    onOutput?.(Buffer.concat(out).toString());
+  });
+  child.stderr.on('data', (piece: Buffer) => void err.push(piece));
+  child.stdin.on('error', () => {}).end(stdin);
+  const [status] = (await once(child, 'close')) as [number | null];
+  const bytes = Buffer.concat(out);
+  return { status, bytes, stdout: bytes.toString(), stderr: Buffer.concat(err).toString() };
+}
+
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+
+describe('gomote', () => {
+  test('names the lowest free number, lists what there is, and what nobody uses ends (check 1)', async () => {
+    await using place = await openPlace({ sessions: { idleMs: '8s' } }, 2);
+    const { farm, must } = place;
+    assert.equal(await must(['create', 'ci']), 'local-ci-0\n');
+    assert.equal(await must(['create', 'ci']), 'local-ci-1\n');
+    assert.match(await must(['list']), /^local-ci-0\tci\t[^\t]*\texpires in \d+s\nlocal-ci-1\tci\t[^\t]*\texpires in \d+s\n$/);
+    await must(['destroy', 'local-ci-0']);
+    assert.equal(await must(['create', 'ci']), 'local-ci-0\n');
+    const idle = await farm.waitFor('the idle one to end', async () => {
+      await must(['ping', 'local-ci-1']);
+      const { sessions } = JSON.parse(await must(['list', '--json'])) as { sessions: { alias: string; state: string }[] };
+      return !sessions.some(({ alias, state }) => alias === 'local-ci-0' && state === 'active') && sessions;
+    });
+    assert.ok(
+      idle.some(({ alias, state }) => alias === 'local-ci-1' && state === 'active'),
+      JSON.stringify(idle),
+    );
+  });
+
+  test('what waits says its place, and leaves the queue on Ctrl-C', async () => {
+    await using place = await openPlace();
+    const { farm, gomote, must } = place;
+    await must(['create', 'ci']);
+    const child = spawn(process.execPath, [main, 'create', 'ci'], {
+      cwd: place.home,
+      env: { PATH: process.env['PATH'], HOME: place.home, CROFT_SERVER: farm.url },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => void (said += text));
+    await farm.waitFor('its place', () => /local-ci-1 waits at position \d/.test(said));
+    child.kill('SIGINT');
+    await once(child, 'close');
+    assert.doesNotMatch((await gomote(['list'])).stdout, /local-ci-1/);
+  });
+
+  test('pushes, runs with the builder’s variables, and moves files both ways (checks 5, 6, 8)', async () => {
+    await using place = await openPlace();
+    const { repo, home, gomote, must } = place;
+    await must(['create', 'ci']);
+    const inst = 'local-ci-0';
+    await mkdir(join(repo.dir, 'void'));
+    await symlink('greeting.txt', join(repo.dir, 'link'));
+    await must(['push', inst, '.', 'app'], { cwd: repo.dir });
+    const again = JSON.parse(await must(['push', '--json', inst, '.', 'app'], { cwd: repo.dir })) as { pushed: [{ sent: number }] };
+    assert.equal(again.pushed[0].sent, 0);
+    const ran = await gomote([
+      'run',
+      '-e',
+      'MORE=é %s',
+      inst,
+      'sh',
+      '-c',
+      'pwd; cat link; printf "%s|%s|\\0\\377" "$FROM_BUILDER" "$MORE"; exit 3',
+    ]);
+    assert.equal(ran.status, 3, ran.stderr);
+    assert.match(ran.bytes.toString('latin1'), /\/app\nhello\na b"\$c\|Ã© %s\|\0\xff$/);
+    assert.match(await must(['ls', inst, 'app']), /^drwx.*\tvoid\/$/m);
+
+    const big = Buffer.from(systemRandom.hex(100 * 1024 ** 2), 'hex');
+    await writeFile(join(home, 'big'), big);
+    await must(['put', '-mode', '0755', inst, 'big', 'data/big']);
+    assert.match(
+      await must(['run', '-system', inst, 'sh', '-c', 'sha256sum data/big; stat -c %a data/big']),
+      new RegExp(`^${sha256(big)} .*\n755\n$`),
+    );
+    const archive = (await gomote(['gettar', '-dir', 'data', inst])).bytes;
+    assert.equal((await gomote(['gettar', '-dir', 'data', '-output', 'data.tar.gz', inst])).status, 0);
+    assert.equal((await stat(join(home, 'data.tar.gz'))).size > big.length, true);
+    await must(['puttar', '-dir', 'stdin', inst], { stdin: archive });
+    await must(['puttar', '-dir', 'file', inst, 'data.tar.gz']);
+    await must(['puttar', '-dir', 'hash', inst, repo.head.slice(0, 12)], { cwd: repo.dir });
+    const server = createServer((_, response) => response.end(archive));
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    await must(['puttar', '-dir', 'url', inst, `http://127.0.0.1:${(server.address() as AddressInfo).port}/x.tar.gz`]);
+    server.close();
+    const sums = await must([
+      'run',
+      '-system',
+      inst,
+      'sh',
+      '-c',
+      'sha256sum stdin/big file/big url/big | cut -c1-64 | sort -u; cat hash/greeting.txt',
+    ]);
+    assert.equal(sums, `${sha256(big)}\nhello\n`);
+    await must(['rm', inst, 'data', 'stdin']);
+    assert.doesNotMatch(await must(['ls', inst]), /data|stdin/);
+    await must(['destroy', inst]);
+  });
+
+  test('a port of the machine is a port here', async () => {
+    await using place = await openPlace();
+    const { farm, home, must } = place;
+    await must(['create', 'ci']);
+    const served = createServer((_, response) => response.end('from the machine'));
+    await once(served.listen(0, '127.0.0.1'), 'listening'); // the machine is this one
+    const args = [main, '--json', 'forward', '-listen', 'localhost:0', 'local-ci-0', String((served.address() as AddressInfo).port)];
+    const child = spawn(process.execPath, args, { cwd: home, env: { PATH: process.env['PATH'], HOME: home, CROFT_SERVER: farm.url } });
+    const [said] = (await once(child.stdout, 'data')) as [Buffer];
+    const { listen } = JSON.parse(said.toString()) as { listen: { port: number } };
+    assert.equal(await (await fetch(`http://localhost:${listen.port}/`)).text(), 'from the machine');
+    child.kill('SIGINT');
+    await once(child, 'close');
+    served.closeAllConnections();
+    served.close();
+  });
+
+  test('a group runs everywhere, forgets who has gone, and -until stops at the match (check 12)', async () => {
+    await using place = await openPlace({}, 3);
+    const { gomote, must } = place;
+    await must(['create', '-count', '3', '-new-group', 'three', 'ci']);
+    const env = { GOMOTE_GROUP: 'three' };
+    const files = (await must(['run', 'echo', 'hi'], { env })).trim().split('\n');
+    assert.equal(files.length, 3);
+    for (const file of files) assert.equal(await readFile(file, 'utf8'), 'hi\n');
+    await must(['destroy', 'local-ci-1'], { env: { XDG_CONFIG_HOME: join(place.home, 'other') } });
+    const until = await gomote(['run', '-until', 'match', 'sh', '-c', 'echo match; exit 1'], { env });
+    assert.deepEqual([until.status, until.stdout.trim().split('\n').length], [0, 2], until.stderr);
+    await must(['destroy', '-destroy-group'], { env });
+    assert.ok(!existsSync(join(place.home, '.config/gomote/groups/three.json')));
+  });
+
+  test('a coordinator that is killed in mid-run costs nothing (check 13)', async () => {
+    await using place = await openPlace();
+    const { farm, gomote, must } = place;
+    await must(['create', 'ci']);
+    const script = 'for i in $(seq 1 40); do echo line $i; sleep 0.1; done; exit 6';
+    const detached = (await must(['run', '-detach', 'local-ci-0', 'sh', '-c', script])).trim();
+    let restarted: Promise<void> | undefined;
+    const ran = await gomote(['run', 'local-ci-0', 'sh', '-c', script], {
+      onOutput(text) {
+        if (text.includes('line 5\n')) restarted ??= farm.kill9().then(farm.restart);
+      },
+    });
+    await restarted;
+    const whole = Array.from({ length: 40 }, (_, index) => `line ${index + 1}\n`).join('');
+    assert.ok(restarted);
+    assert.deepEqual([ran.status, ran.stdout], [6, whole], ran.stderr);
+    assert.match(await must(['list']), /^local-ci-0\t/);
+    const attached = await gomote(['attach', 'local-ci-0', detached]);
+    assert.deepEqual([attached.status, attached.stdout], [6, whole], attached.stderr);
+  });
+});
