@@ -11,6 +11,7 @@ import { CroftError, errorText } from '@croft/runtime/errors';
 import { runMain, type Main } from '@croft/runtime/run-main';
 import { createResults, type Results } from './results.ts';
 import type { Row } from './row.ts';
+import { borrow } from './rows/borrow.ts';
 import { config } from './rows/config.ts';
 import { durability } from './rows/durability.ts';
 import { exec } from './rows/exec.ts';
@@ -21,6 +22,7 @@ import { memory } from './rows/memory.ts';
 import { output } from './rows/output.ts';
 import { poll } from './rows/poll.ts';
 import { echo, shells, ssh } from './rows/ssh.ts';
+import { push } from './rows/push.ts';
 import { revdial } from './rows/revdial.ts';
 import { start } from './rows/start.ts';
 import { tar } from './rows/tar.ts';
@@ -46,6 +48,8 @@ const rows: readonly Row[] = [
   ssh,
   echo,
   shells,
+  borrow,
+  push,
 ];
 /** Where farms keep their data, not on a memory disk that `/tmp` may be. */
 const placeDir = fileURLToPath(new URL('../../.croft/', import.meta.url));
