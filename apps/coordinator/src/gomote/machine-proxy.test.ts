@@ -1,6 +1,8 @@
 /** A session's machine through the coordinator, with a real buildlet behind it. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { execFileSync } from 'node:child_process';
 import { after, describe, test } from 'node:test';
@@ -146,6 +148,32 @@ describe('a session’s machine through the coordinator', () => {
     body.end('two');
     assert.equal(await text(body), 'OK');
     client.close();
+  });
+});
+
+describe('raw connections of a real buildlet, through the coordinator', () => {
+  test('to a port of the machine, to its files, and from a listener on it', async () => {
+    const echo = createServer((socket) => void socket.pipe(socket)).listen(0, '127.0.0.1');
+    await once(echo, 'listening');
+    await using stage = await openProxyStage(machine.address);
+    await using client = createBuildlet(stage.address, { clock: systemClock });
+    const stream = await client.connect((echo.address() as AddressInfo).port, 0, { signal });
+    stream.end('through');
+    assert.equal(await text(stream), 'through');
+    echo.close();
+    const sftp = await client.sftp({ dir: '.' }, 0, { signal });
+    sftp.write(Buffer.from('0000000501' + '00000003', 'hex')); // SSH_FXP_INIT, version 3
+    const [version] = (await once(sftp, 'data')) as [Buffer];
+    assert.equal(version[4], 2, 'SSH_FXP_VERSION');
+    sftp.destroy();
+    await using listening = await client.listen({ kind: 'tcp', port: 0 }, 0, { signal });
+    assert.ok('port' in listening.place);
+    const visitor = connect(listening.place.port, '127.0.0.1');
+    for await (const arrived of listening.connections) {
+      arrived.end('hello');
+      break;
+    }
+    assert.equal(await text(visitor), 'hello');
   });
 });
 
