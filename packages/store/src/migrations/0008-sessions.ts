@@ -11,6 +11,7 @@ export const sessions: Migration = {
       shared_with ${text} NOT NULL, created_at BIGINT NOT NULL, state ${text} NOT NULL, state_json ${text} NOT NULL, ended_at BIGINT
     )`,
     `CREATE UNIQUE INDEX sessions_alias ON sessions (alias) WHERE state <> 'ended'`,
+    `CREATE INDEX sessions_live ON sessions (seq) WHERE state <> 'ended'`,
     `CREATE INDEX sessions_ended ON sessions (ended_at) WHERE state = 'ended'`,
     `CREATE INDEX leases_of_machine ON leases (machine, acquired_at)`,
   ],
