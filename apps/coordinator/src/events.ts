@@ -125,6 +125,10 @@ export function countWrites<Port extends Pick<Engine, 'read' | 'write'>>(databas
 
 /** Log messages of the coordinator and of the rooms that log through it, each with what it means. */
 export const logMessages = {
+  'file not transferred': 'an upload or download of Go’s gomote failed at the farm, which the client was told; field error',
+  'gomote request failed': 'a bug met one request of Go’s gomote, which the client was told; field error',
+  'machine not lent to gomote': 'what Go’s gomote asked for got no machine; fields who, builder, error',
+  'machine not reached for gomote': 'a request of Go’s gomote did not get through to its machine; fields session, error',
   'no terminal': 'a page asked for a terminal and went away before it had one; field error',
   'terminal failed':
     'the line between a page and a shell broke where it should not; the page comes back to the shell, which goes on; fields task, run',
