@@ -20,6 +20,7 @@ import { legacyJson } from './rows/legacy-json.ts';
 import { idleLines } from './rows/lines.ts';
 import { memory } from './rows/memory.ts';
 import { output } from './rows/output.ts';
+import { keys } from './rows/keys.ts';
 import { poll } from './rows/poll.ts';
 import { echo, shells, ssh } from './rows/ssh.ts';
 import { push } from './rows/push.ts';
@@ -41,6 +42,7 @@ const rows: readonly Row[] = [
   config,
   hook,
   poll,
+  keys,
   exec,
   tar,
   idleLines,
