@@ -6,27 +6,34 @@ import { release } from '@croft/streams/release';
 /** With its length before it; what OpenSSH takes, too. */
 export const maxPacketBytes = 256 * 1024;
 const headBytes = 4;
+/** Of what has come while a packet is being answered. */
+const maxWaitingBytes = 2 * maxPacketBytes;
 
 /** From the kind on; each is good until the next one is asked for. Ends with the connection, or at a length that no packet has. */
 export function packetsOf(socket: Duplex): AsyncGenerator<Buffer, void> {
   return cutIntoPackets(chunksOf(socket));
 }
 
-/** As they are read: an iterator of the stream would put those together that have come meanwhile. */
+/** As they are read: an iterator of the stream would put those together that have come meanwhile. It is stopped only when many have. */
 async function* chunksOf(socket: Duplex): AsyncGenerator<Buffer, void> {
   const come: Buffer[] = [];
   const bell = createBell();
+  let waiting = 0;
   const onData = (chunk: Buffer): void => {
     come.push(chunk);
-    socket.pause();
+    waiting += chunk.length;
+    if (waiting >= maxWaitingBytes) socket.pause();
     bell.ring();
   };
   socket.on('data', onData).on('end', bell.ring).on('close', bell.ring);
   try {
     for (;;) {
-      for (let chunk = come.shift(); chunk; chunk = come.shift()) yield chunk;
+      for (let chunk = come.shift(); chunk; chunk = come.shift()) {
+        waiting -= chunk.length;
+        yield chunk;
+      }
       if (socket.readableEnded || socket.destroyed) return;
-      socket.resume();
+      if (socket.isPaused()) socket.resume();
       await bell.wait({});
     }
   } finally {
