@@ -133,10 +133,10 @@ interface Shell extends AsyncDisposable {
 
 async function openShell({ user, port }: Way, { key }: SshPlace, { clock, signal }: Bench): Promise<Shell> {
   const client = new ssh2.Client();
-  client.setNoDelay(true);
   const ready = once(client, 'ready', { signal });
   client.connect({ host: '127.0.0.1', port, username: user, privateKey: key });
   await ready;
+  client.setNoDelay(true);
   client.on('error', () => undefined);
   const { promise, resolve, reject } = Promise.withResolvers<ClientChannel>();
   client.shell({ term: 'dumb', cols: 80, rows: 24 }, (error, channel) => (error ? reject(error) : resolve(channel)));

@@ -1,10 +1,11 @@
-/** Those who have not logged in: what they are offered, and what garbage they may send. */
+/** Those who have not logged in: what they are offered, and what garbage they may send. And a machine that is not there. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { createBuildlet } from '@croft/buildlet/client';
 import { systemClock } from '@croft/runtime/clock';
 import { openDoorStage, host, run } from './testing-door.ts';
 
@@ -57,4 +58,21 @@ test('passwords are not asked for, and ten failed logins close the door to that 
   const { stderr } = await stage.ssh([`ann-linux-0@${host}`, 'true']);
   assert.doesNotMatch(stderr, /Permission denied/);
   assert.match(stderr, /closed|reset/i);
+});
+
+test('a machine that died is named as the hop that failed, for a command, a shell and files', async () => {
+  await using stage = await openDoorStage();
+  const { enter } = stage.sessions;
+  const dead = createBuildlet({ socketPath: `${stage.dir}/nobody`, password: '' }, { clock: systemClock });
+  Object.assign(stage.sessions, { enter: async (...asked: Parameters<typeof enter>) => ({ ...(await enter(...asked)), buildlet: dead }) });
+  const inst = `ann-linux-0@${host}`;
+  for (const args of [
+    [inst, 'true'],
+    ['-tt', inst],
+    ['-s', inst, 'sftp'],
+  ]) {
+    const { code, stdout, stderr } = await stage.ssh(args);
+    assert.equal(code, 255);
+    assert.match(stdout + stderr, /^# .*(?:buildlet|machine) .*(?:ENOENT|ECONNREFUSED|connect)/m);
+  }
 });
