@@ -34,7 +34,7 @@ async function adapted(address: BuildletAddress, stack = new AsyncDisposableStac
 
 function dialled({ socketPath = '', password }: BuildletAddress): BuildletAddress {
   const dial = async (): Promise<Duplex> => {
-    const socket = connect({ path: socketPath, allowHalfOpen: true });
+    const socket = connect(socketPath);
     await once(socket, 'connect');
     return socket;
   };

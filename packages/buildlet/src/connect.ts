@@ -18,17 +18,14 @@ export interface Connecting {
   readonly signal: AbortSignal;
   /** Where to read to instead of the stream, on connections to a socket or an address. */
   readonly onread?: OnReadOpts | undefined;
-  /** When the other side has ended, ours may go on. */
-  readonly halfOpen?: boolean;
 }
 
 /** @throws whatever the system or the one who dials says; an abort leaves nothing open */
-export async function connectTo(address: BuildletAddress, { signal, onread, halfOpen = false }: Connecting): Promise<Duplex> {
+export async function connectTo(address: BuildletAddress, { signal, onread }: Connecting): Promise<Duplex> {
   if (address.dial) return address.dial({ signal });
   const { socketPath, host = defaultHost, port = defaultPort, tls } = address;
   const place = socketPath === undefined ? { host, port } : { path: socketPath };
-  const kept = { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs };
-  const options = { ...place, ...kept, allowHalfOpen: halfOpen, ...(onread && { onread }) };
+  const options = { ...place, noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs, ...(onread && { onread }) };
   if (!tls || socketPath !== undefined) return settled(connectTcp(options), 'connect', signal);
   const socket = connectTls({ ...options, ...trusting(tls, host), minVersion: 'TLSv1.2' });
   await settled(socket, 'secureConnect', signal);

@@ -29,7 +29,8 @@ const maxRefusalBytes = 4 * 1024;
 
 /** The connection once the other side has said 101, with what came early put back; each way ends by itself. @throws whatever connecting says, or the refusal */
 export async function takeOver(address: BuildletAddress, ask: TakeOver, signal: AbortSignal): Promise<Duplex> {
-  const stream = await connectTo(address, { signal, halfOpen: true });
+  const stream = await connectTo(address, { signal });
+  stream.allowHalfOpen = true; // whoever made it: one that was dialled back is made by a server
   const abort = (): void => void stream.destroy(signal.reason as Error);
   signal.addEventListener('abort', abort, { once: true });
   try {
