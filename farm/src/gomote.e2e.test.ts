@@ -49,7 +49,10 @@ async function openPlace(differs: Partial<ConfigInput> = {}, size = 1): Promise<
   stack.defer(() => rm(home, { recursive: true, force: true }));
   const config: Partial<ConfigInput> = {
     repos: [{ name: 'app', url: repo.dir, pollMs: '1h' }],
-    builders: [{ name: 'ci', repo: 'app', steps: 'detect', env: { FROM_BUILDER: 'a b"$c' } }],
+    builders: [
+      { name: 'ci', repo: 'app', steps: 'detect', env: { FROM_BUILDER: 'a b"$c' } },
+      { name: 'other', repo: 'app', steps: 'detect', env: { FROM_BUILDER: 'another' } },
+    ],
     pools: [{ kind: 'local', size }],
     ...differs,
   };
@@ -152,6 +155,8 @@ describe('gomote', () => {
     ]);
     assert.equal(ran.status, 3, ran.stderr);
     assert.match(ran.bytes.toString('latin1'), /\/app\nhello\na b"\$c\|Ã© %s\|\0\xff$/);
+    assert.equal(await must(['run', '-builderenv', 'other', inst, 'printenv', 'FROM_BUILDER']), 'another\n');
+    assert.equal((await gomote(['run', '-builderenv', 'none', inst, 'true'])).status, 125);
     assert.match(await must(['ls', inst, 'app']), /^drwx.*\tvoid\/$/m);
 
     const big = Buffer.from(systemRandom.hex(100 * 1024 ** 2), 'hex');
@@ -215,6 +220,15 @@ describe('gomote', () => {
     assert.deepEqual([until.status, until.stdout.trim().split('\n').length], [0, 2], until.stderr);
     await must(['destroy', '-destroy-group'], { env });
     assert.ok(!existsSync(join(place.home, '.config/gomote/groups/three.json')));
+  });
+
+  test('the stock ssh is let in by a certificate, with the environment of run, and hands on the exit status', async () => {
+    await using place = await openPlace({ ssh: { port: 0 } });
+    const { gomote, must } = place;
+    await must(['create', 'ci']);
+    const shown = await gomote(['ssh', 'local-ci-0', 'printf "%s" "$FROM_BUILDER"; exit 7']);
+    assert.deepEqual([shown.status, shown.stdout], [7, 'a b"$c'], shown.stderr);
+    assert.match(await must(['ssh', '-config', 'local-ci-0']), /^Host local-ci-0\n {2}HostName [^]*CertificateFile/);
   });
 
   test('a coordinator that is killed in mid-run costs nothing (check 13)', async () => {

@@ -111,14 +111,18 @@ describe('RUN-1: variables', () => {
 
 describe('what a command starts with', () => {
   test('a run has the session’s variables beneath its own, its directories, and begins in its directory', () => {
-    const started = JSON.parse(runOn(ground, '{"argv":["env"],"env":{"CI":"no","X":"ü"}}')) as object;
+    const started = JSON.parse(runOn({ ground }, '{"argv":["env"],"env":{"CI":"no","X":"ü"}}')) as object;
     assert.deepEqual(started, { path: ['/work/bin'], dir: 'app', elseDir: '.', argv: ['env'], env: { PATH_TO: '/a b', CI: 'no', X: 'ü' } });
-    const own = JSON.parse(runOn(ground, '{"argv":["env"],"dir":".","path":[]}')) as object;
+    const own = JSON.parse(runOn({ ground }, '{"argv":["env"],"dir":".","path":[]}')) as object;
     assert.deepEqual(own, { path: [], argv: ['env'], dir: '.', env: ground.env });
-    const windows = JSON.parse(runOn({ ...ground, workDir: 'C:\\work' }, '{"env":{"ci":"no"}}')) as { env: object };
+    const groundAs = (name: string): typeof ground | undefined => (name === 'other' ? { ...ground, env: { FROM: name } } : undefined);
+    const other = JSON.parse(runOn({ ground, groundAs }, '{"argv":["env"],"dir":".","builderEnv":"other"}')) as object;
+    assert.deepEqual(other, { path: ground.path, argv: ['env'], dir: '.', env: { FROM: 'other' } });
+    assert.throws(() => runOn({ ground, groundAs }, '{"builderEnv":"none"}'), { code: 'not-found' });
+    const windows = JSON.parse(runOn({ ground: { ...ground, workDir: 'C:\\work' } }, '{"env":{"ci":"no"}}')) as { env: object };
     assert.deepEqual(windows.env, { PATH_TO: '/a b', ci: 'no' });
     for (const wrong of ['', '[]', '3', 'null', '{"env":[]}', '{"env":null}', '{'])
-      assert.throws(() => runOn(ground, wrong), { code: 'invalid' });
+      assert.throws(() => runOn({ ground }, wrong), { code: 'invalid' });
   });
 
   test('a form of /exec keeps its bytes; the session’s variables come before, its directories where none are asked for', () => {

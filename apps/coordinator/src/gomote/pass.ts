@@ -36,14 +36,14 @@ export async function ask({ visit, endpoint, entered, path, signal }: Passing, c
   return passOn(entered.buildlet.address, request, { clock, signal, headMs: endpoint.typed ? Infinity : headMs });
 }
 
-async function requestOf(visit: Visit, { kind }: Endpoint, { ground }: Entered): Promise<Pick<ForwardedRequest, 'headers' | 'body'>> {
+async function requestOf(visit: Visit, { kind }: Endpoint, entered: Entered): Promise<Pick<ForwardedRequest, 'headers' | 'body'>> {
   const headers = headersOn(visit);
   if (kind === 'start-run') {
-    const body = runOn(ground, String(await readWhole(visit, maxRunBytes)));
+    const body = runOn(entered, String(await readWhole(visit, maxRunBytes)));
     return { headers: { ...headers, 'content-length': String(Buffer.byteLength(body)) }, body };
   }
   if (kind === 'exec') {
-    const form = execOn(ground, await readWhole(visit, maxFormBytes));
+    const form = execOn(entered.ground, await readWhole(visit, maxFormBytes));
     return { headers: { ...headers, 'content-length': String(form.length) }, body: piecesOf(form) };
   }
   return { headers, body: hasBody(visit.incoming) ? (visit.incoming as AsyncIterable<Buffer>) : undefined };

@@ -41,13 +41,14 @@ export async function serveRunOnGo({ visit, entered, path, signal }: Passing): P
 }
 
 /** What a session gives beside variables cannot be told to Go's buildlets. */
-async function start(id: RunId, visit: Visit, { buildlet, epoch, ground }: Entered): Promise<object> {
+async function start(id: RunId, visit: Visit, entered: Entered): Promise<object> {
+  const { buildlet, epoch } = entered;
   const {
     elseDir,
     path: _,
     dir,
     ...given
-  } = JSON.parse(runOn(ground, String(await readWhole(visit, maxRunBytes)))) as Record<string, unknown>;
+  } = JSON.parse(runOn(entered, String(await readWhole(visit, maxRunBytes)))) as Record<string, unknown>;
   const spec = parseInput(runSpecSchema, { ...given, dir: elseDir ?? dir }, 'the run');
   return buildlet.startOrAttach(id, spec, epoch, { signal: visit.gone });
 }

@@ -1,6 +1,6 @@
 /** What a command starts with that somebody of a session asks for: the session's ground beneath, what was asked for above. Pure. */
 import { CroftError } from '@croft/runtime/errors';
-import type { SessionGround } from '../sessions/sessions.ts';
+import type { Entered, SessionGround } from '../sessions/sessions.ts';
 import { envList, isWindowsPath } from './merge-env.ts';
 
 /** The name under which a run of a session is known to its machine. @throws CroftError `forbidden` for one of another session or of a build */
@@ -11,11 +11,13 @@ export function runOf(session: string, name: string): string {
 }
 
 /**
- * The body of `PUT /runs/ID` with what it leaves out: where it runs, the variables, the directories of programs. What else it says is
- * for the machine to judge. @throws CroftError `invalid`
+ * The body of `PUT /runs/ID` with what it leaves out: where it runs, the variables (of the builder that `builderEnv` names, where it does), the
+ * directories of programs. What else it says is for the machine to judge. @throws CroftError `invalid`, `not-found` for such a builder
  */
-export function runOn(ground: SessionGround, body: string): string {
-  const asked = objectIn(body);
+export function runOn({ ground: own, groundAs }: Pick<Entered, 'ground' | 'groundAs'>, body: string): string {
+  const { builderEnv, ...asked } = objectIn(body);
+  const ground = builderEnv === undefined ? own : groundAs?.(String(builderEnv));
+  if (!ground) throw new CroftError('not-found', `there is no builder ${JSON.stringify(builderEnv).slice(0, 200)}`);
   const { env = {} } = asked;
   if (!isObject(env)) throw new CroftError('invalid', 'env of the run is not an object');
   const where = asked['dir'] === undefined ? { dir: ground.dir, elseDir: '.' } : {};

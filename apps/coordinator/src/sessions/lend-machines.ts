@@ -159,6 +159,10 @@ async function enter(deps: LendingDeps, session: Session): Promise<Entered> {
     buildlet: machines.employ(work.lease.machine),
     epoch: work.lease.epoch,
     ground: sessionGround(builder, place, { repo: session.repos[0], secrets: given }),
+    groundAs(name) {
+      const other = deps.builders().find((one) => one.name === name);
+      return other && sessionGround(other, place, { repo: session.repos[0] });
+    },
     ended: entrance.ended,
     [Symbol.dispose]: () => entrance[Symbol.dispose](),
   };

@@ -59,6 +59,8 @@ export interface Entered extends Disposable {
   readonly epoch: number;
   /** What a command or a shell of this session gets: the same for `gomote run`, SSH and the browser. */
   readonly ground: SessionGround;
+  /** The same with the variables of another builder, less its secrets; undefined when there is none of that name. */
+  groundAs?(builder: string): SessionGround | undefined;
   /** Aborted with the reason when the session ends or its machine is lost. */
   readonly ended: AbortSignal;
 }
