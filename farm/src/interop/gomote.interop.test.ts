@@ -30,7 +30,8 @@ const sshPort = 2222;
 const hostType = 'host-linux-go';
 const builder = 'linux-amd64';
 const masterKey = 'the master key of this test';
-const commandMs = MINUTE;
+/** The first one waits until the farm has a machine. */
+const commandMs = 3 * MINUTE;
 
 let dir: string;
 let authority: string;
