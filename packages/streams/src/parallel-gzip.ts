@@ -7,14 +7,13 @@ import { availableParallelism } from 'node:os';
 import { constants, crc32, createDeflateRaw } from 'node:zlib';
 import { free } from './release.ts';
 
-/** Larger is not smaller any more, but each block costs the main thread a stream. */
-const blockBytes = 2 * 1024 * 1024;
+const blockBytes = 1024 * 1024;
 /** As far back as deflate (RFC 1951) may point. */
 const windowBytes = 32 * 1024;
 /** As many threads as Node has for such work. Two blocks more than there are cores: one waits for a core, one to be sent. */
 const maxUnderWay = 4;
 /** A block of text fits, compressed. */
-const chunkSize = 512 * 1024;
+const chunkSize = 256 * 1024;
 /** Smaller than usual makes shorter inner blocks, whose codes fit text better. */
 const memLevel = 7;
 
@@ -27,7 +26,7 @@ const end = Buffer.from([3, 0]);
 export type GzipLevel = number | 'usual';
 
 /** Node's zlib sees no match of three bytes. Where so many pieces share a block, mostly heads of small files, it must look harder. */
-const manyPieces = 64;
+const manyPieces = 32;
 const usualLevels = { few: 6, many: 7 };
 
 /**
