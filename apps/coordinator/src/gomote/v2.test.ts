@@ -11,6 +11,7 @@ import fc from 'fast-check';
 import { startTestBuildlet } from '@croft/buildlet/testing';
 import { systemClock } from '@croft/runtime/clock';
 import { gomoteService, instanceStatus, onceMethod, streamMethod } from '@croft/protocol/gomote-service';
+import type { FakeSessions } from '../sessions/testing.ts';
 import { countUses, openProxyStage, sessionId, type ProxyStage } from './testing-proxy.ts';
 
 const machine = await startTestBuildlet();
@@ -218,6 +219,25 @@ describe('ExecuteCommand', () => {
     assert.equal((await outputOf(client, { command: 'touch', systemLevel: true, args: ['on2'] })).end, 'ok');
     assert.equal((await running).end, 'ok');
     while (uses.open > 0) await systemClock.sleep(10);
+  });
+
+  test('the variables of another builder take the place of the session’s', async () => {
+    const sessionsLike = (plain: FakeSessions): FakeSessions => ({
+      ...plain,
+      async enter(who, of) {
+        const entered = await plain.enter(who, of);
+        const other = { ...entered.ground, env: { A: 'other' } };
+        return { ...entered, groundAs: (name) => (name === 'race' ? other : undefined), [Symbol.dispose]() {} };
+      },
+    });
+    await using stage = await openProxyStage(machine.address, {
+      sessionsLike,
+      ground: { workDir: machine.workDir, env: { A: '1', B: '2' } },
+    });
+    const asked = { command: '/bin/sh', systemLevel: true, args: ['-c', 'echo "$A|$B"'] };
+    assert.equal((await outputOf(clientOf(stage), { ...asked, imitateHostType: 'race' })).output.toString(), 'other|\n');
+    const unknown = await outputOf(clientOf(stage), { ...asked, imitateHostType: 'plan9' });
+    assert.equal(unknown.end, 'Internal unable to retrieve configuration for instance');
   });
 
   test('long output comes whole', async () => {

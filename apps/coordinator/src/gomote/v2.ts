@@ -119,9 +119,9 @@ function instanceOf({ alias, builder, hostType = '', expiresAt = 0 }: SessionVie
 async function* executeCommand(call: Call, request: CommandRequest, context: HandlerContext, deps: V2Deps): AsyncGenerator<object> {
   using entered = await enter(call, request.gomoteId, deps, 'session.run');
   const { imitateHostType } = request;
-  if (imitateHostType !== '' && !Object.hasOwn(deps.farmer.builders, imitateHostType))
-    throw new ConnectError('unable to retrieve configuration for instance', Code.Internal);
-  const output = execute({ ...deps, request, entered, signal: entered.signal });
+  const ground = imitateHostType === '' ? entered.ground : entered.groundAs?.(imitateHostType);
+  if (!ground) throw new ConnectError('unable to retrieve configuration for instance', Code.Internal);
+  const output = execute({ ...deps, request, entered: { ...entered, ground }, signal: entered.signal });
   for (;;) {
     const next = await output.next();
     if (!next.done) yield { output: next.value };
