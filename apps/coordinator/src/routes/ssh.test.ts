@@ -61,6 +61,9 @@ test('who may use a session gets a certificate for it, and nobody else', async (
   assert.deepEqual(read.principals, ['S00000000000000a1@farm.example', 'ann-linux-0@farm.example', 'local']);
   assert.equal(command, 'ssh -o CertificateFile=CERT -i KEY -p 2222 ann-linux-0@farm.example');
   assert.equal((await ask('bob-linux-0')).status, 403);
+  const kept = { kind: 'held', build: 'B0123456789abcdef', attempt: 1, policy: true } as const;
+  app.farm.sessions.put(fakeSession({ id: 'S00000000000000c3', alias: 'croft-linux-0', owner: 'croft', from: kept }));
+  assert.equal((await ask('croft-linux-0')).status, 200, 'kept for whoever builds');
   assert.equal((await ask('carl-linux-0')).status, 404);
   const view = (await (await app.ask('/api/v1/ssh')).json()) as { knownHosts: string };
   assert.match(view.knownHosts, /^\[farm\.example\]:2222 ssh-ed25519 /);
