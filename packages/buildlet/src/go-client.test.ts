@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer, type AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { systemClock, type Clock } from '@croft/runtime/clock';
 import { CroftError, errorText, isCode, type ErrorCode } from '@croft/runtime/errors';
@@ -252,6 +252,19 @@ test('a raw connection is given with what came early, and a refusal is told (3.8
   await assert.rejects(at.client.proxyTcp(22, {}), withCode('invalid', /coordinator/));
   await using remote = createGoClient(at.machine.address, { clock: systemClock, remoteName: 'user-gopher-linux-0' });
   await assert.rejects(remote.proxyTcp(22, {}), withCode('unavailable', /wanted 101.*404 Not Found.*404 page not found/));
+});
+
+test('the end of the other side is the end of a tunnel (3.8)', async () => {
+  const server = createTcpServer((socket) => {
+    socket.once('data', () => socket.end('HTTP/1.1 101 Switching Protocols\r\n\r\nSSH-2.0-fake\r\n'));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  await using client = createGoClient({ host: '127.0.0.1', port, password: '' }, { clock: systemClock });
+  const line = await client.connectSsh('gopher', 'key', {});
+  line.resume();
+  await once(line, 'close', { signal: systemClock.deadline(5_000) });
+  server.close();
 });
 
 test('a tunnel is not waited for longer than 15 s (3.8)', async () => {

@@ -60,7 +60,9 @@ export function createSpeaker(address: BuildletAddress, { clock, shown, standing
     async tunnel(request, { signal }) {
       const limited = begun({ signal: anySignal(signal, clock.deadline(tunnelMs)) }).signal;
       try {
-        return await takeOver(address, { ...request, headers: { ...standing, ...request.headers } }, limited);
+        const stream = await takeOver(address, { ...request, headers: { ...standing, ...request.headers } }, limited);
+        stream.allowHalfOpen = false; // with Go the end of either side is the end of both
+        return stream;
       } catch (error) {
         throw asCroftError(error, 'unavailable', `${request.method} ${request.path} on ${shown}`);
       }
