@@ -114,20 +114,20 @@ function requestListener(
   return (incoming, outgoing) => {
     if (stopping.aborted && incoming.httpVersionMajor < 2) outgoing.setHeader('connection', 'close');
     const own = raw.find((one) => one.takes(incoming));
-    if (incoming.httpVersionMajor < 2) limitBody(incoming as IncomingMessage, own?.takesLong ? undefined : clock);
+    if (incoming.httpVersionMajor < 2) limitBody(incoming as IncomingMessage, { clock: own?.takesLong ? undefined : clock, stopping });
     if (own) own.answer(incoming, outgoing, connectionFor(incoming.socket));
     else void listener(incoming, outgoing);
   };
 }
 
-/** Without a clock only those are cut who are gone. */
-function limitBody(incoming: IncomingMessage, clock: Clock | undefined): void {
+/** Without a clock only those are cut who are gone. Who stops does not wait for bodies that nobody reads: connections have a limit of their own then. */
+function limitBody(incoming: IncomingMessage, { clock, stopping }: { clock: Clock | undefined; stopping: AbortSignal }): void {
   const { socket, headers } = incoming;
   if (!clock) return void socket.setKeepAlive(true, keepAliveMs);
   if (headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0) return;
   const done = new AbortController();
   incoming.once('end', () => done.abort()).once('close', () => done.abort());
-  clock.sleep(bodyMs, { signal: done.signal }).then(
+  clock.sleep(bodyMs, { signal: AbortSignal.any([done.signal, stopping]) }).then(
     () => socket.destroy(),
     () => undefined,
   );
