@@ -126,6 +126,16 @@ test('a shell has a terminal and says where it is; a signal is told', { skip }, 
   assert.deepEqual(await channel.ended, { signal: 'SIGKILL' });
 });
 
+test('a command that closes its output and goes on is waited for', { skip }, async () => {
+  await using stage = await openStage();
+  await using ways = await stage.open();
+  const channel = fakeChannel();
+  channel.input.end();
+  await ways.command(channel, { commandLine: 'echo first; exec >&- 2>&-; sleep 0.3; exit 9', env: {} });
+  assert.equal(channel.said.out, 'first\n');
+  assert.deepEqual(await channel.ended, { code: 9 });
+});
+
 test('ports of the machine are reached, and lead back', { skip }, async () => {
   await using stage = await openStage();
   await using ways = await stage.open();

@@ -8,7 +8,7 @@ import type { Listening } from '@croft/buildlet/client';
 import { SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { createBell } from '@croft/runtime/tasks';
-import type { DoorChannel } from './door-channel.ts';
+import type { ChannelEnd, DoorChannel } from './door-channel.ts';
 import { clamped } from './exec-channel.ts';
 import { goScript } from './go-script.ts';
 import { joinStream } from './join-stream.ts';
@@ -31,6 +31,8 @@ const keepAliveMs = 15 * SECOND;
 /** Go's buildlets start a server that takes one connection and is started again a moment later. */
 const tries = 5;
 const pauseMs = SECOND;
+/** What ssh says of a command whose end was not told. */
+const unknown = 255;
 
 export async function openGoWays(visit: Visit, deps: GoWayDeps, waits: Waits): Promise<Ways> {
   const client = await reach(visit, deps, waits);
@@ -103,12 +105,20 @@ async function command(channel: DoorChannel, wish: CommandWish, { client, visit,
   if (channel.closed.aborted) cut();
   channel.onResize((size) => stream.setWindow(clamped(size).rows, clamped(size).cols, 0, 0));
   channel.onSignal((name) => stream.signal(name));
-  let end: Parameters<DoorChannel['end']>[0] = { code: 255 };
-  stream.once('exit', (code: number | null, signal?: string) => (end = code === null ? { signal: signal ?? 'KILL' } : { code }));
+  const ended = endOf(stream);
   void sendInput(channel, stream);
   await Promise.all([show(stream, channel.write), show(stream.stderr, channel.writeError)]);
+  const end = await ended;
   channel.closed.removeEventListener('abort', cut);
   channel.end(end);
+}
+
+/** Often after the end of the output: a command may close it and go on, and a server may tell the status last. */
+function endOf(stream: ClientChannel): Promise<ChannelEnd> {
+  const { promise, resolve } = Promise.withResolvers<ChannelEnd>();
+  stream.once('exit', (code: number | null, signal?: string) => resolve(code === null ? { signal: signal ?? 'KILL' } : { code }));
+  stream.once('close', () => resolve({ code: unknown }));
+  return promise;
 }
 
 async function show(stream: NodeJS.ReadableStream, write: (piece: Uint8Array) => Promise<void>): Promise<void> {
