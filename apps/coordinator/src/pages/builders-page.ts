@@ -32,7 +32,7 @@ export function buildersPage({ builders, now }: BuildersView): Html {
     recent[0] ? endedAt(recent[0], now) : html`<span class="dim">never</span>`,
   ]);
   const table = listTable(['Builder', 'Repositories', 'Last builds', 'Passed', 'Usually takes', 'Last end'], rows, 'Builders');
-  return html`<div id="builders" class="live farm" data-live="build farm" hx-get="${pageAddress('/builders', builders.page)}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="builder-list" class="live farm" data-live="build farm" hx-get="${pageAddress('/builders', builders.page)}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 <h1 class="unseen">Builders</h1>
 ${section('Builders', builders.total, [html`${table}${listPager('/builders', builders)}`, 'The configuration names no builder, so nothing is built.'])}
 </div>`;

@@ -26,7 +26,7 @@ export function eventsPage({ build, now }: EventsView): Html {
     bdi(text),
     `${attempt}`,
   ]);
-  return html`<div id="events" class="live farm" data-live="build" data-build="${build.id}" hx-get="${build.url}/events" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="event-list" class="live farm" data-live="build" data-build="${build.id}" hx-get="${build.url}/events" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 <header class="head"><h1>${badge(lookOfBuild(build))} <span class="name"><a href="${build.url}">${bdi(build.builder)}</a></span> <span class="at">at <a href="${commitUrl(build)}">${bdi(build.repo)} <code>${build.revision.slice(0, 12)}</code></a></span></h1>
 <ul class="meta"><li>found ${formatInstant(from)}</li><li>${waited(build, now)}</li><li>${plural(build.attempts, 'attempt')}</li><li><a href="/api/v1/builds/${build.id}/records">as JSON</a></li></ul></header>
 ${section('Time line', build.attemptList.length, [waterfall(build, now), 'No attempt has begun, so there is nothing to draw yet.'])}

@@ -102,6 +102,7 @@ const views: Readonly<Record<string, () => string>> = {
       '/builders/linux-amd64',
       '/search?q=x',
       '/audit',
+      '/config',
     ].map((path) => [path, () => path]),
   ),
   'what happened in one': () => `/builds/${testBuild().id}/events`,

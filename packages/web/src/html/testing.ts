@@ -36,21 +36,24 @@ function findBrowser(env: Env): string | undefined {
   return (chosen ? [chosen] : places).find((path) => existsSync(path));
 }
 
-/** What axe-core finds seriously wrong, one line each. */
+/** What axe-core finds seriously wrong, and each id that stands twice, which axe leaves alone; one line each. */
 export async function accessibilityFaults(page: Page): Promise<string[]> {
   await page.evaluate(await axeSource());
   return page.evaluate(async () => {
+    const ids = [...document.querySelectorAll('[id]')].map(({ id }) => id);
+    const twice = new Set(ids.filter((id, at) => ids.indexOf(id) < at));
     const { axe } = globalThis as unknown as {
       axe: { run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string; failureSummary: string }[] }[] }> };
     };
     const { violations } = await axe.run();
-    return violations
+    const faults = violations
       .filter(({ impact }) => impact === 'serious' || impact === 'critical')
       .flatMap(({ id, nodes }) =>
         nodes
           .slice(0, 3)
           .map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} ${failureSummary.replaceAll('\n', ' ').slice(0, 240)}`),
       );
+    return [...faults, ...Array.from(twice, (id) => `the id ${JSON.stringify(id)} stands twice`)];
   });
 }
 
