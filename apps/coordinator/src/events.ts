@@ -191,6 +191,7 @@ export const logMessages = {
   'run not told': 'a command entered by SSH was not reached with a signal, a size or its end; fields run, error',
   'runs left for the next attempt to collect': 'a buildlet was not reached when its runs were to be removed',
   'session got no machine, trying again': 'one loan of a plan could not be stored; fields session, machine',
+  'sessions removed by retention': 'sessions that ended longer ago than `sessions.keepMs`; field removed',
   'session not brought forward, trying again': 'its machine does not answer, or nothing can be stored; fields session, error',
   'machine not cleaned': 'it was not clean a minute after a session had ended, and is made anew; fields machine, session, error',
   'scheduling failed, trying again': 'one pass over the queue met an error',

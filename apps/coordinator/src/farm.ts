@@ -41,6 +41,7 @@ import { createSelfTests, type SelfTests } from './machines/self-tests.ts';
 import { createMachines } from './machines/stored-machines.ts';
 import type { Machines } from './machines/watch-machines.ts';
 import { openLending, type Lending } from './sessions/open-lending.ts';
+import { retainSessions } from './sessions/retain-sessions.ts';
 import type { SecretKeeper } from '@croft/config/keep-secrets';
 
 export interface FarmParts {
@@ -152,6 +153,8 @@ function startWork(tasks: TaskGroup, work: Working, parts: FarmParts): void {
   keep({ name: 'disk', everyMs: 5 * SECOND, act: async () => void ((await disk.look()) && wake()) });
   keep({ name: 'retention', everyMs: HOUR, act: async (waits) => void (await retainLogs(kept, waits)) });
   keep({ name: 'artifacts', everyMs: HOUR, act: async (waits) => void (await retainArtifacts(kept, waits)) });
+  const sessions = { ...parts, keepMs: () => config().sessions.keepMs };
+  keep({ name: 'old sessions', everyMs: HOUR, act: async (waits) => void (await retainSessions(sessions, waits)) });
   const settle = async (waits: { signal: AbortSignal }): Promise<void> => {
     const ended = await settleWaiting(config(), { ...parts, onMove: work.onMove }, waits);
     if (ended > 0) log.info('waiting builds ended', { builds: ended });

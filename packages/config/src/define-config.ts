@@ -94,6 +94,8 @@ export interface SessionsInput {
   perPerson?: number | undefined;
   /** How many machines of failed attempts are kept at once because their builders say so. */
   heldAtOnce?: number | undefined;
+  /** So long after its end a session is forgotten. */
+  keepMs?: Duration | undefined;
 }
 
 export interface OverlayInput extends EnvironmentInput {

@@ -68,6 +68,8 @@ export interface SessionSettings extends SessionLimits {
   readonly perPerson: number;
   /** How many machines of failed attempts are kept at once because their builders say so. */
   readonly heldAtOnce: number;
+  /** So long after its end one is forgotten. */
+  readonly keepMs: number;
 }
 
 export interface Repository {

@@ -40,6 +40,7 @@ const sessionsSchema = z.strictObject({
   longestMs: durationSchema.default(DAY),
   perPerson: z.number().int().positive().max(10_000).default(5),
   heldAtOnce: z.number().int().nonnegative().max(10_000).default(2),
+  keepMs: durationSchema.default(90 * DAY),
 });
 
 const environmentShape = {

@@ -17,6 +17,7 @@ import {
   countSessions,
   describeSession,
   endedSessions,
+  forgetSessions,
   getSession,
   getSessionForUpdate,
   insertSession,
@@ -127,6 +128,26 @@ eachDatabase('sessions', (open) => {
     assert.deepEqual(names(await database.read((sql) => endedSessions(sql, 10))), ['ann-linux-1', 'ann-linux-2']);
     assert.deepEqual(names(await database.read((sql) => endedSessions(sql, 1))), ['ann-linux-1']);
     assert.deepEqual(await database.read(countSessions), { waiting: 1 });
+  });
+
+  test('those that ended before an instant are forgotten, oldest first and no more than asked for', async () => {
+    await using database = await open();
+    for (const n of [1, 2, 3, 4, 5]) await insert(database, newSession(n), `ann-linux-${n}`);
+    for (const [n, at] of [
+      [3, 10],
+      [1, 20],
+      [2, 30],
+      [4, 40],
+    ] as const)
+      await end(database, newSession(n).id, at);
+    const forget = (limit: number): Promise<number> => database.write((sql) => forgetSessions(sql, { endedBefore: 40, limit }));
+    const left = (): Promise<string[]> => database.read(async (sql) => names(await endedSessions(sql, 10)));
+    assert.equal(await forget(1), 1);
+    assert.deepEqual(await left(), ['ann-linux-4', 'ann-linux-2', 'ann-linux-1']);
+    assert.equal(await forget(100), 2);
+    assert.deepEqual(await left(), ['ann-linux-4'], 'one that ended at that instant stays');
+    assert.equal(await forget(100), 0);
+    assert.deepEqual(names(await database.read((sql) => liveSessions(sql))), ['ann-linux-5'], 'and so does one that has not ended');
   });
 
   test('note and sharing are changed without the other, and any text is kept', async () => {

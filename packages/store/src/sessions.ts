@@ -1,4 +1,4 @@
-/** Sessions: one row each, for ever, with the state that `@croft/domain/session` moves. Those that have not ended are few. */
+/** Sessions: one row each, with the state that `@croft/domain/session` moves, until retention forgets it. Those that have not ended are few. */
 import type { Needs } from '@croft/domain/job';
 import type { BuilderName, BuildId, RepoName, SessionId } from '@croft/domain/names';
 import type { SessionFrom, SessionState } from '@croft/domain/session';
@@ -68,6 +68,12 @@ export async function liveSessions(sql: Sql, of: { readonly build?: BuildId } = 
 export async function endedSessions(sql: Sql, limit: number): Promise<Session[]> {
   const text = `SELECT ${columns} FROM sessions WHERE state = 'ended' ORDER BY ended_at DESC LIMIT ?`;
   return (await sql.all<SessionRow>(text, [limit])).map(toSession);
+}
+
+/** Forgets those that ended before then, oldest first. @returns how many; fewer than `limit` once none is left */
+export async function forgetSessions(sql: Sql, { endedBefore, limit }: { endedBefore: number; limit: number }): Promise<number> {
+  const old = `SELECT id FROM sessions WHERE state = 'ended' AND ended_at < ? ORDER BY ended_at LIMIT ?`;
+  return sql.run(`DELETE FROM sessions WHERE id IN (${old})`, [endedBefore, limit]);
 }
 
 /** How many there are in each state but the last. */
