@@ -49,8 +49,16 @@ test('each live page renews itself from its own address', async () => {
   const get = open();
   for (const path of pages.filter((page) => !/search|audit/.test(page))) {
     const part = await get(path, { 'HX-Request': 'true' });
-    assert.match(part.text, /^<div id="[a-z]+" class="live/, path);
+    assert.match(part.text, /^<div id="[a-z-]+" class="live/, path);
     assert.ok(part.text.includes(`hx-get="${path}"`), path);
+  }
+});
+
+test('no page gives an id twice', async () => {
+  const get = open();
+  for (const path of pages) {
+    const ids = Array.from((await get(path)).text.matchAll(/ id="([^"]*)"/g), ([, id]) => id);
+    assert.deepEqual(ids, [...new Set(ids)], path);
   }
 });
 
