@@ -28,7 +28,6 @@ export function completion(names: Names): AddCommand {
     const name = program.name();
     program
       .command('completion')
-      .description(`print what makes a shell complete ${name}’s commands`)
       .addArgument(new Argument('<shell>', 'which one').choices(shells))
       .addHelpText('after', helpOf(name))
       .action((shell: Shell) => run(() => cli.stdout.write(completionScript(shell, name))));

@@ -34,12 +34,21 @@ export type Action = () => Promise<number | void>;
 export type Run = (action: Action) => Promise<void>;
 export type AddCommand = (program: Command, cli: Cli, run: Run) => void;
 
+/** Commands whose code is loaded when one of them is called: most of a program's start would be code that it does not run. */
+export interface Family {
+  /** Each with what lists say of it. */
+  readonly commands: Readonly<Record<string, string>>;
+  /** Names that no list shows: aliases, and commands that only programs call. */
+  readonly hidden?: readonly string[];
+  readonly load: () => Promise<AddCommand>;
+}
+
 export interface Program {
   readonly name: string;
   readonly about: string;
   /** Below the list of commands. */
   readonly help: string;
-  readonly commands: readonly AddCommand[];
+  readonly commands: readonly Family[];
   /** What else comes before a command. */
   readonly options?: (program: Command) => void;
   /** Makes the words that were typed those that are read. */
@@ -53,10 +62,12 @@ export type RunCli = (args: readonly string[], cli: Cli) => Promise<number>;
 export function createCli(described: Program): RunCli {
   return async (args, cli) => {
     let status: number = exitCodes.ok;
-    const program = createProgram(described, cli, async (action) => {
+    const run: Run = async (action) => {
       status = (await action()) ?? exitCodes.ok;
-    });
+    };
     try {
+      const program = createProgram(described, cli);
+      for (const family of described.commands) await addFamily(program, family, { args, cli, run });
       await program.parseAsync(described.read?.(program, args) ?? args, { from: 'user' });
       return status;
     } catch (error) {
@@ -69,7 +80,7 @@ export function createCli(described: Program): RunCli {
   };
 }
 
-function createProgram({ name, about, help, commands, options }: Program, cli: Cli, run: Run): Command {
+function createProgram({ name, about, help, options }: Program, cli: Cli): Command {
   const program = new Command(name)
     .description(about)
     .option('--server <url>', 'the farm; the one running in a directory above by default')
@@ -80,8 +91,23 @@ function createProgram({ name, about, help, commands, options }: Program, cli: C
     .exitOverride()
     .configureOutput({ writeOut: (text) => print(cli.stdout, text), writeErr: (text) => print(cli.stderr, text) });
   options?.(program);
-  for (const add of commands) add(program, cli, run);
   return program;
+}
+
+/** A family is called when one of its names stands among the words, wherever: loading one too many costs time only. */
+async function addFamily(program: Command, { commands, hidden = [], load }: Family, { args, cli, run }: Called): Promise<void> {
+  const names = Object.keys(commands);
+  if ([...names, ...hidden].some((name) => args.includes(name))) (await load())(program, cli, run);
+  for (const [name, about] of Object.entries(commands)) {
+    const command = program.commands.find((one) => one.name() === name) ?? program.command(name);
+    command.description(about);
+  }
+}
+
+interface Called {
+  readonly args: readonly string[];
+  readonly cli: Cli;
+  readonly run: Run;
 }
 
 /** Help and usage errors come synchronously, before a command runs. */

@@ -1,5 +1,5 @@
 /** What attempts have left behind, as programs read it and pages show it. */
-import { z } from 'zod';
+import * as z from 'zod';
 
 const at = z.number().int().meta({ description: 'epoch ms' });
 

@@ -23,7 +23,6 @@ interface ArtifactsOptions extends GlobalOptions {
 export function addArtifacts(program: Command, cli: Cli, run: Run): void {
   program
     .command('artifacts <build>')
-    .description('list what a build has left behind, or download it')
     .option('--get', 'download the files, checked against their hashes')
     .option('--to <dir>', 'into this directory, as NAME/PATH; one called after the build by default')
     .option('--attempt <n>', 'of this attempt instead of the last one that left something')

@@ -13,14 +13,12 @@ interface AuditOptions extends GlobalOptions {
 export function addAudit(program: Command, cli: Cli, run: Run): void {
   program
     .command('audit')
-    .description('list who asked for what change, newest first; for admins')
     .option('--limit <n>', 'at most so many', '50')
     .option('--before <id>', 'go on from where a list ended (its "next")')
     .addHelpText('after', '\n  croft audit --limit 500 --json')
     .action((_, command: Command) => run(() => listAudit(command.optsWithGlobals(), cli)));
   program
     .command('whoami')
-    .description('say who the farm takes you for, and what you may do')
     .addHelpText('after', '\nWhat each role may do: docs/security.md. Exit status: 0 it is said, 4 the token is not taken.')
     .action((_, command: Command) => run(() => showMe(command.optsWithGlobals(), cli)));
 }

@@ -17,7 +17,6 @@ interface BuildsOptions extends GlobalOptions {
 export function addBuilds(program: Command, cli: Cli, run: Run): void {
   program
     .command('builds')
-    .description('list builds, newest first')
     .option('--repo <name>', 'of one repository')
     .option('--builder <name>', 'of one builder')
     .option('--revision <hash>', 'of one commit, by its full hash')

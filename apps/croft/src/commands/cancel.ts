@@ -6,10 +6,7 @@ import { connect } from '@croft/cli/connect';
 import { forEachBuild, showChosen } from '../each-build.ts';
 
 export function addCancel(program: Command, cli: Cli, run: Run): void {
-  const command = program
-    .command('cancel [build...]')
-    .description('end builds that wait or run: those named, or all that a query finds')
-    .requiredOption('--why <text>', 'shown with the build for ever');
+  const command = program.command('cancel [build...]').requiredOption('--why <text>', 'shown with the build for ever');
   addQuery(command, 100)
     .addHelpText('after', help)
     .action((ids: string[], _, self: Command) => run(() => cancelBuilds(ids, self.optsWithGlobals(), cli)));

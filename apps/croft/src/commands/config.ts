@@ -15,7 +15,7 @@ interface CheckOptions extends GlobalOptions {
 }
 
 export function addConfig(program: Command, cli: Cli, run: Run): void {
-  const config = program.command('config').description('look at a configuration');
+  const config = program.command('config');
   config
     .command('check [file]')
     .description(`tell every mistake in a configuration, or what it would build and why; ${configNames[0]} by default`)

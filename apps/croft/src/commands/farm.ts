@@ -11,13 +11,11 @@ import { printable, table, type Cell } from '@croft/cli/terminal';
 export function addFarm(program: Command, cli: Cli, run: Run): void {
   program
     .command('farm')
-    .description('show machines, what runs and waits and why, disk, and what is wrong')
     .option('--exit-status', 'exit with 1 when nothing starts at present or something keeps failing')
     .addHelpText('after', farmHelp)
     .action((_, command: Command) => run(() => showFarm(command.optsWithGlobals(), cli)));
   program
     .command('repos')
-    .description('list what is farmed and when it was last fetched')
     .addHelpText('after', '\n  croft repos --json | jq -r ".repos[].name"\n\nWith --json {"repos"} of the farm’s own answer.')
     .action((_, command: Command) => run(() => listRepos(command.optsWithGlobals(), cli)));
 }

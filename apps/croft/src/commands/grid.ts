@@ -13,20 +13,16 @@ interface GridOptions extends GlobalOptions {
 }
 
 export function addGrid(program: Command, cli: Cli, run: Run): void {
-  const verb = (name: string, description: string, act: (options: GridOptions) => Promise<void>): Command =>
+  const verb = (name: string, act: (options: GridOptions) => Promise<void>): Command =>
     program
       .command(name)
-      .description(description)
       .option('--repo <name>', 'of one repository; the first one by default')
       .option('--branch <name>', 'of one branch; the one its HEAD is on by default')
       .action((_, command: Command) => run(() => act(command.optsWithGlobals())));
-  verb('grid', 'show how the newest commits of a branch stand on each builder', (options) => showGrid(options, cli))
+  verb('grid', (options) => showGrid(options, cli))
     .addOption(new Option('--page <n>', 'older ones: counted from 0').default('0'))
     .addHelpText('after', gridHelp);
-  verb('builders', 'list builders, each with its newest build of a branch', (options) => listBuilders(options, cli)).addHelpText(
-    'after',
-    buildersHelp,
-  );
+  verb('builders', (options) => listBuilders(options, cli)).addHelpText('after', buildersHelp);
 }
 
 const gridHelp = `

@@ -18,7 +18,6 @@ interface InitOptions extends GlobalOptions {
 export function addInit(program: Command, cli: Cli, run: Run): void {
   program
     .command('init')
-    .description('write the configuration that would be used for this repository')
     .option('--yaml', 'croft.config.yaml instead of croft.config.ts')
     .option('--force', 'write over the one that is there')
     .addHelpText('after', help)

@@ -15,7 +15,7 @@ interface CreateOptions extends GlobalOptions {
 }
 
 export function addKey(program: Command, cli: Cli, run: Run): void {
-  const key = program.command('key').description('make, list and revoke keys of machines that dial in');
+  const key = program.command('key');
   key
     .command('create')
     .description('make a key; it is printed once, on stdout')

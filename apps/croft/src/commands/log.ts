@@ -19,7 +19,6 @@ interface LogOptions extends GlobalOptions {
 export function addLog(program: Command, cli: Cli, run: Run): void {
   program
     .command('log <build>')
-    .description('print the log of a build’s last attempt, byte for byte')
     .option('-f, --follow', 'go on until the build has ended, over restarts of the farm and new attempts')
     .option('--attempt <n>', 'of this attempt only')
     .option('--from <offset>', 'from this byte on', '0')

@@ -13,7 +13,7 @@ const verbs: Record<Verb, { readonly does: string; readonly done: string }> = {
 };
 
 export function addMachines(program: Command, cli: Cli, run: Run): void {
-  const machines = program.command('machines').description('take a machine out of work, give it back, or declare it lost');
+  const machines = program.command('machines');
   for (const verb of Object.keys(verbs) as Verb[]) {
     const command = machines
       .command(`${verb} <machine>`)

@@ -10,7 +10,6 @@ const fetchMs = 10 * MINUTE;
 export function addNotify(program: Command, cli: Cli, run: Run): void {
   program
     .command('notify <repo>')
-    .description('look for new commits now')
     .addHelpText(
       'after',
       '\n  croft notify app\n\nPrints the ids of what was queued, once it is. A hook of the repository does the same: docs/using/hooks.md.',

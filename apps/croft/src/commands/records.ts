@@ -10,7 +10,6 @@ export function addRecords(program: Command, cli: Cli, run: Run): void {
   program
     .command('records <build>')
     .alias('events')
-    .description('list the events of a build’s attempts and how long each span took')
     .addHelpText('after', help)
     .action((id: string, _, command: Command) => run(() => showRecords(id, command.optsWithGlobals(), cli)));
 }

@@ -14,7 +14,6 @@ interface RetryOptions extends GlobalOptions, QueryOptions {
 export function addRetry(program: Command, cli: Cli, run: Run): void {
   const command = program
     .command('retry [build...]')
-    .description('queue ended builds again: those named, or all that a query finds; old attempts are kept')
     .addOption(new Option('--end <kind...>', 'with a query: those that ended so').choices(ends).default(['failed', 'timed-out', 'infra']));
   addQuery(command, 100)
     .addHelpText('after', help)

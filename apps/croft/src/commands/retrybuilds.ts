@@ -27,7 +27,6 @@ interface RetryOptions extends GlobalOptions, ActionOptions, KeyOptions {
 export function addRetrybuilds(program: Command, cli: Cli, run: Run): void {
   program
     .command('retrybuilds')
-    .description('clear failures so that they are built again; one choice: --loghash, --substr, --redo-flaky or --builder')
     .option('--loghash <prefix>', 'the failures whose log has this hash')
     .option('--substr <text>', 'the failures whose log has this text')
     .option('--redo-flaky', 'the failures that a rule takes for flakes')

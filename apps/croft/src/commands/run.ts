@@ -21,7 +21,6 @@ interface RunOptions extends GlobalOptions {
 export function addRun(program: Command, cli: Cli, run: Run): void {
   program
     .command('run')
-    .description('run a builder’s steps on your working tree, exactly as the farm would')
     .requiredOption('--local <builder>', 'on this machine: the builder whose steps are run')
     .option('--config <file>', 'the configuration that has it; the one here or at the root of the repository by default')
     .addOption(new Option('--env <name>', 'as the builder is in this environment').choices(environmentNames).default('local'))

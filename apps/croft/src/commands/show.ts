@@ -12,7 +12,6 @@ import { printable, table, type Cell, type Output } from '@croft/cli/terminal';
 export function addShow(program: Command, cli: Cli, run: Run): void {
   program
     .command('show <build>')
-    .description('show a build with its attempts and steps')
     .addHelpText(
       'after',
       '\n  croft show B35fab4cf3f0ef9e6\n\nAttempts with their ends, steps with durations, why it waits, and its address.',

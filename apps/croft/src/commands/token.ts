@@ -16,7 +16,7 @@ interface CreateOptions extends GlobalOptions {
 }
 
 export function addToken(program: Command, cli: Cli, run: Run): void {
-  const token = program.command('token').description('make, list and revoke tokens');
+  const token = program.command('token');
   token
     .command('create')
     .description('make a token; its secret is printed once, on stdout')

@@ -15,7 +15,6 @@ export function addAttach(program: Command, cli: Cli, run: Run): void {
   program
     .command('attach [words...]')
     .usage('[instance] [run]')
-    .description('follow a command that was left running, from its first byte; its exit status becomes ours')
     .addHelpText('after', help)
     .action((words: string[], _, command: Command) => run(() => apart(cli, () => attach(words, command.optsWithGlobals(), cli))));
 }

@@ -22,21 +22,18 @@ interface HoldOptions extends GomoteOptions {
 export function addBuilds(program: Command, cli: Cli, run: Run): void {
   program
     .command('repro <build>')
-    .description('borrow a machine with the source and variables of a build, on which the steps before the failed one were run')
     .option('--no-status', 'say nothing while waiting')
     .option('--note <text>', 'what it is for', '')
     .addHelpText('after', '\n  gomote ssh $(gomote repro B35fab4cf3f0ef9e6)')
     .action((build: string, _, command: Command) => run(() => repro(build, command.optsWithGlobals(), cli)));
   program
     .command('hold <build>')
-    .description('keep the machine of a build’s last attempt for you, all as it lies')
     .option('--for <time>', 'for so long; as long as the farm keeps one by default')
     .option('--note <text>', 'what it is for', '')
     .addHelpText('after', '\n  gomote hold -for 2h B35fab4cf3f0ef9e6\n\nWhile the attempt runs: when it ends.')
     .action((build: string, _, command: Command) => run(() => hold(build, command.optsWithGlobals(), cli)));
   program
     .command('unhold <build>')
-    .description('let go of the machine of a build')
     .action((build: string, _, command: Command) => run(() => unhold(build, command.optsWithGlobals(), cli)));
 }
 

@@ -22,7 +22,6 @@ interface CreateOptions extends GomoteOptions, Readiness {
 export function addCreate(program: Command, cli: Cli, run: Run): void {
   program
     .command('create [builder]')
-    .description('borrow a machine of a builder; prints its name')
     .option('--status', 'say on stderr what it waits for (default; -status=false does not)', true)
     .option('--no-status', 'say nothing while waiting')
     .option('--count <n>', 'so many at once', '1')

@@ -24,7 +24,6 @@ export function addFiles(program: Command, cli: Cli, run: Run): void {
   program
     .command('ls [words...]')
     .usage('[options] [instance] [dir]')
-    .description('list a directory of a machine: mode, name, size, time')
     .option('-R', 'and all below it')
     .option('-d', 'with the SHA-1 of files')
     .option('--skip <dirs>', 'directories below it that are left out, with commas between')
@@ -33,11 +32,9 @@ export function addFiles(program: Command, cli: Cli, run: Run): void {
   program
     .command('rm <words...>')
     .usage('[instance] <path...>')
-    .description('remove files and directories of a machine; "." is everything')
     .action((words: string[], _, command: Command) => run(() => remove(words, command.optsWithGlobals(), cli)));
   program
     .command('gettar [instance]')
-    .description('fetch a directory of a machine as a tar.gz')
     .option('--dir <dir>', 'this one; the whole work directory by default', '.')
     .option('--output <file>', 'into this file; of a group into INSTANCE.tar.gz each')
     .addHelpText('after', '\n  gomote gettar -dir app/dist ann-linux-0 | tar xz\n\nA file stands under its name when it is whole.')

@@ -20,13 +20,11 @@ export function addForward(program: Command, cli: Cli, run: Run): void {
   program
     .command('forward <words...>')
     .usage('[options] [instance] <port>')
-    .description('reach a port of a machine’s loopback address through a port here, until Ctrl-C')
     .option('--listen <address>', 'host:port here; the same port on localhost by default, a free one for 0')
     .addHelpText('after', '\n  gomote forward ann-linux-0 5432\n  gomote forward -listen localhost:0 ann-linux-0 8080')
     .action((words: string[], _, command: Command) => run(() => forward(words, command.optsWithGlobals(), cli)));
   program
     .command('rdp [instance]')
-    .description('reach the remote desktop of a machine, which is port 3389')
     .option('--listen <address>', 'host:port here', `localhost:${rdpPort}`)
     .action((name: string | undefined, _, command: Command) =>
       run(() => forward([...(name === undefined ? [] : [name]), String(rdpPort)], command.optsWithGlobals(), cli)),

@@ -7,7 +7,7 @@ import { mustRead, ping } from '../instances.ts';
 import { openWorld, type GomoteOptions, type World } from '../world.ts';
 
 export function addGroup(program: Command, cli: Cli, run: Run): void {
-  const group = program.command('group').description('make, change and list groups of instances').addHelpText('after', help);
+  const group = program.command('group').addHelpText('after', help);
   group
     .command('create <name>')
     .description('make an empty group')

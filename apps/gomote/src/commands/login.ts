@@ -10,7 +10,6 @@ import { CroftError } from '@croft/runtime/errors';
 export function addLogin(program: Command, cli: Cli, run: Run): void {
   program
     .command('login <url>')
-    .description('remember the address of a farm, and a token for it that is read from standard input')
     .addHelpText('after', help)
     .action((url: string, _, command: Command) => run(() => login(url, command.optsWithGlobals(), cli)));
 }

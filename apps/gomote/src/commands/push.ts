@@ -17,7 +17,6 @@ export function addPush(program: Command, cli: Cli, run: Run): void {
   program
     .command('push [words...]')
     .usage('[options] [instance] [dir] [destination]')
-    .description('make a directory of a machine like one here, sending only what differs')
     .option('--dry-run', 'change nothing, and say what would be done')
     .option('--ignore <pattern>', 'leave out what matches, here and there; may be given several times', gather, [])
     .addHelpText('after', help)

@@ -26,14 +26,12 @@ export function addPut(program: Command, cli: Cli, run: Run): void {
   program
     .command('put <words...>')
     .usage('[options] [instance] <source|-> [destination]')
-    .description('write a file to a machine; - is standard input')
     .option('--mode <octal>', 'its mode; that of the source by default, 0666 for standard input')
     .addHelpText('after', '\n  gomote put ann-linux-0 tool bin/tool\n  echo hello | gomote put ann-linux-0 - hello.txt')
     .action((words: string[], _, command: Command) => run(() => put(words, command.optsWithGlobals(), cli)));
   program
     .command('puttar [words...]')
     .usage('[options] [instance] [source]')
-    .description('unpack a tar.gz on a machine: of standard input (-), a file, an address, or a commit of this repository')
     .option('--dir <dir>', 'below this directory', '.')
     .option('--url <url>', 'the machine fetches it there; the same as naming it as the source')
     .option('--gorev <commit>', 'a commit of Go’s repository here, with the VERSION that its build wants')

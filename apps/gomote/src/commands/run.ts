@@ -31,7 +31,6 @@ export function addRun(program: Command, cli: Cli, run: Run): void {
   program
     .command('run [words...]')
     .usage('[options] [instance] command [arguments...]')
-    .description('run a command; its exit status becomes ours')
     .option('--system', 'a program of the system, in the work directory; implied by a command that begins with /')
     .option('--debug', 'first print what is run, where, and with which variables')
     .option('-e <name=value>', 'a variable; may be given several times', gather, [])

@@ -24,36 +24,30 @@ interface DestroyOptions extends GomoteOptions {
 export function addSessions(program: Command, cli: Cli, run: Run): void {
   program
     .command('list')
-    .description('list your instances and those shared with you')
     .option('--all', 'everybody’s, with who holds them')
     .addHelpText('after', '\nA line is NAME, BUILDER, HOST TYPE and when it expires, with tabs between.')
     .action((_, command: Command) => run(() => list(command.optsWithGlobals(), cli)));
   program
     .command('ping [instance]')
-    .description('see whether an instance, or each of the group, is alive; it then lives on')
     .option('--status', 'also show what the machine says of itself')
     .action((name: string | undefined, _, command: Command) => run(() => pingAll(name, command.optsWithGlobals(), cli)));
   program
     .command('destroy [instance]')
-    .description('give an instance back, or all of the group; its machine is cleaned')
     .option('--destroy-group', 'also remove the group')
     .action((name: string | undefined, _, command: Command) => run(() => destroy(name, command.optsWithGlobals(), cli)));
   program
     .command('extend <words...>')
     .usage('[instance] <time>')
-    .description('keep an instance for so long from now on, used or not')
     .addHelpText('after', '\n  gomote extend ann-linux-0 2h')
     .action((words: string[], _, command: Command) => run(() => extend(words, command.optsWithGlobals(), cli)));
   program
     .command('share <words...>')
     .usage('[instance] <person...>')
-    .description('let these people, and nobody else, use it as you do')
     .addHelpText('after', '\n  gomote share ann-linux-0 bob eve\n  gomote share ann-linux-0 -          # nobody any more')
     .action((words: string[], _, command: Command) => run(() => share(words, command.optsWithGlobals(), cli)));
   program
     .command('note <words...>')
     .usage('[instance] <text>')
-    .description('say what it is for, to all who see it')
     .action((words: string[], _, command: Command) => run(() => note(words, command.optsWithGlobals(), cli)));
 }
 

@@ -27,7 +27,6 @@ export function addSsh(program: Command, cli: Cli, run: Run): void {
   program
     .command('ssh [words...]')
     .usage('[options] [instance] [words of ssh...]')
-    .description('a shell on a machine in the environment of a build, or a command there, by the stock ssh')
     .option('-i <key>', 'with this key of yours, which the farm knows, instead of a certificate')
     .option('--config', 'print what other programs need as a configuration of ssh, instead')
     .option('--i-will-not-break-the-host', 'taken for the sake of Go’s tools; changes nothing')
