@@ -14,6 +14,8 @@ const wanted = {
   'dropbear-bin': '/usr/bin/dbclient',
   'putty-tools': '/usr/bin/plink',
   'python3-paramiko': '/usr/lib/python3/dist-packages/paramiko/__init__.py',
+  'python3-asyncssh': '/usr/lib/python3/dist-packages/asyncssh/__init__.py',
+  'libssh-4': '/usr/share/doc/libssh-4',
   'ssh-audit': '/usr/bin/ssh-audit',
   csh: '/bin/csh',
   fish: '/usr/bin/fish',

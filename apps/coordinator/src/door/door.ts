@@ -12,7 +12,7 @@ import { createAttempts } from '@croft/web/attempts';
 import { authenticate, type AuthenticateDeps } from './authenticate.ts';
 import { serveConnection, type ConnectionDeps } from './connection.ts';
 import { createGoMachines, type GoMachineDeps } from './go-machines.ts';
-import { offerOnly, socketOf } from './ssh2-inside.ts';
+import { offerOnly, socketOf, type Offered } from './ssh2-inside.ts';
 import type { Login } from './visit.ts';
 
 export interface DoorOptions {
@@ -37,6 +37,8 @@ const algorithms = {
 } as const;
 /** OpenSSH would take CTR, which is a third as fast here. */
 const fastCiphers = algorithms.cipher.slice(0, 2);
+/** libssh2, of curl and PHP, has neither GCM nor these codes after encryption before its version 1.11. */
+const olderCodes = ['hmac-sha2-256', 'hmac-sha2-512'] as const;
 
 const loginGraceMs = 30 * SECOND;
 const keepAliveMs = 15 * SECOND;
@@ -107,8 +109,7 @@ function receive(connection: Connection, { header }: ClientInfo, { shared, attem
   let login: Login | undefined;
   let refusal: { readonly user: string; readonly why: string } | undefined;
   let tries = 0;
-  const ciphers = header.versions.software.startsWith('OpenSSH_') ? fastCiphers : algorithms.cipher;
-  offerOnly(connection, { hostKeys: algorithms.serverHostKey, ciphers });
+  offerOnly(connection, offerTo(header.versions.software));
   connection.on('error', (error) => log.debug('ssh connection failed', { from, error }));
   connection.on('authentication', (context) => {
     tries += 1;
@@ -137,6 +138,14 @@ function receive(connection: Connection, { header }: ClientInfo, { shared, attem
     const { user, why } = refusal;
     tasks.start('ssh refusal', () => audit.refused({ who: 'unknown', what: 'ssh.login', target: user.slice(0, 200), from }, why));
   });
+}
+
+function offerTo(software: string): Offered {
+  return {
+    hostKeys: algorithms.serverHostKey,
+    ciphers: software.startsWith('OpenSSH_') ? fastCiphers : algorithms.cipher,
+    codes: software.startsWith('libssh2_') ? [...algorithms.hmac, ...olderCodes] : algorithms.hmac,
+  };
 }
 
 /** `why` is empty where nothing was offered. */

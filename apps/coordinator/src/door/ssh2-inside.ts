@@ -7,7 +7,7 @@ import type { Connection, ServerChannel } from 'ssh2';
 
 interface Offer {
   readonly lists: { readonly kex: { readonly array: readonly string[] } } & {
-    readonly cs: Readonly<Record<'cipher' | 'mac' | 'compress', { readonly array: readonly string[] }>>;
+    readonly cs: Readonly<Record<'compress', { readonly array: readonly string[] }>>;
   };
 }
 
@@ -38,14 +38,18 @@ export function socketOf(connection: Connection): Socket {
   return inside(connection)._sock;
 }
 
+export interface Offered {
+  readonly hostKeys: readonly string[];
+  readonly ciphers: readonly string[];
+  /** Message authentication codes. */
+  readonly codes: readonly string[];
+}
+
 /** For a client whose version is known and nothing else yet: only these, of what would be offered to all. The library adds `ssh-rsa`, which is SHA-1. */
-export function offerOnly(
-  connection: Connection,
-  { hostKeys, ciphers }: { hostKeys: readonly string[]; ciphers: readonly string[] },
-): void {
+export function offerOnly(connection: Connection, { hostKeys, ciphers, codes }: Offered): void {
   const protocol = inside(connection)._protocol;
   const { lists } = protocol._offer;
-  const ways = { cipher: ciphers, mac: lists.cs.mac.array, compress: lists.cs.compress.array, lang: [] };
+  const ways = { cipher: ciphers, mac: codes, compress: lists.cs.compress.array, lang: [] };
   const KexInit = protocol._offer.constructor as new (wanted: object) => Offer;
   protocol._offer = new KexInit({ kex: lists.kex.array, serverHostKey: hostKeys, cs: ways, sc: ways });
 }
