@@ -1,9 +1,10 @@
 /** Connections to one buildlet that are kept for the next request, and replaced when they have died. */
-import { Agent } from 'node:http';
+import type { Agent as HttpAgent } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { anySignal, SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { Agent } from '@croft/runtime/node-http';
 import type { BuildletAddress } from './address.ts';
 import { connectTo } from './connect.ts';
 
@@ -12,7 +13,7 @@ const maxIdle = 64;
 const connectMs = 30 * SECOND;
 
 export interface ConnectionPool extends Disposable {
-  readonly agent: Agent;
+  readonly agent: HttpAgent;
 }
 
 export function connectionPool(address: BuildletAddress, clock: Clock): ConnectionPool {

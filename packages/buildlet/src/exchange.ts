@@ -2,11 +2,12 @@
  * One request to a buildlet and its answer, over kept-alive connections. A buildlet is not trusted: answers are capped, and
  * whatever goes wrong comes out as a `CroftError` that tells the machine's address and never its password.
  */
-import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { epochHeader, errorBodySchema, sourceHeader } from '@croft/protocol/runs';
 import { codeOfStatus } from '@croft/protocol/status-codes';
 import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText, systemCode } from '@croft/runtime/errors';
+import { request as httpRequest } from '@croft/runtime/node-http';
 import { authorization, hostHeader, pathAt, shownAddress, type BuildletAddress } from './address.ts';
 import { connectionPool } from './connection-pool.ts';
 import { askForLong, type LongAnswer } from './long-answer.ts';

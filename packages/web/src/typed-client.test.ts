@@ -67,9 +67,11 @@ describe('a call', () => {
     });
     assert.deepEqual(await served.client.call('builds.list', { query: { repo: 'a&b', limit: 5, builder: undefined } }), { builds: [] });
     await served.client.call('build.cancel', { params: { build: '../x' }, body: { why: 'y' } }).catch(() => {});
+    await served.client.call('session.end', { params: { session: 'S1' }, body: { why: 'é' } }).catch(() => {});
     assert.deepEqual(seen, [
       'GET /api/v1/builds?repo=a%26b&limit=5 Bearer croft_x ',
       'POST /api/v1/builds/..%2Fx/cancel Bearer croft_x {"why":"y"}',
+      'DELETE /api/v1/sessions/S1 Bearer croft_x {"why":"é"}',
     ]);
   });
 

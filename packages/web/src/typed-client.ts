@@ -11,12 +11,12 @@ import {
   type JsonOperationName,
   type Operation,
 } from '@croft/protocol/operations';
-import { errorBodySchema } from '@croft/protocol/runs';
 import { sessionViewSchema, type SessionView } from '@croft/protocol/sessions';
-import { codeOfStatus } from '@croft/protocol/status-codes';
 import { MINUTE, SECOND, anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, isCode } from '@croft/runtime/errors';
 import { backoffMs, type Random } from '@croft/runtime/random';
+import { json } from 'node:stream/consumers';
+import { createAsk, type Ask } from './ask.ts';
 import { parseInput, type Schema } from './body.ts';
 import { readEvents, type ReadEvent } from './event-reader.ts';
 import { isLoopbackHost } from './safe-address.ts';
@@ -75,7 +75,7 @@ const patienceMs = 10 * MINUTE;
 /** @throws CroftError `invalid` for an address that cannot be used */
 export function createClient(options: ClientOptions): Client {
   const base = checkServer(options);
-  const ask = createAsk(base, options);
+  const ask = createAsk(base, options.token);
   return {
     server: base.origin,
     async call(name, { params = {}, query = {}, body, signal, timeoutMs = callMs } = {}) {
@@ -87,7 +87,7 @@ export function createClient(options: ClientOptions): Client {
         signal: anySignal(signal, options.clock.deadline(timeoutMs)),
         ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
       });
-      return understand(operation.answer as Schema<AnswerOf<typeof name>>, await response.json().catch(() => undefined), name);
+      return understand(operation.answer as Schema<AnswerOf<typeof name>>, await json(response).catch(() => undefined), name);
     },
     readLog: (place, waits = {}) => resumed(options, waits, place.from, (from) => readOnce(ask, { ...place, from }, waits)),
     readArtifact: ({ attempt, ...place }, waits = {}) =>
@@ -111,39 +111,6 @@ function checkServer({ server, token }: ClientOptions): URL {
     throw new CroftError('invalid', `a token is not sent to ${url.origin}, where anybody on the way could read it`, { hint: 'Use https.' });
   }
   return url;
-}
-
-type Ask = (path: string, init: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> }) => Promise<Response>;
-
-function createAsk(base: URL, { token }: ClientOptions): Ask {
-  return async (path, { headers, ...init }) => {
-    const doing = `asking ${base.origin}`;
-    let response: Response;
-    try {
-      const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
-      response = await fetch(new URL(path, base), {
-        redirect: 'error',
-        ...init,
-        headers: { accept: 'application/json', ...authorization, ...headers },
-      });
-    } catch (error) {
-      if (init.signal?.aborted) throw asCroftError(init.signal.reason, 'cancelled', doing);
-      throw new CroftError('unavailable', `${doing}: it cannot be reached`, {
-        cause: error,
-        hint: 'Is the farm running, and is this its address?',
-      });
-    }
-    if (!response.ok) throw await refusal(response, doing);
-    return response;
-  };
-}
-
-async function refusal(response: Response, doing: string): Promise<CroftError> {
-  const body = errorBodySchema.safeParse(await response.json().catch(() => undefined));
-  if (body.success) return new CroftError(body.data.code, body.data.message, { hint: body.data.hint, fields: { status: response.status } });
-  return new CroftError(codeOfStatus(response.status), `${doing}: it answered ${response.status}`, {
-    hint: 'Is this the address of a Croft farm?',
-  });
 }
 
 function understand<T>(schema: Schema<T>, value: unknown, name: string): T {
@@ -190,11 +157,8 @@ function readOnce(ask: Ask, { build, attempt, from }: LogPlace, waits: Waits): A
 
 async function* readFrom(ask: Ask, { path, from }: { path: string; from: number }, { signal }: Waits): AsyncGenerator<Uint8Array> {
   try {
-    const response = await ask(path, {
-      ...(signal ? { signal } : {}),
-      headers: { accept: '*/*', ...(from > 0 ? { range: `bytes=${from}-` } : {}) },
-    });
-    yield* response.body ?? [];
+    const headers = { accept: '*/*', ...(from > 0 ? { range: `bytes=${from}-` } : {}) };
+    yield* (await ask(path, { signal, headers })) as AsyncIterable<Uint8Array>;
   } catch (error) {
     // Nothing behind this offset (yet).
     if (error instanceof CroftError && error.fields['status'] === 416) return;
@@ -223,7 +187,7 @@ async function* sessionEvents(ask: Ask, session: string, waits: Waits, clock: Cl
 async function* eventsOf(ask: Ask, path: string, { signal }: Waits, clock: Clock): AsyncGenerator<ReadEvent> {
   const silent = new AbortController();
   const response = await ask(path, { signal: anySignal(signal, silent.signal), headers: { accept: 'text/event-stream' } });
-  const events = readEvents(response.body ?? new ReadableStream<Uint8Array>());
+  const events = readEvents(response);
   try {
     for (;;) {
       const { done, value } = await heard(events.next(), clock);

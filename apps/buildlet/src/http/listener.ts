@@ -2,7 +2,7 @@
  * Where a buildlet listens: a Unix socket in a directory that only its user may enter, a loopback address, or another address over TLS.
  * Without TLS that one would carry the password in the clear and is refused. buildlet.md 1.1 and 1.2.
  */
-import { createServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { once } from 'node:events';
 import { chmod, lstat, rm } from 'node:fs/promises';
@@ -10,6 +10,7 @@ import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import type { Secret } from '@croft/runtime/config';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
+import { createServer } from '@croft/runtime/node-http';
 import { gateServer } from './gate.ts';
 import { isLoopback, shownAddress, type ListenAddress } from '../settings/addresses.ts';
 

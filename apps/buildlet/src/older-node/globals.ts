@@ -2,6 +2,7 @@
  * What the buildlet uses of JavaScript and Node 20 has not. The bundler puts this file before everything else in the program that
  * machines run; the sources run on the pinned Node and do not load it.
  */
+import { createRequire } from 'node:module';
 import { DisposerStack, SuppressedFailure } from './disposable-stack.ts';
 
 /** Adds what is missing and leaves alone what is there. */
@@ -25,5 +26,7 @@ fill(URL, {
     return URL.canParse(text, base) ? new URL(text, base) : null;
   },
 });
+
+fill(process, { getBuiltinModule: createRequire(import.meta.url) });
 
 fill(globalThis, { AsyncDisposableStack: DisposerStack, SuppressedError: SuppressedFailure });

@@ -1,8 +1,8 @@
 /** `/healthz` on an address of its own, for the supervisor of a buildlet that nobody can dial otherwise. buildlet.md 1.13. */
-import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
+import { createServer } from '@croft/runtime/node-http';
 import { messages } from '../events.ts';
 import { shownAddress, type ListenAddress } from '../settings/addresses.ts';
 

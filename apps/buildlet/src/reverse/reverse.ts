@@ -1,8 +1,9 @@
 /** A buildlet that nobody can dial: it keeps a line to its coordinator and serves the connections that it is asked to make. */
-import { createServer, type RequestListener } from 'node:http';
+import type { RequestListener } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { SECOND } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
+import { createServer } from '@croft/runtime/node-http';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import type { Config } from '../config.ts';
 import { messages } from '../events.ts';

@@ -3,11 +3,12 @@
  * a proxy where that is the way. No redirect is followed, and nothing is read beyond what was announced.
  */
 import { createWriteStream } from 'node:fs';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { manifestSchema, type DistributedFile, type Manifest } from '@croft/protocol/distribution';
 import { anySignal, MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { request as httpRequest } from '@croft/runtime/node-http';
 import { dialCoordinator, type Trust } from '../reverse/dial.ts';
 
 export interface Offers {
