@@ -9,26 +9,27 @@ import { CroftError } from '@croft/runtime/errors';
 
 export interface LiveOutput {
   readonly id: RunId;
+  readonly stream?: 'stderr' | undefined;
   readonly buildlet: Pick<Buildlet, 'output'>;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 const quietMs = 30 * SECOND;
 
-export async function* liveOutput(from: number, { id, buildlet, clock, signal }: LiveOutput): AsyncGenerator<Buffer> {
+export async function* liveOutput(from: number, { id, stream, buildlet, clock, signal }: LiveOutput): AsyncGenerator<Buffer> {
   let at = from;
   for (;;) {
     using watch = watchQuiet(clock);
     try {
-      for await (const chunk of buildlet.output(id, at, { signal: anySignal(signal, watch.quiet) })) {
+      for await (const chunk of buildlet.output(id, at, { signal: anySignal(signal, watch.quiet), stream })) {
         watch.heard();
         at += chunk.length;
         yield chunk;
       }
       return;
     } catch (error) {
-      if (signal.aborted || !watch.quiet.aborted) throw error;
+      if (signal?.aborted || !watch.quiet.aborted) throw error;
     }
   }
 }

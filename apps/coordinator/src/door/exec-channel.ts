@@ -6,10 +6,11 @@ import { isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { TaskGroup } from '@croft/runtime/tasks';
+import { followOutput, type Piece } from '../sessions/runs/follow-output.ts';
+import { createRunInput, type RunInput } from '../sessions/runs/run-input.ts';
+import { endOfRun, type EndedRun, type RunPlace } from '../sessions/runs/run-place.ts';
 import type { Size } from './door-channel.ts';
 import { Leaving, type ChannelEnd, type DoorChannel } from './door-channel.ts';
-import { createExecInput, type ExecInput } from './exec-input.ts';
-import { followOutput, type RunPlace } from './exec-output.ts';
 import type { Visit } from './visit.ts';
 import { note } from './words.ts';
 
@@ -50,8 +51,8 @@ export async function joinExec(channel: DoorChannel, joined: Joined, visit: Visi
   const tell = (say: (waits: Waits) => Promise<unknown>): void => tellRun(place, say, deps);
   channel.onSignal((name) => tell((waits) => buildlet.signal(id, `SIG${name}` as NodeJS.Signals, epoch, waits)));
   channel.onResize((size) => tell((waits) => buildlet.resize(id, clamped(size), epoch, waits)));
-  const input = createExecInput(place, (task) => deps.tasks.start('exec input', () => untilOver(task, signal)));
-  deps.tasks.start('type', () => typeInto(channel, input)); // ends with the channel, which may be later than the run
+  const input = createRunInput(place, { signal }, joined.isOwn ? 0 : undefined);
+  deps.tasks.start('exec input', () => typeInto(channel, input, signal)); // ends with the channel, which may be later than the run
   try {
     const write = joined.addCr ? withCr(channel.write) : channel.write;
     const errors = joined.errorFrom === undefined ? [] : [{ from: joined.errorFrom, stream: 'stderr' as const }];
@@ -59,7 +60,7 @@ export async function joinExec(channel: DoorChannel, joined: Joined, visit: Visi
       show(followOutput(place, { from: joined.from, keptBytes }, { signal }), write),
       ...errors.map((wish) => show(followOutput(place, { ...wish, keptBytes }, { signal }), channel.writeError)),
     ]);
-    await tellEnd(channel, await buildlet.run(id, { signal }));
+    await tellEnd(channel, await endOfRun(place, { signal }));
     if (joined.isOwn) tell((waits) => buildlet.collect(id, epoch, waits));
   } catch (error) {
     const { reason } = channel.closed as { reason: unknown };
@@ -70,33 +71,34 @@ export async function joinExec(channel: DoorChannel, joined: Joined, visit: Visi
   }
 }
 
-async function typeInto(channel: DoorChannel, input: ExecInput): Promise<void> {
+/** What a command that takes no more is given is dropped. */
+async function typeInto(channel: DoorChannel, input: RunInput, signal: AbortSignal): Promise<void> {
+  let refusal: unknown;
+  const give = (taken: Promise<number>): Promise<unknown> => taken.catch((error: unknown) => (refusal ??= error));
   try {
-    for await (const piece of channel.read()) await input.write(piece);
-    if (!channel.closed.aborted) input.end();
+    for await (const piece of channel.read()) {
+      if (refusal !== undefined) continue;
+      void give(input.write(piece));
+      await input.room();
+    }
+    if (!channel.closed.aborted) await give(input.end());
   } catch {
     // the channel is gone, as its `closed` says
   }
+  if (refusal === undefined || signal.aborted || isCode(refusal, 'conflict') || isCode(refusal, 'not-found')) return;
+  throw refusal;
 }
 
-async function untilOver(task: (waits: Waits) => Promise<void>, signal: AbortSignal): Promise<void> {
-  try {
-    await task({ signal });
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
-}
-
-async function show(pieces: AsyncIterable<Buffer>, write: (piece: Uint8Array) => Promise<void>): Promise<void> {
-  for await (const piece of pieces) await write(piece);
+async function show(pieces: AsyncIterable<Piece>, write: (piece: Uint8Array) => Promise<void>): Promise<void> {
+  for await (const { bytes } of pieces) await write(bytes);
 }
 
 function withCr(write: (piece: Uint8Array) => Promise<void>): (piece: Uint8Array) => Promise<void> {
   return (piece) => write(Buffer.from(Buffer.from(piece).toString('latin1').replaceAll(/\r?\n/g, '\r\n'), 'latin1'));
 }
 
-async function tellEnd(channel: DoorChannel, run: Run | 'unknown' | 'collected'): Promise<void> {
-  if (typeof run === 'string' || run.state !== 'ended') {
+async function tellEnd(channel: DoorChannel, run: EndedRun | undefined): Promise<void> {
+  if (!run) {
     await channel.writeError(note('the run is not there any more'));
     return channel.end({ code: gone });
   }
@@ -104,7 +106,7 @@ async function tellEnd(channel: DoorChannel, run: Run | 'unknown' | 'collected')
   channel.end(endOf(run.exit));
 }
 
-export function endOf(exit: Extract<Run, { state: 'ended' }>['exit']): ChannelEnd {
+export function endOf(exit: EndedRun['exit']): ChannelEnd {
   if (exit.kind === 'exited') return { code: exit.code };
   if (exit.kind === 'signalled') return { signal: exit.signal };
   return exit.kind === 'not-started' ? { code: notStarted } : { code: gone };

@@ -5,11 +5,12 @@
 import type { IncomingMessage } from 'node:http';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { passOn } from '@croft/buildlet/pass-on';
-import { parseRunId, type RunId } from '@croft/domain/names';
-import type { Run } from '@croft/protocol/runs';
-import { MINUTE, SECOND, type Clock } from '@croft/runtime/clock';
-import { CroftError, errorText, isCode } from '@croft/runtime/errors';
+import { parseRunId } from '@croft/domain/names';
+import { SECOND, type Clock } from '@croft/runtime/clock';
+import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
+import { followOutput } from '../sessions/runs/follow-output.ts';
+import { endOfRun, type EndedRun } from '../sessions/runs/run-place.ts';
 import type { Entered } from '../sessions/sessions.ts';
 import { commandRun, type CommandRequest } from './command-run.ts';
 import { envList, isWindowsPath, mergeEnv } from './merge-env.ts';
@@ -26,12 +27,8 @@ export interface Executing {
 /** Told beside the status of the call, which says nothing but whether it was 0. */
 export const exitCodeTrailer = 'croft-exit-code';
 
-/** The spool of a command holds at most about this much that was handed on, so that it never stops it. */
+/** So much stays readable behind what was handed on. */
 const keptBytes = 256 * 1024 * 1024;
-const acknowledgedBytes = 64 * 1024 * 1024;
-const retryMs = SECOND;
-/** A machine that is not reached for this long is given up. */
-const silentMs = 2 * MINUTE;
 
 /** What it writes, as it comes. @returns how it ended: `exit status 3`, undefined for 0. @throws ConnectError Aborted when that cannot be told */
 export async function* execute(executing: Executing): AsyncGenerator<Uint8Array, Ended> {
@@ -50,52 +47,23 @@ export interface Ended {
 }
 
 async function* asRun(executing: Executing): AsyncGenerator<Uint8Array, Ended> {
-  const { request, entered, signal, random } = executing;
+  const { request, entered, signal, clock, random } = executing;
   const { buildlet, epoch, ground, session } = entered;
   const spec = commandRun(request, ground);
   const id = parseRunId(`${session.id}.r-${random.hex(8)}`);
   if (request.debug) yield debugLine(spec);
   await buildlet.startOrAttach(id, spec, epoch, { signal });
-  yield* outputOf(id, executing);
-  const run = await ended(id, executing);
+  const place = { buildlet, epoch, id, clock, random };
+  for await (const { bytes } of followOutput(place, { from: 0, keptBytes }, { signal })) yield Uint8Array.from(bytes); // its buffer is used again
+  const run = await endOfRun(place, { signal });
+  if (!run) throw new CroftError('unavailable', `the machine knows run ${id} no more`);
   const end = endOf(run.exit);
   await buildlet.collect(id, epoch, { signal }).catch(() => undefined); // the end of the session does it otherwise
   return end;
 }
 
-async function* outputOf(id: RunId, { entered: { buildlet, epoch }, signal, clock }: Executing): AsyncGenerator<Uint8Array> {
-  let from = 0;
-  let acknowledged = 0;
-  let heardAt = clock.monotonic();
-  for (;;) {
-    try {
-      for await (const piece of buildlet.output(id, from, { signal })) {
-        yield Uint8Array.from(piece); // its buffer is used again
-        from += piece.length;
-        heardAt = clock.monotonic();
-        if (from - keptBytes - acknowledged < acknowledgedBytes) continue;
-        acknowledged = from - keptBytes;
-        await buildlet.ack(id, acknowledged, epoch, { signal });
-      }
-      return;
-    } catch (error) {
-      if (!isCode(error, 'unavailable') || clock.monotonic() - heardAt > silentMs) throw error;
-      await clock.sleep(retryMs, { signal });
-    }
-  }
-}
-
-async function ended(id: RunId, { entered: { buildlet }, signal, clock }: Executing): Promise<Extract<Run, { state: 'ended' }>> {
-  for (;;) {
-    const run = await buildlet.run(id, { signal, waitMs: MINUTE });
-    if (typeof run === 'string') throw new CroftError('unavailable', `the machine knows run ${id} no more`);
-    if (run.state === 'ended') return run;
-    await clock.sleep(retryMs, { signal });
-  }
-}
-
 /** In Go's words. @throws CroftError for a command that was not run, or of which is not known what became */
-function endOf(exit: Extract<Run, { state: 'ended' }>['exit']): Ended {
+function endOf(exit: EndedRun['exit']): Ended {
   switch (exit.kind) {
     case 'exited':
       return { failure: exit.code === 0 ? undefined : `exit status ${exit.code}`, code: exit.code };

@@ -2,15 +2,12 @@
  * A run that somebody is attached to, over whatever hops lie between: what it writes from an offset on, what is typed, its size and its
  * end. Letting go leaves it running; hanging up ends it.
  */
-import type { Buildlet } from '@croft/buildlet/client';
-import type { RunId } from '@croft/domain/names';
 import type { Exit } from '@croft/domain/outcome';
 import type { Run, TerminalSize } from '@croft/protocol/runs';
-import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
-import { isCode } from '@croft/runtime/errors';
-import { backoffMs, type Random } from '@croft/runtime/random';
-import { liveOutput } from '../builds/live-output.ts';
-import type { RunInput } from './run-input.ts';
+import { anySignal, SECOND, type Waits } from '@croft/runtime/clock';
+import { followOutput, type Piece } from './runs/follow-output.ts';
+import type { RunInput } from './runs/run-input.ts';
+import { endOfRun, keepAsking, type RunPlace } from './runs/run-place.ts';
 
 export interface Shell extends AsyncDisposable {
   /** Of its run, without the session's id: `sh-…`, `r-…`. */
@@ -19,10 +16,7 @@ export interface Shell extends AsyncDisposable {
   readonly isFresh: boolean;
   /** The bytes of its output that there were when it was attached to. */
   readonly output: Run['output'];
-  /**
-   * From an offset on, until it has ended and everything was given; goes on over cut lines. A piece that begins later than the one before ended: what
-   * lies between was not kept. Each is good only until the next is asked for.
-   */
+  /** @see followOutput */
   follow(from: number, waits: Waits): AsyncGenerator<Piece>;
   /** What is typed. Resolves when it was taken, to how much was in all. @throws CroftError `conflict` when it has ended or takes none */
   write(bytes: Uint8Array): Promise<number>;
@@ -33,40 +27,25 @@ export interface Shell extends AsyncDisposable {
   hangUp(waits: Waits): Promise<void>;
 }
 
-export interface Piece {
-  readonly from: number;
-  readonly bytes: Buffer;
-}
-
-export interface ShellDeps {
-  readonly buildlet: Buildlet;
-  readonly epoch: number;
-  readonly clock: Clock;
-  readonly random: Random;
-  /** Aborted when its session ends or its machine is lost. */
-  readonly ended: AbortSignal;
-}
-
 export interface Attached {
-  readonly id: RunId;
+  readonly place: RunPlace;
   readonly name: string;
   readonly isFresh: boolean;
   readonly output: Run['output'];
   readonly input: RunInput;
   /** Of its output, what stays for those who come later. */
   readonly keptBytes: number;
+  /** Aborted when its session ends or its machine is lost. */
+  readonly ended: AbortSignal;
   /** Called once; `seen`: its end has come and was seen whole. */
   letGo(seen: boolean): Promise<void>;
 }
 
-const waitMs = 20 * SECOND;
 const heedMs = SECOND;
-/** Output is acknowledged in steps, not with each key. */
-const ackStepBytes = 256 * 1024;
 
-export function createShell(attached: Attached, deps: ShellDeps): Shell {
-  const { id, name, isFresh, output, input, letGo } = attached;
-  const { buildlet, epoch, ended } = deps;
+export function createShell({ place, name, isFresh, output, input, keptBytes, ended, letGo }: Attached): Shell {
+  const { buildlet, id, epoch } = place;
+  const within = ({ signal }: Waits): Waits => ({ signal: anySignal(signal, ended) });
   let seen = false;
   let held = true;
   return {
@@ -74,17 +53,14 @@ export function createShell(attached: Attached, deps: ShellDeps): Shell {
     isFresh,
     output,
     async *follow(from, waits) {
-      yield* follow(from, attached, { ...deps, ended: anySignal(waits.signal, ended) });
+      yield* followOutput(place, { from, keptBytes }, within(waits));
       seen = true;
     },
     write: (bytes) => input.write(bytes),
-    resize: (size, waits) => keepAsking(() => buildlet.resize(id, size, epoch, waits), { ...deps, ended: anySignal(waits.signal, ended) }),
+    resize: (size, waits) => keepAsking(() => buildlet.resize(id, size, epoch, within(waits)), place, within(waits)),
     async exit(waits) {
-      for (;;) {
-        const now = await keepAsking(() => buildlet.run(id, { ...waits, waitMs }), { ...deps, ended: anySignal(waits.signal, ended) });
-        if (now === 'unknown' || now === 'collected') return { kind: 'lost', reason: 'its machine does not know it any more' };
-        if (now.state === 'ended') return now.exit;
-      }
+      const run = await endOfRun(place, within(waits));
+      return run?.exit ?? { kind: 'lost', reason: 'its machine does not know it any more' };
     },
     async hangUp(waits) {
       // The first may reach a command in the foreground and not the shell that waits for it.
@@ -101,52 +77,4 @@ export function createShell(attached: Attached, deps: ShellDeps): Shell {
       await letGo(seen);
     },
   };
-}
-
-async function* follow(from: number, { id, keptBytes }: Attached, deps: ShellDeps): AsyncGenerator<Piece> {
-  const { buildlet, epoch, clock, ended: signal } = deps;
-  let at = from;
-  let acked = 0;
-  for (let failures = 0; ; failures += 1) {
-    try {
-      for await (const bytes of liveOutput(at, { id, buildlet, clock, signal })) {
-        failures = 0;
-        yield { from: at, bytes };
-        at += bytes.length;
-        if (at - keptBytes - acked < ackStepBytes) continue;
-        acked = at - keptBytes;
-        await buildlet.ack(id, acked, epoch, { signal });
-      }
-      return;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (isCode(error, 'not-found')) at = await keptFrom(id, at, error, deps);
-      else await pause(error, failures, deps);
-    }
-  }
-}
-
-/** Somebody else who is attached was quicker and let go of what we have not seen yet. */
-async function keptFrom(id: RunId, at: number, gone: unknown, { buildlet, ended: signal }: ShellDeps): Promise<number> {
-  const now = await buildlet.run(id, { signal });
-  if (now === 'unknown' || now === 'collected' || now.output.from <= at) throw gone;
-  return now.output.from;
-}
-
-/** Repeats what its machine was not reached with. Whoever declares that lost aborts `ended`. */
-export async function keepAsking<T>(call: () => Promise<T>, deps: ShellDeps): Promise<T> {
-  for (let failures = 0; ; failures += 1) {
-    try {
-      return await call();
-    } catch (error) {
-      deps.ended.throwIfAborted();
-      await pause(error, failures, deps);
-    }
-  }
-}
-
-/** @throws the error, unless it may work later */
-async function pause(error: unknown, failures: number, { clock, random, ended: signal }: ShellDeps): Promise<void> {
-  if (!isCode(error, 'unavailable') && !isCode(error, 'timeout')) throw error;
-  await clock.sleep(backoffMs(failures, random), { signal });
 }

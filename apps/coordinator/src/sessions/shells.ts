@@ -11,9 +11,10 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { Audit } from '../auth/audit.ts';
-import { createRunInput, type RunInput, type SendInput } from './run-input.ts';
+import { createRunInput, type RunInput } from './runs/run-input.ts';
+import type { RunPlace } from './runs/run-place.ts';
 import type { Entered, EnteredBuild, Person } from './sessions.ts';
-import { createShell, keepAsking, type Shell, type ShellDeps } from './shell.ts';
+import { createShell, type Shell } from './shell.ts';
 
 export interface ShellWish {
   /** A run of the session by its name, or `new` for a fresh shell. Without it: the person's last shell that nobody is attached to, else a fresh one. */
@@ -62,7 +63,6 @@ export function createShells({ clock, random, audit, log }: ShellsDeps): Shells 
     async open(who, place, wish, waits) {
       const { buildlet, epoch, ended, ground } = place;
       if (ground.speaks === 'go') throw noTerminal();
-      const deps: ShellDeps = { buildlet, epoch, clock, random, ended };
       const prefix = prefixOf(place);
       const mine = `${prefix}${shellsOf(who)}`;
       const there = wish.run === undefined ? await buildlet.runs(waits) : [];
@@ -71,7 +71,9 @@ export function createShells({ clock, random, audit, log }: ShellsDeps): Shells 
       const id = parseRunId(found ?? `${mine}${random.hex(4)}`);
       const name = id.slice(prefix.length);
       const keptBytes = isShell(name) ? keptOfShell : keptOfCommand;
-      const input = attachments.hold(id, deps);
+      const isFresh = found === undefined;
+      const where: RunPlace = { buildlet, epoch, id, clock, random };
+      const input = attachments.hold(where, { signal: ended, isFresh });
       const letGo = async (seen: boolean): Promise<void> => {
         if (!attachments.letGo(id) || !seen || !isShell(name)) return;
         await buildlet
@@ -79,11 +81,11 @@ export function createShells({ clock, random, audit, log }: ShellsDeps): Shells 
           .catch((error: unknown) => log.debug('shell not collected', { run: id, error }));
       };
       try {
-        const what = found === undefined ? 'session.shell' : 'session.attach';
+        const what = isFresh ? 'session.shell' : 'session.attach';
         await audit.asked({ who: wish.by.who, what, target: id.replace(/\.(?=[^.]*$)/, '/'), from: wish.by.from });
-        const run = found === undefined ? await start(id, place, { ...waits, ...wish }) : await find(id, place, waits);
-        const shell = createShell({ id, name, isFresh: found === undefined, output: run.output, input, keptBytes, letGo }, deps);
-        if (found !== undefined && isShell(name) && run.state === 'running') await shell.resize(wish.terminal, waits);
+        const run = isFresh ? await start(id, place, { ...waits, ...wish }) : await find(id, place, waits);
+        const shell = createShell({ place: where, name, isFresh, output: run.output, input, keptBytes, ended, letGo });
+        if (!isFresh && isShell(name) && run.state === 'running') await shell.resize(wish.terminal, waits);
         return shell;
       } catch (error) {
         attachments.letGo(id);
@@ -127,7 +129,7 @@ async function find(id: RunId, { buildlet }: ShellPlace, waits: Waits): Promise<
 
 interface Attachments {
   /** The input that all share who are attached to it. */
-  hold(id: RunId, deps: ShellDeps): RunInput;
+  hold(place: RunPlace, waits: Waits & { readonly isFresh: boolean }): RunInput;
   /** True when nobody is attached to it any more. */
   letGo(id: RunId): boolean;
   count(id: string): number;
@@ -136,12 +138,10 @@ interface Attachments {
 function createAttachments(): Attachments {
   const held = new Map<string, { readonly input: RunInput; count: number }>();
   return {
-    hold(id, deps) {
-      const { buildlet, epoch, ended: signal } = deps;
-      const send: SendInput = (from, content) => keepAsking(() => buildlet.writeStdin(id, { from, content }, epoch, { signal }), deps);
-      const one = held.get(id) ?? { input: createRunInput(send), count: 0 };
+    hold(place, { signal, isFresh }) {
+      const one = held.get(place.id) ?? { input: createRunInput(place, { signal }, isFresh ? 0 : undefined), count: 0 };
       one.count += 1;
-      held.set(id, one);
+      held.set(place.id, one);
       return one.input;
     },
     letGo(id) {

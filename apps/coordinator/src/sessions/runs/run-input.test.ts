@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { systemClock } from '@croft/runtime/clock';
+import { isCode } from '@croft/runtime/errors';
+import { createRunInput } from './run-input.ts';
+import { fakeRun, type Fate } from './testing-run.ts';
+
+test('whatever is cut, input arrives once, whole and in the order in which it was typed, and then its end', () =>
+  fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.string({ unit: 'grapheme-ascii', maxLength: 5 }), { maxLength: 30 }),
+      fc.array(fc.constantFrom<Fate>('whole', 'lost', 'unanswered'), { maxLength: 40 }),
+      async (texts, fates) => {
+        const run = fakeRun({ fates });
+        const input = createRunInput(run, {});
+        const takens: number[] = [];
+        let typed = '';
+        const waiting = texts.map(async (text, at) => {
+          if (at % 3 === 0) await Promise.resolve();
+          typed += text;
+          takens.push(await input.write(Buffer.from(text)));
+        });
+        await Promise.all(waiting);
+        assert.equal(run.typed(), typed);
+        assert.deepEqual(
+          takens,
+          takens.toSorted((a, b) => a - b),
+        );
+        await input.end().catch((error: unknown) => assert.ok(isCode(error, 'conflict'), 'its end had come, and the answer was lost'));
+        assert.ok(run.isInputOver());
+      },
+    ),
+  ));
+
+test('what is typed while something is on its way goes together after it', async () => {
+  const run = fakeRun();
+  const input = createRunInput(run, {});
+  await Promise.all(['l', 's', ' ', '-l', '\n'].map((key) => input.write(Buffer.from(key))));
+  assert.equal(run.typed(), 'ls -l\n');
+  assert.equal(run.asked.length, 3, 'one question, the first key, and the rest');
+});
+
+test('nobody asks how much a fresh run has taken', async () => {
+  const run = fakeRun();
+  await createRunInput(run, {}, 0).write(Buffer.from('a'));
+  assert.deepEqual(run.asked, ['input']);
+});
+
+test('who comes later to a run that has taken input goes on behind it, and nothing asks how much that was', async () => {
+  const run = fakeRun();
+  await createRunInput(run, {}).write(Buffer.from('from before'));
+  const input = createRunInput(run, {});
+  assert.equal(await input.write(new Uint8Array()), 11);
+  assert.equal(await input.write(Buffer.from('!')), 12);
+  assert.equal(run.typed(), 'from before!');
+});
+
+test('a refusal reaches whoever typed, and the next keys are tried again', async () => {
+  const run = fakeRun();
+  const input = createRunInput(run, {}, 5);
+  await assert.rejects(input.write(Buffer.from('a')), (error) => isCode(error, 'invalid'));
+  assert.equal(await input.write(Buffer.from('b')), 1);
+});
+
+test('a machine that is gone for good, or a client that is, ends all that waits', async () => {
+  for (const last of ['lost', 'silent'] as const) {
+    const input = createRunInput(fakeRun({ last }), { signal: systemClock.deadline(20) });
+    const waiting = [input.write(Buffer.from('a')), input.write(Buffer.from('b')), input.end()];
+    await Promise.all(waiting.map((one) => assert.rejects(one, { name: 'TimeoutError' })));
+  }
+});
+
+test('who has much waits while as much as one request carries waits', async () => {
+  const gone = new AbortController();
+  const input = createRunInput(fakeRun({ last: 'silent' }), gone, 0);
+  const megabyte = Buffer.alloc(1024 * 1024);
+  const given = [input.write(megabyte), input.write(megabyte.subarray(1))];
+  await input.room();
+  given.push(input.write(megabyte.subarray(0, 1)));
+  let hasRoom = false;
+  const room = input.room().then(() => (hasRoom = true));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(hasRoom, false);
+  gone.abort(new Error('gone'));
+  await room;
+  await Promise.all(given.map((one) => assert.rejects(one, /gone/)));
+});
