@@ -35,7 +35,11 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
     `  ${coordinator.url}/farm    machines and queue`,
     `  builders: ${config.builders.map((builder) => builder.name).join(', ')}; ${declaredMachines(config.pools)} at once; data in ${config.dataDir}`,
     `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network: there is no isolation on this machine.`,
-    ...(coordinator.ssh ? [`  ssh -p ${coordinator.ssh.port} SESSION@${coordinator.ssh.host}   enters the machine of a session`] : []),
+    ...(coordinator.ssh
+      ? [
+          `  ssh -p ${coordinator.ssh.port} SESSION@${coordinator.ssh.host}   enters the machine of a session, as npx gomote ssh SESSION does`,
+        ]
+      : []),
     '  Ctrl-C ends everything that was started.',
   ];
   process.stdout.on('error', () => undefined); // `| head` has read enough; the farm goes on

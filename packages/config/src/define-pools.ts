@@ -14,6 +14,8 @@ export interface LocalPoolInput extends AnyPoolInput {
   kind: 'local';
   /** How many buildlets: how many builds at once. */
   size?: number | undefined;
+  /** So many more, for sessions alone: borrowing does not wait for builds. */
+  forSessions?: number | undefined;
   /** A buildlet that hears from no coordinator for this long ends its commands and itself. */
   orphanedMs?: Duration | undefined;
 }
@@ -23,6 +25,8 @@ export interface DockerPoolInput extends AnyPoolInput {
   kind: 'docker';
   /** How many containers: how many builds at once. */
   size?: number | undefined;
+  /** So many more, for sessions alone: borrowing does not wait for builds. */
+  forSessions?: number | undefined;
   orphanedMs?: Duration | undefined;
   /** Any Linux image with glibc and libstdc++; nothing of Croft needs to be in it. */
   image: string;

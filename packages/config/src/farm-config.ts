@@ -111,6 +111,8 @@ interface AnyPool {
 export interface LocalPool extends AnyPool {
   readonly kind: 'local';
   readonly size: number;
+  /** So many machines more, for sessions alone. */
+  readonly forSessions: number;
   readonly orphanedMs: number;
 }
 
@@ -118,6 +120,7 @@ export interface LocalPool extends AnyPool {
 export interface DockerPool extends AnyPool, ContainerSettings {
   readonly kind: 'docker';
   readonly size: number;
+  readonly forSessions: number;
   /** The daemon's socket. */
   readonly socketPath: string;
 }
@@ -129,7 +132,7 @@ export interface ReversePool extends AnyPool {
   readonly expect: number;
 }
 
-/** How many machines there shall be. */
+/** How many machines there shall be for builds. */
 export function declaredMachines(pools: readonly Pool[]): number {
   return pools.reduce((sum, pool) => sum + (pool.kind === 'reverse' ? pool.expect : pool.size), 0);
 }

@@ -13,6 +13,7 @@ export const ownHostTypes: readonly string[] = [ownHostType, ownContainerType];
 
 const poolName = z.string().regex(/^[a-z][a-z0-9]{0,19}$/, 'is not a pool name: at most 20 small letters and digits, a letter first');
 const size = z.number().int().nonnegative().max(1000).default(1);
+const forSessions = z.number().int().nonnegative().max(1000).default(0);
 const orphanedMs = durationSchema.default(liveness.orphanedMs);
 const absolutePath = text.regex(/^\/(?!(?:.*\/)?\.\.(?:\/|$))[^:]*$/, 'is not an absolute path without ".." and colons');
 
@@ -20,6 +21,7 @@ const localSchema = z.strictObject({
   kind: z.literal('local'),
   name: poolName.default('local'),
   size,
+  forSessions,
   hostType: z.string().default(ownHostType),
   labels: machineLabels.default([process.platform, process.arch]),
   orphanedMs,
@@ -35,6 +37,7 @@ const dockerSchema = z.strictObject({
   kind: z.literal('docker'),
   name: poolName.default('docker'),
   size,
+  forSessions,
   hostType: z.string().default(ownContainerType),
   labels: machineLabels.default(['linux', process.arch]),
   orphanedMs,

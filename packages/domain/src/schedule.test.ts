@@ -132,6 +132,26 @@ test('the machine that a session holds is expected back when it expires, but whe
   assert.equal(reasonOf(plan, 'b').expectedAt, undefined);
 });
 
+test('no build gets a machine for sessions, sessions get it first, and neither count nor hope speaks of it to builds', () => {
+  const kept = machine('a', 'ready', { forSessions: true });
+  const waiting = [build('b', 1), build('c', 2)];
+  const quiet = planAssignments({ waiting, machines: [kept, machine('m')], now });
+  assert.deepEqual(pairs(quiet), ['b on m']);
+  assert.equal(reasonOf(quiet, 'c').text, 'next; 1 of 1 machines busy');
+
+  const lent = planAssignments({ waiting, sessions: [session('s', 3), session('t', 4)], machines: [machine('m'), kept], now });
+  assert.deepEqual(
+    lent.lend.map((one) => `${one.session} on ${one.machine}`),
+    ['s on a', 't on m'],
+  );
+  assert.deepEqual(lent.assign, []);
+
+  const machines = [machine('a', 'busy', { forSessions: true, freeAt: now + 5 }), machine('m', 'busy', { freeAt: now + 10 })];
+  const full = planAssignments({ waiting, sessions: [], machines, now });
+  assert.equal(reasonOf(full, 'b').expectedAt, now + 10);
+  assert.equal(reasonOf(planAssignments({ waiting, machines: [kept], now }), 'b').text, '1 machines are there for sessions alone');
+});
+
 test('needs are the same whatever their order, and labels cannot be mistaken for lists of them', () => {
   assert.equal(needsKey({ labels: ['b', 'a', 'b'] }), needsKey({ labels: ['a', 'b'] }));
   assert.notEqual(needsKey({ labels: ['a,b'] }), needsKey({ labels: ['a', 'b'] }));
@@ -264,8 +284,15 @@ const anyWaiting = fc
     all.map(({ band, labels: wanted, rests }, seq) => build(`B${seq}`, seq, { band, labels: wanted, notBefore: rests ? now + 1 : now })),
   );
 const anyMachines = fc
-  .array(fc.record({ labels, state: fc.constantFrom<MachineView['state']>('ready', 'ready', 'busy', 'away') }), { maxLength: 12 })
-  .map((all) => all.map((one, index) => machine(`m${index}`, one.state, { labels: one.labels })));
+  .array(
+    fc.record({
+      labels,
+      state: fc.constantFrom<MachineView['state']>('ready', 'ready', 'busy', 'away'),
+      forSessions: fc.constantFrom(true, undefined, undefined),
+    }),
+    { maxLength: 12 },
+  )
+  .map((all) => all.map((one, index) => machine(`m${index}`, one.state, { labels: one.labels, forSessions: one.forSessions })));
 
 const anySessions = fc.array(labels, { maxLength: 5 }).map((all) => all.map((wanted, seq) => session(`S${seq}`, 100 + seq, wanted)));
 
@@ -284,6 +311,7 @@ test('a plan never uses a machine or a build twice, only suits, and forgets nobo
         const what = waiting.find(({ id }) => id === one.build);
         const where = machines.find(({ id }) => id === one.machine);
         assert.ok(what && where && where.state === 'ready' && what.notBefore <= now && fits(what.needs, where));
+        assert.notEqual(where?.forSessions, true);
       }
       const seen = [...assign.map((one) => one.build), ...lend.map((one) => one.session), ...reasons.keys()];
       assert.deepEqual(seen.toSorted(), [...waiting, ...sessions].map(({ id }) => id).toSorted());
@@ -298,7 +326,7 @@ test('a plan leaves no machine idle that a waiting build could use, and nobody i
       const used = new Set(assign.map((one) => one.machine));
       const able = waiting.filter((one) => reasons.has(one.id) && one.notBefore <= now);
       for (const one of able) {
-        for (const idle of machines) assert.ok(idle.state !== 'ready' || used.has(idle.id) || !fits(one.needs, idle));
+        for (const idle of machines) assert.ok(idle.state !== 'ready' || idle.forSessions || used.has(idle.id) || !fits(one.needs, idle));
         for (const { build: id } of assign) {
           const other = waiting.find((candidate) => candidate.id === id);
           assert.ok(other && (needsKey(other.needs) !== needsKey(one.needs) || compareWaiting(other, one) < 0));

@@ -36,6 +36,8 @@ export interface MachineView {
   /** `ready`: connected and free; `busy`: leased; `away`: not answering, or taking no work for the reason given in `why`. */
   readonly state: 'ready' | 'busy' | 'away';
   readonly why?: string | undefined;
+  /** No build gets it. */
+  readonly forSessions?: boolean | undefined;
   /** Epoch ms at which a busy machine is expected to be free, if it can be told. */
   readonly freeAt?: number;
   /** Epoch ms of its last answer. */
@@ -86,12 +88,15 @@ export function planAssignments({ waiting, sessions = [], machines, now, hold }:
   const reasons = new Map<BuildId | SessionId, WaitReason>();
   const taken = new Set<MachineId>();
   const queues = new Map<string, Queue>();
-  const leastAbleFirst = machines.toSorted((a, b) => a.labels.length - b.labels.length || (a.id < b.id ? -1 : 1));
+  const leastAbleFirst = machines.toSorted(
+    (a, b) =>
+      Number(b.forSessions ?? false) - Number(a.forSessions ?? false) || a.labels.length - b.labels.length || (a.id < b.id ? -1 : 1),
+  );
   const place = (one: Placed): MachineId | undefined => {
     const key = needsKey(one.needs);
     const queue = queues.get(key) ?? openQueue(one.needs, leastAbleFirst);
     queues.set(key, queue);
-    const machine = hold === undefined && (one.notBefore ?? now) <= now ? takeMachine(queue, taken) : undefined;
+    const machine = hold === undefined && (one.notBefore ?? now) <= now ? takeMachine(queue, taken, one) : undefined;
     if (machine === undefined) reasons.set(one.id, whyWaiting(one, queue, { now, hold, known: machines.length }));
     else occupy(queue, now, one.lastsMs);
     return machine;
@@ -109,7 +114,9 @@ export function planAssignments({ waiting, sessions = [], machines, now, hold }:
   return { assign, lend, reasons };
 }
 
-type Placed = (WaitingSession & { readonly notBefore?: undefined; readonly lastsMs?: undefined }) | WaitingBuild;
+type Placed = (WaitingSession & { readonly band?: undefined; readonly notBefore?: undefined; readonly lastsMs?: undefined }) | WaitingBuild;
+
+const isSession = ({ band }: Placed): boolean => band === undefined;
 
 /** Who has the same key competes for the same machines. */
 export function needsKey(needs: Needs): string {
@@ -118,14 +125,20 @@ export function needsKey(needs: Needs): string {
   return JSON.stringify(size.some((wanted) => wanted > 0) ? [labels, ...size] : labels);
 }
 
+interface Suited {
+  readonly count: number;
+  readonly present: number;
+}
+
 /** Those with one kind of need, and the machines that suit them. */
 interface Queue {
   /** What such machines are called. */
   readonly kind: string;
-  readonly suited: number;
-  readonly present: number;
+  readonly all: Suited;
+  /** Without those for sessions alone. */
+  readonly forBuilds: Suited;
   readonly lastSeenAt: number;
-  readonly ready: readonly MachineId[];
+  readonly ready: readonly MachineView[];
   /** Before this index none of `ready` is free any more. */
   next: number;
   /** Why one of the others takes no work. */
@@ -139,16 +152,19 @@ interface Queue {
 function openQueue(needs: Needs, machines: readonly MachineView[]): Queue {
   const suited = machines.filter((machine) => fits(needs, machine));
   const present = suited.filter((machine) => machine.state !== 'away');
+  const forBuilds = (some: readonly MachineView[]): number => some.filter((machine) => machine.forSessions !== true).length;
   const labels = [...new Set(needs.labels)].toSorted();
   return {
     kind: [...(labels.length > 0 ? [labels.join('+')] : []), 'machines', ...sizeText(needs)].join(' '),
-    suited: suited.length,
-    present: present.length,
+    all: { count: suited.length, present: present.length },
+    forBuilds: { count: forBuilds(suited), present: forBuilds(present) },
     why: suited.find((machine) => machine.state === 'away' && machine.why !== undefined)?.why,
     lastSeenAt: suited.reduce((latest, { seenAt }) => Math.max(latest, seenAt), 0),
-    ready: present.filter((machine) => machine.state === 'ready').map((machine) => machine.id),
+    ready: present.filter((machine) => machine.state === 'ready'),
     next: 0,
-    frees: present.flatMap(({ state, freeAt }) => (state === 'busy' && freeAt !== undefined ? [freeAt] : [])).toSorted((a, b) => a - b),
+    frees: present
+      .flatMap(({ state, freeAt, forSessions }) => (state === 'busy' && freeAt !== undefined && forSessions !== true ? [freeAt] : []))
+      .toSorted((a, b) => a - b),
     ahead: 0,
   };
 }
@@ -161,13 +177,13 @@ function sizeText({ cpus, memoryBytes }: Needs): string[] {
   return parts.length === 0 ? [] : [`of ${parts.join(' and ')} or more`];
 }
 
-/** The least able machine that suits and is free: able ones are left for those who need more. */
-function takeMachine(queue: Queue, taken: Set<MachineId>): MachineId | undefined {
+/** The least able machine that suits and is free: able ones are left for those who need more. Sessions come first, to machines of their own first. */
+function takeMachine(queue: Queue, taken: Set<MachineId>, one: Placed): MachineId | undefined {
   for (; queue.next < queue.ready.length; queue.next += 1) {
     const machine = queue.ready[queue.next];
-    if (machine === undefined || taken.has(machine)) continue;
-    taken.add(machine);
-    return machine;
+    if (machine === undefined || taken.has(machine.id) || (machine.forSessions === true && !isSession(one))) continue;
+    taken.add(machine.id);
+    return machine.id;
   }
   return undefined;
 }
@@ -179,14 +195,12 @@ function occupy({ frees }: Queue, at: number, lastsMs: number | undefined): void
   frees.splice(later === -1 ? frees.length : later, 0, at + lastsMs);
 }
 
-function whyWaiting(
-  { notBefore = 0, lastsMs }: Placed,
-  queue: Queue,
-  { now, hold, known }: { now: number; hold: string | undefined; known: number },
-): WaitReason {
+function whyWaiting(one: Placed, queue: Queue, { now, hold, known }: { now: number; hold: string | undefined; known: number }): WaitReason {
   const position = queue.ahead;
   queue.ahead += 1;
-  const { kind, suited, present, frees } = queue;
+  const { notBefore = 0, lastsMs } = one;
+  const { kind, all, frees } = queue;
+  const { count: suited, present } = isSession(one) ? all : queue.forBuilds;
   if (hold !== undefined) return { code: 'hold', text: hold, position };
   if (notBefore > now) {
     return {
@@ -196,6 +210,7 @@ function whyWaiting(
       expectedAt: notBefore,
     };
   }
+  if (suited === 0 && all.count > 0) return { code: 'no-machine', text: `${all.count} ${kind} are there for sessions alone`, position };
   if (suited === 0)
     return { code: 'no-machine', text: known === 0 ? 'no machines are known' : `no ${kind} are known, only others (${known})`, position };
   if (present === 0 && queue.why !== undefined)

@@ -18,13 +18,13 @@ import { openDockerMachine, type DockerMachine } from './docker-machine.ts';
 import { findStrays } from './docker-strays.ts';
 import type { PoolDeps } from './local-pool.ts';
 import { createMachineDirectories, type MachineDirectories } from './machine-directories.ts';
+import { machineNames, type Numbers } from './machine-names.ts';
 import type { Observed, Pool, Reconciling } from './pool.ts';
 import { createReconcile, type Maker } from './reconcile.ts';
 import { createTurns } from './turns.ts';
 
 /** What may change while there are machines. Those that are there become what is declared once nobody works on them. */
-export interface DeclaredContainers extends ContainerSettings {
-  readonly size: number;
+export interface DeclaredContainers extends ContainerSettings, Numbers {
   readonly hostType: string;
   readonly labels: readonly string[];
 }
@@ -88,7 +88,7 @@ class DockerMachines implements DockerPool {
   }
 
   drain(): void {
-    this.#options = { ...this.#options, size: 0 };
+    this.#options = { ...this.#options, size: 0, forSessions: 0 };
   }
 
   reconcile(waits: Reconciling): Promise<readonly Observed[]> {
@@ -126,9 +126,9 @@ class DockerMachines implements DockerPool {
   }
 
   #maker({ isUsed = () => false }: Reconciling): Maker {
-    const { hostType, labels, size } = this.#options;
+    const { hostType, labels } = this.#options;
     return {
-      declared: Array.from({ length: size }, (_, i) => parseMachineId(`${this.name}-${i + 1}`)),
+      names: machineNames(this.name, this.#options),
       present: (waits) => this.#present(waits),
       observe: async (id, waits) => (await this.#machine(id)).observe(this.#containers.get(id), waits),
       start: async (id, waits) => (await this.#machine(id)).start(this.#containers.get(id), waits),

@@ -108,8 +108,12 @@ test('machines that are declared come, those that are not any more go, but not w
   await using pool = await stage.open({ size: 1 });
   const declared = { hostType: 'host-new', labels: ['new'], orphanedMs: 60_000 };
   const boot = (await until(pool, isUp(first)))[0]?.boot;
-  pool.declare({ ...declared, size: 2 });
-  await until(pool, isUp(first, second));
+  pool.declare({ ...declared, size: 1, forSessions: 1 });
+  const both = await until(pool, isUp(first, second));
+  assert.deepEqual(
+    both.map(({ forSessions }) => forSessions),
+    [undefined, true],
+  );
 
   pool.declare({ ...declared, size: 0 });
   const reconcile = (...leased: MachineId[]): Promise<readonly Observed[]> =>

@@ -12,6 +12,7 @@ import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import { ensurePassword, readMark } from './machine-files.ts';
+import { machineNames, type MachineNames, type Numbers } from './machine-names.ts';
 import { observeStatus } from './observe.ts';
 import type { Observed, Pool, Reconciling } from './pool.ts';
 import { isRunning, killProcess } from './processes.ts';
@@ -21,8 +22,7 @@ import { startBuildlet } from './start-buildlet.ts';
 import { createTurns } from './turns.ts';
 
 /** What may change while there are machines. */
-export interface Declared {
-  readonly size: number;
+export interface Declared extends Numbers {
   readonly hostType: string;
   readonly labels: readonly string[];
   /** A buildlet without a coordinator ends itself after this long, ms; holds for those that are started from now on. */
@@ -85,16 +85,16 @@ class LocalMachines implements LocalPool {
     this.#sockets = sockets;
   }
 
-  declare({ size, hostType, labels, orphanedMs }: Declared): void {
-    this.#options = { ...this.#options, size, hostType, labels, orphanedMs };
+  declare({ size, forSessions, hostType, labels, orphanedMs }: Declared): void {
+    this.#options = { ...this.#options, size, forSessions, hostType, labels, orphanedMs };
   }
 
   drain(): void {
-    this.#options = { ...this.#options, size: 0 };
+    this.#options = { ...this.#options, size: 0, forSessions: 0 };
   }
 
-  get #declared(): readonly MachineId[] {
-    return Array.from({ length: this.#options.size }, (_, i) => parseMachineId(`${this.name}-${i + 1}`));
+  get #names(): MachineNames {
+    return machineNames(this.name, this.#options);
   }
 
   reconcile(waits: Reconciling): Promise<readonly Observed[]> {
@@ -117,7 +117,7 @@ class LocalMachines implements LocalPool {
 
   endAll(waits: Waits): Promise<void> {
     return this.#turns.take(async () => {
-      await Promise.all([...new Set([...this.#declared, ...(await this.#present())])].map((id) => this.#end(id, waits)));
+      await Promise.all([...new Set([...this.#names.all, ...(await this.#present())])].map((id) => this.#end(id, waits)));
       await removeEmpty(this.#sockets);
     });
   }
@@ -131,7 +131,7 @@ class LocalMachines implements LocalPool {
   get #maker(): Maker {
     const { hostType, labels } = this.#options;
     return {
-      declared: this.#declared,
+      names: this.#names,
       present: () => this.#present(),
       observe: (id, waits) => this.#observe(id, waits),
       start: (id) => this.#start(id),

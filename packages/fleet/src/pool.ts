@@ -18,6 +18,8 @@ export interface Observed extends ObservedStatus {
   readonly draining?: boolean | undefined;
   /** It is for one build: once somebody has worked on it, another takes its place. */
   readonly oneBuild?: boolean | undefined;
+  /** It is for sessions alone. */
+  readonly forSessions?: boolean | undefined;
   /** Why it takes no new work although it answers, one sentence; what runs on it goes on. */
   readonly held?: string | undefined;
   /** Beginning of its id, as its daemon lists it; of one that is a container. */

@@ -24,7 +24,7 @@ function openStage(): Stage {
   const stage = { told, worn: new Set<MachineId>(), leased: new Set<MachineId>(), broken: undefined as Stage['broken'] };
   const about = { hostType: 'host', labels: [] };
   const maker: Maker = {
-    declared: [first, second],
+    names: { all: [first, second], forSessions: new Set([second]) },
     present: async () => [...there],
     observe: async (id): Promise<Observed> => ({ id, ...about, state: there.has(id) ? 'up' : 'down' }),
     async start(id) {

@@ -4,12 +4,13 @@
  */
 import type { MachineId } from '@croft/domain/names';
 import type { Waits } from '@croft/runtime/clock';
+import type { MachineNames } from './machine-names.ts';
 import { planFleet, type FleetAction } from './plan-fleet.ts';
 import type { Observed, Reconciling } from './pool.ts';
 
 /** What makes machines of one kind. */
 export interface Maker {
-  readonly declared: readonly MachineId[];
+  readonly names: MachineNames;
   /** What there is, declared or not. A failure is that of the whole look. */
   present(waits: Waits): Promise<readonly MachineId[]>;
   observe(id: MachineId, waits: Waits): Promise<Observed>;
@@ -30,7 +31,7 @@ export function createReconcile(): Reconcile {
   /** Machines of which whoever gives out machines knows that they are to go: they do when they are not leased. */
   let leaving: ReadonlySet<MachineId> = new Set();
   return async (maker, { isLeased = async () => false, isUsed: _, ...waits }) => {
-    const { declared } = maker;
+    const { all: declared, forSessions } = maker.names;
     const known = [...new Set([...declared, ...(await maker.present(waits))])];
     const contain = async <T>(id: MachineId, act: () => Promise<T>): Promise<T | Observed> => {
       try {
@@ -61,6 +62,7 @@ export function createReconcile(): Reconcile {
     await allOf(remade.map((id) => act({ kind: 'start', id })));
     return [...after.values()]
       .filter(({ id }) => declared.includes(id) || draining.has(id))
+      .map((machine) => (forSessions.has(machine.id) ? { ...machine, forSessions: true } : machine))
       .map((machine) => (draining.has(machine.id) ? { ...machine, draining: true, held: draining.get(machine.id) } : machine))
       .map((machine) => (remade.includes(machine.id) ? asStarting(machine) : machine));
   };

@@ -44,7 +44,7 @@ async function assignNow({ db, machines, builders, hold, clock }: ScheduleDeps):
     // Most of the time nothing waits, and then there is no need to look at thousands of machines.
     if (sessions.length === 0 && (await queuedBuilds(sql, { limit: 1, builders: names, restedAt: now })).length === 0) return nothing;
     const views = viewMachines(machines(), await leasedMachines(sql));
-    const limit = views.filter((machine) => machine.state === 'ready').length;
+    const limit = views.filter((machine) => machine.state === 'ready' && machine.forSessions !== true).length;
     const waiting = limit === 0 ? [] : await queuedBuilds(sql, { limit, builders: names, restedAt: now });
     return planAssignments({ waiting, sessions, machines: views, now });
   });
@@ -125,12 +125,12 @@ function viewMachines(
   ends: ReadonlyMap<MachineId, number> = new Map(),
 ): MachineView[] {
   return machines.map(({ observed, seenAt }): MachineView => {
-    const { id, labels, cpus, memoryBytes } = observed;
+    const { id, labels, cpus, memoryBytes, forSessions } = observed;
     const freeAt = ends.get(id);
     const why = whyClosed(observed);
     const closed = why === undefined ? {} : { why };
     const state = leased.has(id) ? 'busy' : observed.state === 'up' && why === undefined ? 'ready' : 'away';
-    return { id, labels, cpus, memoryBytes, state, seenAt, ...closed, ...(freeAt === undefined ? {} : { freeAt }) };
+    return { id, labels, cpus, memoryBytes, forSessions, state, seenAt, ...closed, ...(freeAt === undefined ? {} : { freeAt }) };
   });
 }
 

@@ -150,7 +150,7 @@ function poolTable(pools: ShownConfig['pools']): Html {
   const rows = pools.map((pool) => [
     bdi(pool.name),
     pool.kind,
-    `${declaredMachines([pool])}`,
+    `${declaredMachines([pool])}${pool.kind !== 'reverse' && pool.forSessions > 0 ? ` and ${pool.forSessions} for sessions` : ''}`,
     bdi(pool.hostType),
     html`${pool.labels.map((label) => html`<span class="label">${bdi(label)}</span> `)}`,
     ownSettings(pool),

@@ -165,7 +165,7 @@ function nextOf(state: MachineView['state'], lease: Held | undefined, now: Watch
   if (now.observed.updating === true) return lease ? 'is updated when its build has ended' : 'is updated, and comes back';
   if (now.observed.lowDisk === true) return 'takes no work until its disk has space again';
   if (state === 'busy') return 'goes back to the pool when its build has ended';
-  if (state === 'ready') return 'takes the next build that fits';
+  if (state === 'ready') return now.observed.forSessions === true ? 'waits for somebody to borrow it' : 'takes the next build that fits';
   return lease ? 'is started again; if it stays silent its build moves to another machine' : 'is started again by its pool';
 }
 
