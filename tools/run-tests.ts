@@ -19,11 +19,11 @@ interface Suite {
 
 const isE2e = (file: string): boolean => file.endsWith('.e2e.test.ts');
 const isInterop = (file: string): boolean => file.endsWith('.interop.test.ts');
-const unit: Suite = { holds: (file) => !isE2e(file) && !isInterop(file), concurrency: 2, timeoutMs: 120_000 };
+const unit: Suite = { holds: (file) => !isE2e(file) && !isInterop(file), concurrency: 3, timeoutMs: 120_000 };
 /** The first of them builds Go's programs; most of their time they wait for heartbeats and refusals. */
 const interop: Suite = { holds: isInterop, concurrency: 3, timeoutMs: 600_000 };
-/** One at a time: a farm uses every core by itself, and these stories measure time. */
-const e2e: Suite = { holds: isE2e, concurrency: 1, timeoutMs: 600_000 };
+/** Half of its time a story waits for a farm to start, to notice or to stop. */
+const e2e: Suite = { holds: isE2e, concurrency: 2, timeoutMs: 600_000 };
 const suitesByName: Readonly<Record<string, readonly Suite[]>> = {
   all: [interop, unit, e2e], // some of the others use the programs of Go that the first builds
   unit: [unit],
