@@ -24,6 +24,11 @@ test('metrics count what they are told, under labels of few values', async () =>
   metrics.configurationRead(3);
   metrics.databaseWrite(0.002);
   metrics.httpRequest({ method: 'GET', route: '/builds/:build', status: 404, seconds: 0.5 });
+  metrics.ssh.login('refused', 'certificate');
+  metrics.ssh.channel('sftp');
+  metrics.ssh.limited('tries');
+  metrics.ssh.unreached();
+  metrics.ssh.observe(() => ({ strangers: 1, guests: 2, received: 3, sent: 4 }));
   metrics.observe(async () => ({ queue: { 'post-submit': 3 }, machines: { ready: 2 }, sessions: { active: 1 } }));
   const text = await metrics.text();
   for (const line of [
@@ -37,6 +42,12 @@ test('metrics count what they are told, under labels of few values', async () =>
     'croft_queue_builds{band="post-submit"} 3',
     'croft_queue_builds{band="release"} 0',
     'croft_machines{state="ready"} 2',
+    'croft_ssh_logins_total{result="refused",method="certificate"} 1',
+    'croft_ssh_channels_total{kind="sftp"} 1',
+    'croft_ssh_limited_total{limit="tries"} 1',
+    'croft_ssh_unreached_total 1',
+    'croft_ssh_connections{of="guests"} 2',
+    'croft_ssh_bytes_total{direction="sent"} 4',
   ]) {
     assert.ok(text.split('\n').includes(line), line);
   }

@@ -8,6 +8,7 @@ import type { EndKind } from '@croft/domain/outcome';
 import type { SessionState } from '@croft/domain/session';
 import type { Clock } from '@croft/runtime/clock';
 import type { Engine } from '@croft/store/database';
+import { countDoor, type DoorMetrics } from './door/door-metrics.ts';
 
 export interface Metrics {
   /** One attempt has ended so. */
@@ -18,6 +19,7 @@ export interface Metrics {
   /** The operator's file was read again and has so many mistakes. */
   configurationRead(mistakes: number): void;
   databaseWrite(seconds: number): void;
+  readonly ssh: DoorMetrics;
   httpRequest(request: { method: string; route: string; status: number; seconds: number }): void;
   /** Asked for the present state each time the metrics are read. */
   observe(read: () => Promise<Observed>): void;
@@ -77,6 +79,7 @@ export function createMetrics(): Metrics {
     logStored: (bytes) => logBytes.inc(bytes),
     configurationRead: configuration,
     databaseWrite: (seconds) => writes.observe(seconds),
+    ssh: countDoor(registers),
     httpRequest: ({ method, route, status, seconds }) =>
       requests.observe({ method, route, status: `${Math.floor(status / 100)}xx` }, seconds),
     observe(reader) {

@@ -40,7 +40,7 @@ export async function authenticate(offered: Offered, deps: AuthenticateDeps): Pr
   if (!isSignedBy(key, offered.signed, signatureOf(offered, key, isCertificate)))
     throw new CroftError('forbidden', 'the signature is wrong');
   for (const person of isCertificate ? [] : people) await deps.people.used(person.name, key);
-  return { people, target, may };
+  return { people, target, may, method: isCertificate ? 'certificate' : 'key' };
 }
 
 interface Proof {

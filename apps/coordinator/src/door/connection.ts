@@ -4,6 +4,7 @@ import { SECOND } from '@croft/runtime/clock';
 import { errorText, isCode } from '@croft/runtime/errors';
 import { createTaskGroup, type TaskGroup } from '@croft/runtime/tasks';
 import type { Audit } from '../auth/audit.ts';
+import type { Metrics } from '../events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import { croftWays, type CroftWayDeps } from './croft-ways.ts';
 import { Leaving } from './door-channel.ts';
@@ -20,6 +21,7 @@ export interface ConnectionDeps extends CroftWayDeps {
   readonly goMachines: GoMachines;
   readonly sessions: Sessions;
   readonly audit: Pick<Audit, 'asked' | 'refused'>;
+  readonly metrics: Pick<Metrics, 'ssh'>;
 }
 
 /** Channels of one connection at once. */
@@ -36,7 +38,7 @@ interface Entrance extends AsyncDisposable {
 
 /** @param from the client's address. Resolves when everything of it has ended. */
 export async function serveConnection(connection: Connection, login: Login, from: string, deps: ConnectionDeps): Promise<void> {
-  const { log, clock } = deps;
+  const { log, clock, metrics } = deps;
   const gone = new AbortController();
   let isGoodbye = false;
   onGoodbye(connection, () => (isGoodbye = true));
@@ -49,17 +51,22 @@ export async function serveConnection(connection: Connection, login: Login, from
   await using entrance = createEntrance(login, from, deps);
   await using tasks = createTaskGroup((task, error) => log.error('ssh work stopped', { task, error }));
   const count = counter(tasks);
-  const forwards = createForwards({ connection, gone: gone.signal, ways: entrance.ways, tasks, log });
+  const hasRoom = (): boolean => {
+    const isThere = count.now() < maxChannels;
+    if (!isThere) metrics.ssh.limited('channels');
+    return isThere;
+  };
+  const forwards = createForwards({ connection, gone: gone.signal, ways: entrance.ways, tasks, log, metrics });
   const handlers = handlersOf({ entrance, forwards, from, deps });
   connection.on('session', (accept, reject) => {
-    if (count.now() >= maxChannels) return reject();
+    if (!hasRoom()) return reject();
     const session = accept();
     const closed = new AbortController();
     session.once('close', () => closed.abort(new Leaving(true)));
     const signal = AbortSignal.any([gone.signal, closed.signal]);
-    serveSessionChannel(session, { connection, may: login.may, closed: signal, handlers, keep: count.keep, log });
+    serveSessionChannel(session, { connection, may: login.may, closed: signal, handlers, keep: count.keep, log, metrics });
   });
-  const isOpen = (): boolean => login.may.forward && count.now() < maxChannels;
+  const isOpen = (): boolean => login.may.forward && hasRoom();
   serveForwardRequests(connection, { forwards, isOpen, keep: count.keep, gone: gone.signal, log });
   tasks.start('farewell', async () => {
     const visit = await entrance.visit().catch(() => undefined); // told to each channel
@@ -102,17 +109,20 @@ function createEntrance(login: Login, from: string, deps: ConnectionDeps): Entra
 }
 
 /** Who comes in is written down before they can do anything, and so is who was refused. */
-async function enter(login: Login, from: string, { sessions, audit }: ConnectionDeps): Promise<Visit> {
+async function enter(login: Login, from: string, { sessions, audit, metrics }: ConnectionDeps): Promise<Visit> {
   const { place } = login.target;
   const target = place.kind === 'session' ? place.name : `build-${place.build}`;
   try {
     const visit = await enterAs(login, sessions);
+    metrics.ssh.login('accepted', login.method);
     await audit.asked({ who: visit.person.name, what: 'ssh.login', target: visit.session?.alias ?? target, from });
     return visit;
   } catch (error) {
     const who = login.people.map(({ name }) => name).join(' or ');
-    if (isCode(error, 'forbidden') || isCode(error, 'not-found'))
+    if (isCode(error, 'forbidden') || isCode(error, 'not-found')) {
+      metrics.ssh.login('refused', login.method);
       await audit.refused({ who, what: 'ssh.login', target, from }, errorText(error));
+    }
     throw error;
   }
 }
@@ -132,6 +142,7 @@ function handlersOf({ entrance, forwards, from, deps }: HandlerParts): SessionHa
   };
   return {
     async command(channel, { wantsAgent, ...wish }) {
+      deps.metrics.ssh.channel(wish.commandLine === undefined ? 'shell' : 'command');
       if (wish.commandLine !== undefined || !wish.terminal) await asked('ssh.exec', wish.commandLine ?? 'a shell without a terminal');
       const agent = wantsAgent
         ? await forwards.agent({ signal: channel.closed }).catch(async (error: unknown) => {
@@ -143,6 +154,7 @@ function handlersOf({ entrance, forwards, from, deps }: HandlerParts): SessionHa
       await (await entrance.ways()).command(channel, { ...wish, env });
     },
     async sftp(channel) {
+      deps.metrics.ssh.channel('sftp');
       await asked('ssh.sftp', '');
       await (await entrance.ways()).sftp(channel);
     },

@@ -17,6 +17,10 @@ test('a command has its own standard error, input to its end, and its true exit 
   assert.deepEqual(await stage.ssh([inst, script], { input: 'to stdin\n' }), { code: 7, stdout: 'to stdin\n', stderr: 'to stderr\n' });
   assert.equal((await stage.ssh([inst, 'kill -TERM $$'])).code, 255, 'as OpenSSH shows a signal');
   await nothingRuns(stage);
+  const counted = await stage.metrics.text();
+  for (const line of ['logins_total{result="accepted",method="key"} 2', 'channels_total{kind="command"} 2', 'connections{of="guests"} 0'])
+    assert.ok(counted.includes(`\ncroft_ssh_${line}\n`), line);
+  assert.match(counted, /^croft_ssh_bytes_total\{direction="sent"\} [1-9]\d\d\d/m);
 });
 
 test('a command gets the session’s environment and of the client’s only how things are written', async () => {

@@ -3,15 +3,18 @@
  * and nobody reaches anything but the machine they may enter. gomote-ssh.md 8; docs/using/ssh.md.
  */
 import { once } from 'node:events';
-import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { createServer, type AddressInfo } from 'node:net';
 import ssh2, { type AuthContext, type ClientInfo, type Connection } from 'ssh2';
-import { SECOND, type Clock } from '@croft/runtime/clock';
+import { SECOND } from '@croft/runtime/clock';
 import { CroftError, errorText, isCode } from '@croft/runtime/errors';
 import { createTaskGroup, type TaskGroup } from '@croft/runtime/tasks';
-import { createAttempts } from '@croft/web/attempts';
+import { createAttempts, type Attempts } from '@croft/web/attempts';
 import { authenticate, type AuthenticateDeps } from './authenticate.ts';
 import { serveConnection, type ConnectionDeps } from './connection.ts';
+import { isCertificateType } from './certificate.ts';
+import type { LoginMethod } from './door-metrics.ts';
 import { createGoMachines, type GoMachineDeps } from './go-machines.ts';
+import { addressOf, createGuests, type Guests } from './guests.ts';
 import { offerOnly, socketOf, type Offered } from './ssh2-inside.ts';
 import type { Login } from './visit.ts';
 
@@ -40,22 +43,19 @@ const fastCiphers = algorithms.cipher.slice(0, 2);
 /** libssh2, of curl and PHP, has neither GCM nor these codes after encryption before its version 1.11. */
 const olderCodes = ['hmac-sha2-256', 'hmac-sha2-512'] as const;
 
-const loginGraceMs = 30 * SECOND;
 const keepAliveMs = 15 * SECOND;
 const keepAliveTries = 3;
-const maxConnections = 1_000;
-/** Of one address, not logged in. */
-const maxStrangers = 20;
 /** Keys that one connection may offer: agents have many. */
 const maxTries = 30;
 
 /** @throws CroftError `unavailable` for an address that cannot be bound */
 export async function openDoor({ listenHost, listenPort }: DoorOptions, deps: DoorDeps): Promise<SshDoor> {
   await using stack = new AsyncDisposableStack();
-  const { clock, log, keys } = deps;
+  const { clock, log, keys, metrics } = deps;
   const tasks = stack.use(createTaskGroup((task, error) => log.error('ssh work stopped', { task, error })));
   const attempts = createAttempts(clock);
-  const guests = createGuests(clock);
+  const guests = createGuests(attempts, { clock, metrics });
+  metrics.ssh.observe(guests.traffic);
   const shared = { ...deps, goMachines: createGoMachines(deps), tasks };
   const hostKeys = keys.hosts.map(({ secret }) => secret);
   const settings = {
@@ -69,7 +69,6 @@ export async function openDoor({ listenHost, listenPort }: DoorOptions, deps: Do
   const listener = createServer({ noDelay: true }, (socket) => {
     socket.on('error', () => undefined);
     try {
-      attempts.check(addressOf(socket));
       guests.admit(socket);
       server.injectSocket(socket);
     } catch (error) {
@@ -96,30 +95,33 @@ export async function openDoor({ listenHost, listenPort }: DoorOptions, deps: Do
 
 interface Received {
   readonly shared: ConnectionDeps & AuthenticateDeps;
-  readonly attempts: ReturnType<typeof createAttempts>;
+  readonly attempts: Attempts;
   readonly guests: Guests;
   readonly tasks: TaskGroup;
 }
 
 /** A client that has told its version, and nothing else. */
 function receive(connection: Connection, { header }: ClientInfo, { shared, attempts, guests, tasks }: Received): void {
-  const { log, audit } = shared;
+  const { log, audit, metrics } = shared;
   const socket = socketOf(connection);
   const from = addressOf(socket);
   let login: Login | undefined;
-  let refusal: { readonly user: string; readonly why: string } | undefined;
+  let refusal: Refusal | undefined;
   let tries = 0;
   offerOnly(connection, offerTo(header.versions.software));
   connection.on('error', (error) => log.debug('ssh connection failed', { from, error }));
   connection.on('authentication', (context) => {
     tries += 1;
-    if (tries > maxTries) return void socket.destroy();
+    if (tries > maxTries) {
+      metrics.ssh.limited('tries');
+      return void socket.destroy();
+    }
     tasks.start('ssh login', async () => {
       const decided = await decide(context, shared);
       if (socket.destroyed) return;
       if (decided === 'sign') return context.accept();
       if ('why' in decided) {
-        if (decided.why !== '') refusal = { user: context.username, why: decided.why };
+        if (decided.why !== '') refusal = { user: context.username, method: methodOf(context), why: decided.why };
         return context.reject(['publickey']);
       }
       login = decided;
@@ -133,7 +135,9 @@ function receive(connection: Connection, { header }: ClientInfo, { shared, attem
     tasks.start('ssh connection', () => serveConnection(connection, proven, from, shared));
   });
   connection.once('close', () => {
-    if (login || !refusal) return;
+    if (login) return;
+    metrics.ssh.login(refusal ? 'refused' : 'none', refusal?.method ?? 'none');
+    if (!refusal) return;
     attempts.failed(from);
     const { user, why } = refusal;
     tasks.start('ssh refusal', () => audit.refused({ who: 'unknown', what: 'ssh.login', target: user.slice(0, 200), from }, why));
@@ -163,40 +167,15 @@ async function decide(
   }
 }
 
-interface Guests {
-  /** @throws CroftError `exhausted` when there are too many */
-  admit(socket: Socket): void;
-  /** Has logged in. */
-  known(socket: Socket): void;
-  endAll(): void;
+interface Refusal {
+  readonly user: string;
+  readonly method: LoginMethod;
+  readonly why: string;
 }
 
-/** Who is connected; who does not log in in time is shown out. */
-function createGuests(clock: Clock): Guests {
-  const all = new Set<Socket>();
-  const strangers = new Map<Socket, string>();
-  return {
-    admit(socket) {
-      const from = addressOf(socket);
-      const alike = [...strangers.values()].filter((address) => address === from).length;
-      if (all.size >= maxConnections || alike >= maxStrangers) throw new CroftError('exhausted', 'too many SSH connections at once');
-      all.add(socket);
-      strangers.set(socket, from);
-      clock.deadline(loginGraceMs).addEventListener('abort', () => strangers.has(socket) && socket.destroy(), { once: true });
-      socket.once('close', () => {
-        all.delete(socket);
-        strangers.delete(socket);
-      });
-    },
-    known: (socket) => void strangers.delete(socket),
-    endAll() {
-      for (const socket of all) socket.destroy();
-    },
-  };
-}
-
-function addressOf({ remoteAddress = '' }: Socket): string {
-  return remoteAddress.replace(/^::ffff:/, '');
+function methodOf(context: AuthContext): LoginMethod {
+  if (context.method !== 'publickey') return 'none';
+  return isCertificateType(context.key.algo) ? 'certificate' : 'key';
 }
 
 function mutable(lists: typeof algorithms): { [Name in keyof typeof algorithms]: (typeof algorithms)[Name][number][] } {

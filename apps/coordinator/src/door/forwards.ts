@@ -6,6 +6,7 @@ import { anySignal, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { TaskGroup } from '@croft/runtime/tasks';
+import type { Metrics } from '../events.ts';
 import { createDoorChannel, Leaving } from './door-channel.ts';
 import { joinStream } from './join-stream.ts';
 import { openAgentChannel } from './ssh2-inside.ts';
@@ -29,13 +30,14 @@ export interface ForwardDeps {
   readonly ways: () => Promise<Ways>;
   readonly tasks: TaskGroup;
   readonly log: Log;
+  readonly metrics: Pick<Metrics, 'ssh'>;
 }
 
 /** How a client may call the machine it is on. */
 const ownNames = new Set(['localhost', '127.0.0.1', '::1', 'ip6-localhost']);
 const maxListeners = 20;
 
-export function createForwards({ connection, gone, ways, tasks, log }: ForwardDeps): Forwards {
+export function createForwards({ connection, gone, ways, tasks, log, metrics: { ssh } }: ForwardDeps): Forwards {
   const listeners = new Map<string, Listening>();
   let agent: Promise<string> | undefined;
   const join = async (channel: ServerChannel, stream: Duplex): Promise<void> => {
@@ -59,6 +61,7 @@ export function createForwards({ connection, gone, ways, tasks, log }: ForwardDe
   };
   return {
     async connect({ host, port }, accept, waits) {
+      ssh.channel('connect');
       if (!ownNames.has(host))
         throw new CroftError('forbidden', `only the machine itself is reached from here: localhost:PORT, not ${host}:${port}`);
       const stream = await (await ways()).connect(port, waits);
@@ -67,6 +70,7 @@ export function createForwards({ connection, gone, ways, tasks, log }: ForwardDe
       else stream.destroy();
     },
     async listen(host, port, waits) {
+      ssh.channel('listen');
       if (listeners.size >= maxListeners) throw new CroftError('exhausted', `one connection has at most ${maxListeners} forwarded ports`);
       const listening = await (await ways()).listen({ kind: 'tcp', port }, waits);
       const bound = 'port' in listening.place ? listening.place.port : port;
@@ -82,6 +86,7 @@ export function createForwards({ connection, gone, ways, tasks, log }: ForwardDe
     },
     agent(waits) {
       const open = async (): Promise<string> => {
+        ssh.channel('agent');
         const listening = await (await ways()).listen({ kind: 'unix' }, waits);
         serve(listening, () => openAgentChannel(connection));
         return 'path' in listening.place ? listening.place.path : '';

@@ -5,6 +5,7 @@ import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { Database } from '@croft/store/database';
 import type { Audit } from '../auth/audit.ts';
+import type { Metrics } from '../events.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Shells } from '../sessions/shells.ts';
 import { createSshAccess, type SshAccess } from './access.ts';
@@ -18,6 +19,7 @@ export interface FarmDoorDeps {
   readonly shells: Shells;
   readonly people: People;
   readonly audit: Audit;
+  readonly metrics: Pick<Metrics, 'ssh'>;
   /** As whom Go's machines of a host type are entered. */
   sshUser(hostType: string): string | undefined;
   readonly clock: Clock;

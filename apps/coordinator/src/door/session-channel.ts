@@ -1,6 +1,8 @@
 /** What a client asks of a session channel (RFC 4254, section 6): a terminal, variables, then one shell, command or subsystem. */
 import type { Connection, Session } from 'ssh2';
 import type { Log } from '@croft/runtime/log';
+import { isCode } from '@croft/runtime/errors';
+import type { Metrics } from '../events.ts';
 import { createDoorChannel, type ChannelEvents, type DoorChannel, type Size } from './door-channel.ts';
 import type { May } from './visit.ts';
 import type { CommandWish } from './ways.ts';
@@ -20,6 +22,7 @@ export interface SessionContext {
   /** What a channel does goes on until it ends. */
   keep(task: () => Promise<void>): void;
   readonly log: Log;
+  readonly metrics: Pick<Metrics, 'ssh'>;
 }
 
 /** What a client may set: how things are written where its user lives. */
@@ -64,7 +67,7 @@ export function serveSessionChannel(session: Session, context: SessionContext): 
   });
   const begin = (accept: () => Parameters<typeof createDoorChannel>[0], serve: (channel: DoorChannel) => Promise<void>): void => {
     const opened = accept() as ReturnType<typeof accept> | undefined; // at once: the client may end its input with the next packet
-    if (opened) context.keep(() => serveOne(createDoorChannel(opened, { ...context, events }), serve, context.log));
+    if (opened) context.keep(() => serveOne(createDoorChannel(opened, { ...context, events }), serve, context));
   };
   const run = (accept: Parameters<typeof begin>[0], commandLine?: string): void =>
     begin(accept, (channel) => handlers.command(channel, { commandLine, terminal, env, wantsAgent }));
@@ -74,12 +77,17 @@ export function serveSessionChannel(session: Session, context: SessionContext): 
 }
 
 /** Whatever goes wrong is told to the client, and to nobody else. */
-async function serveOne(channel: DoorChannel, serve: (channel: DoorChannel) => Promise<void>, log: Log): Promise<void> {
+async function serveOne(
+  channel: DoorChannel,
+  serve: (channel: DoorChannel) => Promise<void>,
+  { log, metrics }: SessionContext,
+): Promise<void> {
   try {
     await serve(channel);
   } catch (error) {
     if (channel.closed.aborted) return;
     log.info('ssh channel failed', { error });
+    if (isCode(error, 'unavailable')) metrics.ssh.unreached();
     await channel.writeError(refusal(error)).catch(() => undefined); // its client has left meanwhile
     channel.end({ code: failed });
   }

@@ -58,6 +58,13 @@ test('passwords are not asked for, and ten failed logins close the door to that 
   const { stderr } = await stage.ssh([`ann-linux-0@${host}`, 'true']);
   assert.doesNotMatch(stderr, /Permission denied/);
   assert.match(stderr, /closed|reset/i);
+  const counted = await stage.metrics.text();
+  for (const line of [
+    'logins_total{result="none",method="none"} 1',
+    'logins_total{result="refused",method="key"} 10',
+    'limited_total{limit="logins"} 1',
+  ])
+    assert.ok(counted.includes(`\ncroft_ssh_${line}\n`), line);
 });
 
 test('a machine that died is named as the hop that failed, for a command, a shell and files', async () => {
@@ -75,4 +82,5 @@ test('a machine that died is named as the hop that failed, for a command, a shel
     assert.equal(code, 255);
     assert.match(stdout + stderr, /^# .*(?:buildlet|machine) .*(?:ENOENT|ECONNREFUSED|connect)/m);
   }
+  assert.match(await stage.metrics.text(), /^croft_ssh_unreached_total 3$/m);
 });

@@ -11,6 +11,7 @@ import { silentLog } from '@croft/runtime/log';
 import { systemRandom } from '@croft/runtime/random';
 import { createAudit } from '../auth/audit.ts';
 import { createTokens } from '../auth/tokens.ts';
+import { createMetrics, type Metrics } from '../events.ts';
 import type { SessionGround } from '../sessions/sessions.ts';
 import { createShells } from '../sessions/shells.ts';
 import { fakeSession, fakeSessions, type FakeSessions } from '../sessions/testing.ts';
@@ -43,6 +44,7 @@ export interface DoorStage extends AsyncDisposable {
   ssh(args: readonly string[], more?: { input?: string; person?: string }): Promise<Ended>;
   start(args: readonly string[], person?: string): ChildProcessWithoutNullStreams;
   audited(): Promise<string[]>;
+  readonly metrics: Metrics;
   /** A door anew, as after a restart of the coordinator. */
   reopen(): Promise<void>;
 }
@@ -71,7 +73,8 @@ export async function openDoorStage(ground: Partial<SessionGround> = {}, loginSh
     await tokens.create({ name: person, role: 'developer', repos: [], expiresInMs: DAY });
     await people.add(person, { key: await readFile(`${file}.pub`, 'utf8'), name: '' });
   }
-  const deps = { ...base, sshUser: () => undefined, sessions, people, audit, keys, host };
+  const metrics = createMetrics();
+  const deps = { ...base, metrics, sshUser: () => undefined, sessions, people, audit, keys, host };
   const open = (listenPort: number): ReturnType<typeof openDoor> =>
     openDoor({ listenHost: host, listenPort }, { ...deps, shells: createShells({ ...base, audit }) });
   let door = await open(0);
@@ -98,6 +101,7 @@ export async function openDoorStage(ground: Partial<SessionGround> = {}, loginSh
     keyFile: (person = 'ann') => join(dir, person),
     ssh: (args, { input = '', person } = {}) => run('ssh', argsOf(args, person), input),
     start: (args, person) => spawn('ssh', argsOf(args, person)),
+    metrics,
     async audited() {
       const { entries } = await audit.list({ limit: 100 });
       return entries.map(({ who, what, target }) => `${who}: ${what} ${target}`).toReversed();

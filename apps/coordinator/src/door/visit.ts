@@ -4,6 +4,7 @@ import type { SessionView } from '@croft/protocol/sessions';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { SessionGround, Sessions } from '../sessions/sessions.ts';
 import type { ShellPlace } from '../sessions/shells.ts';
+import type { LoginMethod } from './door-metrics.ts';
 import type { KnownPerson } from './people.ts';
 import type { Target } from './target.ts';
 
@@ -13,6 +14,7 @@ export interface Login {
   readonly people: readonly KnownPerson[];
   readonly target: Target;
   readonly may: May;
+  readonly method: LoginMethod;
 }
 
 /** Less than everything only by a certificate that says so. */
