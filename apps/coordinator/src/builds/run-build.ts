@@ -19,7 +19,7 @@ import { clearRuns, runsOf } from './clear-runs.ts';
 import { followRun } from './follow-run.ts';
 import { pushSource } from './push-source.ts';
 import { stopServices } from '../services/keep-service-logs.ts';
-import { startServices } from '../services/run-services.ts';
+import { isEnd, startServices } from '../services/run-services.ts';
 import { sourceName } from './source-name.ts';
 import { keepTrying } from './keep-trying.ts';
 import type { AttemptLog, AttemptRecord, DriverWaits, FarmDeps, SourceOf, Work } from './work.ts';
@@ -94,10 +94,6 @@ async function leaveBehind(drive: Drive, job: Job, end: AttemptEnd): Promise<Att
     if (verdict.kind === 'passed') await saveCaches({ work, job, farm, signal });
     return verdict;
   });
-}
-
-function isEnd(value: Record<string, string> | AttemptEnd): value is AttemptEnd {
-  return 'kind' in value;
 }
 
 /** Our own work beside the commands: who cancels the build meanwhile does not wait for it. */

@@ -3,8 +3,10 @@ import type { Service } from '@croft/domain/job';
 import { anySignal, DAY, MINUTE } from '@croft/runtime/clock';
 import { asCroftError, isCode } from '@croft/runtime/errors';
 import { keepTrying } from '../builds/keep-trying.ts';
-import type { AttemptRecord } from '../builds/work.ts';
-import { runOf, type Serving } from './run-services.ts';
+import type { AttemptRecord, FarmDeps } from '../builds/work.ts';
+import { holderOf, runOf, type Serving as Started } from './run-services.ts';
+
+type Serving = Started & { readonly farm: FarmDeps };
 
 const keepMs = 30 * DAY;
 const stopMs = 5 * MINUTE;
@@ -36,7 +38,7 @@ function artifactOf(service: string): string {
 async function stopOne(serving: Serving, { name }: Service, signal: AbortSignal): Promise<void> {
   const { work, farm } = serving;
   const buildlet = farm.connect(work.lease.machine);
-  const id = runOf(serving, { name });
+  const id = runOf(holderOf(serving), { name });
   if (typeof (await buildlet.run(id, { signal })) === 'string') return;
   await buildlet.cancel(id, 'the steps have ended', work.lease.epoch, { signal });
   const { sha256, bytes } = await farm.blobs.put(masked(buildlet.output(id, 0, { signal }), serving), { maxBytes, signal });

@@ -5,7 +5,7 @@
 import type { Buildlet } from '@croft/buildlet/client';
 import { stepSpec } from '@croft/buildlet/step-spec';
 import type { Job, Service } from '@croft/domain/job';
-import { runId } from '@croft/domain/names';
+import { parseRunId, type RunId, type SessionId } from '@croft/domain/names';
 import { endOfStep, type AttemptEnd } from '@croft/domain/outcome';
 import { DAY } from '@croft/runtime/clock';
 import { errorText, isCode } from '@croft/runtime/errors';
@@ -16,7 +16,9 @@ import type { FarmDeps, Work } from '../builds/work.ts';
 export interface Serving {
   readonly work: Work;
   readonly job: Job;
-  readonly farm: FarmDeps;
+  readonly farm: Omit<FarmDeps, 'records'>;
+  /** Whose runs they are, of a session; else they are the attempt's. */
+  readonly session?: SessionId;
   readonly signal: AbortSignal;
 }
 
@@ -36,9 +38,8 @@ export async function startServices(
   const started: { service: Service; port: number }[] = [];
   for (const service of job.services ?? []) {
     if (!service.argv) return { kind: 'skipped', why: `the service ${service.name} is an image, and this machine runs no containers` };
-    const port = await keepTrying(() => buildlet.portFor(runOf(serving, service), { signal }), { work, farm, signal });
-    const variable = `SERVICE_${service.name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}`;
-    Object.assign(found, { [`${variable}_HOST`]: host, [`${variable}_PORT`]: String(port) });
+    const port = await keepTrying(() => buildlet.portFor(runOf(holderOf(serving), service), { signal }), { work, farm, signal });
+    Object.assign(found, whereItIs(service, port));
     started.push({ service, port });
   }
   if (begun) return found;
@@ -55,9 +56,34 @@ export async function startServices(
   return found;
 }
 
+/** Where services are that were started, or would be. */
+export async function findServices(
+  services: readonly Service[],
+  holder: string,
+  { buildlet, signal }: { readonly buildlet: Pick<Buildlet, 'portFor'>; readonly signal: AbortSignal },
+): Promise<Record<string, string>> {
+  const runs = services.filter(({ argv }) => argv);
+  const found = await Promise.all(runs.map(async (one) => whereItIs(one, await buildlet.portFor(runOf(holder, one), { signal }))));
+  return Object.assign({}, ...found) as Record<string, string>;
+}
+
+function whereItIs({ name }: Service, port: number): Record<string, string> {
+  const variable = `SERVICE_${name.toUpperCase().replaceAll(/[^A-Z0-9]/g, '_')}`;
+  return { [`${variable}_HOST`]: host, [`${variable}_PORT`]: String(port) };
+}
+
+/** What ids of its runs begin with. */
+export function holderOf({ work, session }: Pick<Serving, 'work' | 'session'>): string {
+  return session ?? `${work.build}.${work.attempt}`;
+}
+
 /** A step's name has no capital letter, so none has this id. */
-export function runOf({ work }: Pick<Serving, 'work'>, { name }: Pick<Service, 'name'>): ReturnType<typeof runId> {
-  return runId(work.build, work.attempt, `SERVICE-${name}`);
+export function runOf(holder: string, { name }: Pick<Service, 'name'>): RunId {
+  return parseRunId(`${holder}.SERVICE-${name}`);
+}
+
+export function isEnd(found: Record<string, string> | AttemptEnd): found is AttemptEnd {
+  return 'kind' in found;
 }
 
 interface Started {
@@ -66,12 +92,12 @@ interface Started {
 }
 
 async function start(serving: Serving, buildlet: Buildlet, { service, port }: Started): Promise<void> {
-  const id = runOf(serving, service);
+  const id = runOf(holderOf(serving), service);
   await run(serving, buildlet, { id, argv: service.argv ?? [], service, port, limitMs: DAY });
 }
 
 interface Running extends Started {
-  readonly id: ReturnType<typeof runId>;
+  readonly id: RunId;
   readonly argv: readonly string[];
   readonly limitMs: number;
 }
@@ -94,7 +120,7 @@ async function untilReady(serving: Serving, buildlet: Buildlet, { service, port 
   const step = `service ${service.name}`;
   const since = farm.clock.monotonic();
   for (let tries = 0; farm.clock.monotonic() - since < withinMs; tries += 1) {
-    const now = await keepTrying(() => buildlet.run(runOf(serving, service), { signal }), { work, farm, signal });
+    const now = await keepTrying(() => buildlet.run(runOf(holderOf(serving), service), { signal }), { work, farm, signal });
     if (typeof now === 'string')
       return { kind: 'infra', cause: 'buildlet-died', evidence: `its machine does not know the ${step} any more` };
     if (now.state === 'ended') return earlyEnd(step, endOfStep(step, now.exit));
@@ -122,7 +148,7 @@ interface Probe extends Started {
 
 async function passes(serving: Serving, buildlet: Buildlet, { service, port, argv, tries }: Probe): Promise<boolean> {
   const { work, farm, signal } = serving;
-  const id = runId(work.build, work.attempt, `READY-${service.name}-${tries}`);
+  const id = parseRunId(`${holderOf(serving)}.READY-${service.name}-${tries}`);
   await run(serving, buildlet, { id, argv, service, port, limitMs: probeMs });
   const ended = await keepTrying(() => buildlet.run(id, { signal, waitMs: probeMs }), { work, farm, signal });
   if (typeof ended === 'string' || ended.state !== 'ended') return false;

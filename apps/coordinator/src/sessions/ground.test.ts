@@ -26,7 +26,7 @@ test('a shell begins where the builder says, else in its first repository, else 
 });
 
 test('secrets come last, where the builder gives them to sessions', () => {
-  assert.deepEqual(sessionGround(anyBuilder({ env: { TOKEN: 'none' } }), place, { secrets: { TOKEN: 's3cret' } }).env, {
+  assert.deepEqual(sessionGround(anyBuilder({ env: { TOKEN: 'none' } }), place, { variables: { TOKEN: 's3cret' } }).env, {
     CI: 'true',
     TOKEN: 's3cret',
   });

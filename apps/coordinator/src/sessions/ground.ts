@@ -12,15 +12,15 @@ export interface Place {
 interface Given {
   /** Whose tree the session is about; of the builder's the first without it. */
   readonly repo?: string | undefined;
-  /** Values by variable, of a builder whose sessions get them. */
-  readonly secrets?: Readonly<Record<string, string>>;
+  /** By name, what is not in the configuration: where services are, secrets of a builder whose sessions get them. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 /** @param builder undefined when it is not configured any more */
 export function sessionGround(
   builder: Builder | undefined,
   { workDir, speaks }: Place,
-  { repo = builder?.repos[0], secrets = {} }: Given = {},
+  { repo = builder?.repos[0], variables = {} }: Given = {},
 ): SessionGround {
   const isWindows = /^[A-Za-z]:[\\/]/.test(workDir);
   const join = (path: string): string => (isWindows ? `${workDir}\\${path.replaceAll('/', '\\')}` : `${workDir}/${path}`);
@@ -30,7 +30,7 @@ export function sessionGround(
     workDir,
     speaks,
     dir: dir ?? repo ?? '.',
-    env: mergeVariables([['CI', 'true'], ...Object.entries(builder?.env ?? {}), ...own, ...Object.entries(secrets)], isWindows),
+    env: mergeVariables([['CI', 'true'], ...Object.entries(builder?.env ?? {}), ...own, ...Object.entries(variables)], isWindows),
     path: path.map(join),
   };
 }

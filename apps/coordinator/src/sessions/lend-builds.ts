@@ -13,6 +13,7 @@ import type { Database, Sql } from '@croft/store/database';
 import { assertHeld, insertLease, lastLease, leaseOfHolder } from '@croft/store/leases';
 import { liveSessions, type Session } from '@croft/store/sessions';
 import { hasRole } from '@croft/web/identity';
+import { findServices } from '../services/run-services.ts';
 import { runsOf } from '../builds/clear-runs.ts';
 import type { Machines } from '../machines/watch-machines.ts';
 import { maySee, mayUse, refuse } from './access.ts';
@@ -150,10 +151,15 @@ async function enterAttempt(deps: BuildLendingDeps, who: Person, { build, attemp
   const [status, workDir] = await Promise.all([buildlet.status(waits), buildlet.workDir(waits)]);
   const builder = builders().find(({ name }) => name === build.builder);
   const given = builder?.shell.secrets === true ? secrets.variables(builder.secrets) : {};
+  const services = status.Croft ? await findServices(builder?.services ?? [], holder.id, { buildlet, ...waits }) : {};
   return {
     buildlet,
     epoch: lease.state.epoch,
-    ground: sessionGround(builder, { workDir, speaks: status.Croft ? 'croft' : 'go' }, { repo: build.repo, secrets: given }),
+    ground: sessionGround(
+      builder,
+      { workDir, speaks: status.Croft ? 'croft' : 'go' },
+      { repo: build.repo, variables: { ...services, ...given } },
+    ),
     ended: deps.attemptEnd(id, attempt.number),
     runs: runsOf({ build: id, attempt: attempt.number }),
     [Symbol.dispose]() {},

@@ -10,6 +10,7 @@ import { createBell } from '@croft/runtime/tasks';
 import type { Database, Sql } from '@croft/store/database';
 import { endedSessions, getSession, liveSessionByAlias, liveSessions, type Session } from '@croft/store/sessions';
 import { hasRole } from '@croft/web/identity';
+import { findServices } from '../services/run-services.ts';
 import type { SecretKeeper } from '@croft/config/keep-secrets';
 import { ringOrRest } from '../keep-doing.ts';
 import type { Machines } from '../machines/watch-machines.ts';
@@ -154,11 +155,14 @@ async function enter(deps: LendingDeps, session: Session): Promise<Entered> {
   const [view] = await viewAll(deps, [used]);
   const builder = deps.builders().find(({ name }) => name === session.builder);
   const given = builder?.shell.secrets === true ? secrets.variables(builder.secrets) : {};
+  const buildlet = machines.employ(work.lease.machine);
+  const isLike = session.from.kind === 'repro' && place.speaks === 'croft'; // the services of what it repeats run there
+  const services = isLike ? await findServices(builder?.services ?? [], session.id, { buildlet, signal: clock.deadline(enterMs) }) : {};
   return {
     session: view ?? toSessionView(used, {}),
-    buildlet: machines.employ(work.lease.machine),
+    buildlet,
     epoch: work.lease.epoch,
-    ground: sessionGround(builder, place, { repo: session.repos[0], secrets: given }),
+    ground: sessionGround(builder, place, { repo: session.repos[0], variables: { ...services, ...given } }),
     groundAs(name) {
       const other = deps.builders().find((one) => one.name === name);
       return other && sessionGround(other, place, { repo: session.repos[0] });

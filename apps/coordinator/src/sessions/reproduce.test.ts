@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createBuildlet } from '@croft/buildlet/client';
+import type { Service } from '@croft/domain/job';
 import type { BuildId, SessionId } from '@croft/domain/names';
 import { HOUR, systemClock } from '@croft/runtime/clock';
 import { silentLog } from '@croft/runtime/log';
@@ -15,7 +16,14 @@ import { reproduce } from './reproduce.ts';
 import { createSessionRecords, type SessionRecords } from './session-records.ts';
 
 const limits = { idleMs: HOUR, longestMs: 2 * HOUR, perPerson: 99 };
-const steps = [step('make', 'echo made >> made'), step('check', 'exit 3')];
+const steps = [step('make', 'test -e served && echo made at $SERVICE_DB_HOST >> made'), step('check', 'exit 3')];
+const db: Service = {
+  name: 'db',
+  argv: ['sh', '-c', 'echo served by $$ >> served; exec sleep 600'],
+  env: {},
+  secrets: {},
+  ready: { argv: ['test', '-s', 'served'], withinMs: HOUR },
+};
 
 interface Life {
   readonly records: SessionRecords;
@@ -56,8 +64,8 @@ async function failedBuild(bench: Bench): Promise<BuildId> {
 }
 
 for (const after of [false, true]) {
-  test(`killed at any moment, ${after ? 'after' : 'before'} the effect, each step has run exactly once on the tree that is there`, async () => {
-    await using bench = await openBench(steps);
+  test(`killed at any moment, ${after ? 'after' : 'before'} the effect, each step has run exactly once on the tree that is there, beside a service that was started once`, async () => {
+    await using bench = await openBench(steps, { services: [db] });
     const build = await failedBuild(bench);
     const { name, repos, needs } = bench.builder;
     for (let dieAt = 1, survived = false; !survived; dieAt += 1) {
@@ -71,12 +79,19 @@ for (const after of [false, true]) {
       const { state } = (await next.records.get(id)) ?? assert.fail();
       assert.equal(state.kind === 'active' && state.progress, 'the source, with make run; next is check', `killed at use ${dieAt}`);
       const tree = join(bench.buildlet.workDir, 'app');
-      assert.equal(readFileSync(join(tree, 'made'), 'utf8'), 'made\n', `killed at use ${dieAt}`);
+      assert.equal(readFileSync(join(tree, 'made'), 'utf8'), 'made at 127.0.0.1\n', `killed at use ${dieAt}`);
+      const [, served, ...more] = /^served by (\d+)\n([^]*)$/.exec(readFileSync(join(tree, 'served'), 'utf8')) ?? [];
+      assert.deepEqual([isAlive(served), more], [true, ['']], `killed at use ${dieAt}`);
       assert.ok(existsSync(join(tree, 'hello')));
       await next.records.move(id, { kind: 'end', at: systemClock.now(), reason: 'done' });
       await next.drive(id);
       assert.deepEqual(await bench.db.read(heldLeases), []);
-      assert.ok(dieAt < 60);
+      assert.equal(isAlive(served), false, 'it ends with the session');
+      assert.ok(dieAt < 80);
     }
   });
+}
+
+function isAlive(pid: string | undefined): boolean {
+  return pid !== undefined && existsSync(`/proc/${pid}/stat`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 }

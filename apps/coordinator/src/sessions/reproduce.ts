@@ -1,5 +1,5 @@
 /**
- * Makes a session's machine like that of an attempt: the exact source, and the steps before the one that failed. Replayable: what is
+ * Makes a session's machine like that of an attempt: the exact source, the services, and the steps before the one that failed. Replayable: what is
  * there already, by the session's runs, is not made again.
  */
 import type { Buildlet } from '@croft/buildlet/client';
@@ -18,6 +18,7 @@ import { keepTrying } from '../builds/keep-trying.ts';
 import { pushSource } from '../builds/push-source.ts';
 import { sourceName } from '../builds/source-name.ts';
 import type { FarmDeps, Work } from '../builds/work.ts';
+import { isEnd, startServices } from '../services/run-services.ts';
 import { findCaches } from '../caches/restore-caches.ts';
 import type { SessionRecords, SessionWork } from './session-records.ts';
 
@@ -49,9 +50,13 @@ export async function reproduce(
     const source = { builder, revisions: build.revisions };
     await pushSource(buildlet, { work, source, job, caches: await findCaches(job, farm), farm, signal });
   }
+  if (job.services) await tell(`${job.services.map(({ name }) => name).join(' and ')} ${job.services.length === 1 ? 'is' : 'are'} started`);
+  const begun = started.some(({ id }) => id.startsWith(`${session.id}.step-`));
+  const services = await startServices({ work, job, farm, session: session.id, signal }, { begun });
+  if (isEnd(services)) return `the source; ${endText(services)}, and no step was run`;
   for (const [index, step] of steps.entries()) {
     await tell(`step ${step.name} runs, ${index + 1} of ${steps.length}`);
-    const end = await runStep(buildlet, { session, work, job, step, farm, signal });
+    const end = await runStep(buildlet, { session, work, job, step, services, farm, signal });
     if (end) return `${endText(end)}; the steps after it were not run`;
   }
   const ran = steps.length === 0 ? 'the source' : `the source, with ${steps.map(({ name }) => name).join(', ')} run`;
@@ -63,15 +68,20 @@ interface Repeating {
   readonly work: Work;
   readonly job: Job;
   readonly step: Step;
+  /** Where the services are. */
+  readonly services: Readonly<Record<string, string>>;
   readonly farm: ReproduceDeps['farm'];
   readonly signal: AbortSignal;
 }
 
 /** @returns its end, unless the next step may run */
-async function runStep(buildlet: Buildlet, { session, work, job, step, farm, signal }: Repeating): Promise<AttemptEnd | undefined> {
+async function runStep(
+  buildlet: Buildlet,
+  { session, work, job, step, services, farm, signal }: Repeating,
+): Promise<AttemptEnd | undefined> {
   const id: RunId = parseRunId(`${session.id}.step-${step.name}`);
   const { epoch } = work.lease;
-  const variables = farm.secrets.variables({ ...job.secrets, ...step.secrets });
+  const variables = { ...services, ...farm.secrets.variables({ ...job.secrets, ...step.secrets }) };
   const spec = stepSpec(job, step, { variables, outputLimitBytes: farm.outputLimitBytes });
   const source = sourceName(work);
   await keepTrying(() => buildlet.startOrAttach(id, spec, epoch, { source, signal }), { work, farm, signal });
