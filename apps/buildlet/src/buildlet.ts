@@ -68,7 +68,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const fence = await openFence(stateDir);
   const records = await openRecords(stateDir, () => fence.highest);
   const disk = createDisk([stateDir, workDir], config.lowWaterBytes, clock);
-  const trees = createTrees({ clock, probeName: `croft-probe-${process.pid}` });
+  const trees = stack.use(createTrees({ clock, probeName: `croft-probe-${process.pid}` }));
   const launcher = stack.use(await openLauncher({ pipesDir: join(stateDir, 'pipes'), clock, trees, way: config.start }));
   const common = { clock, random, log, tasks, workDir, stateDir };
   const terminals = createTerminals(config.ptyModule);

@@ -53,12 +53,16 @@ export function createExecs(deps: ExecDeps): Execs {
   const runOne = async ({ command: asked, write, signal }: Asked, me: Running): Promise<string> => {
     if (ending) throw ending;
     const name = `${treeNames}+exec-${(started += 1)}`; // a plus sign is in no run's id
-    const mark = trees.mark(name, `${cookies}:${name}`);
+    const mark = trees.lend(name, `${cookies}:${name}`);
     const command = { ...asked, env: { ...asked.env, [cookieVariable]: mark.cookie } };
     const beganAt = clock.monotonic();
-    const start = await startCommand(command, mark, deps, { signal });
+    const leave = async (): Promise<unknown> => trees.fell(mark, undefined); // its place is taken for the attempt
+    const start = await startCommand(command, mark, deps, { signal }).catch(async (error: unknown) => {
+      await leave();
+      throw error;
+    });
     if (start.kind === 'failed') {
-      await trees.fell(mark, undefined); // its place was made for the attempt
+      await leave();
       checkMachine(command, start);
       return (await missingDirectory(command.cwd)) ?? startFailure(command.argv[0], start.code);
     }

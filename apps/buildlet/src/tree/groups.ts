@@ -3,10 +3,11 @@
  * at each start (docs/decisions/0007-freezer-first.md). A process is born inside: the buildlet steps into the group, spawns (which forks before it returns) and steps back, all in one
  * synchronous stretch. Nothing else can be spawned in between and there is no moment in which a child could escape.
  */
-import { mkdirSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 
+const whoeverWrites = Buffer.from('0');
 /** Of a group with none below it: its name and its `.`; each below adds its `..`. */
 const linksOfLeaf = 2;
 
@@ -31,19 +32,24 @@ export function findGroupHome(probeName: string): GroupHome | undefined {
  */
 export type Movers = 'process' | 'thread';
 
-export interface Inside {
-  readonly group: string;
-  readonly movers: Movers;
+/** The way into a group: its file, which is held open, since that takes longer than to step in. */
+export interface Door extends Disposable {
+  enter(): void;
 }
 
-/** Runs `spawn` with this process or thread inside the group, so that what it forks is born there. */
-export function bornInside<T>({ kind, own }: GroupHome, { group, movers }: Inside, spawn: () => T): T {
+export function openDoor(kind: GroupKind, group: string, movers: Movers): Door {
   const file = movers === 'thread' && kind === 'freezer' ? 'tasks' : 'cgroup.procs'; // cgroup v2 moves processes alone
-  enter(join(group, file));
+  const fd = openSync(join(group, file), 'w');
+  return { enter: () => void writeSync(fd, whoeverWrites), [Symbol.dispose]: () => closeSync(fd) };
+}
+
+/** Runs `spawn` with this process or thread inside the group, so that what it forks is born there. Both doors are for the same movers. */
+export function bornInside<T>({ into, back }: { into: Door; back: Door }, spawn: () => T): T {
+  into.enter();
   try {
     return spawn();
   } finally {
-    enter(join(own, file));
+    back.enter();
   }
 }
 
@@ -79,6 +85,16 @@ export function strikeGroup(kind: GroupKind, group: string): void {
 /** Removes an empty group and those below it; one that is not empty is left as it is. */
 export function removeGroup(group: string): void {
   for (const path of groupAndBelow(group).toReversed()) removeIfEmpty(path);
+}
+
+/** Nothing lives in the group, and none is below it. */
+export function isEmptyLeaf(group: string): boolean {
+  try {
+    return statSync(group).nlink === linksOfLeaf && readFileSync(join(group, 'cgroup.procs'), 'latin1') === '';
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return false; // somebody has removed it
+    throw error;
+  }
 }
 
 /** Only a group in which nothing lives can be removed. @returns whether it is gone */
@@ -121,7 +137,11 @@ function usable(home: GroupHome, probeName: string): boolean {
   const probe = join(home.own, probeName);
   try {
     mkdirSync(probe);
-    for (const movers of ['thread', 'process'] as const) bornInside(home, { group: probe, movers }, () => {});
+    for (const movers of ['thread', 'process'] as const) {
+      using into = openDoor(home.kind, probe, movers);
+      using back = openDoor(home.kind, home.own, movers);
+      bornInside({ into, back }, () => {});
+    }
     readFileSync(join(probe, 'cgroup.procs'));
     if (home.kind === 'cgroup2') writeFileSync(join(probe, 'cgroup.kill'), '1');
     return true;
@@ -130,11 +150,6 @@ function usable(home: GroupHome, probeName: string): boolean {
   } finally {
     removeQuietly(probe);
   }
-}
-
-/** `0` is whoever writes it. */
-function enter(members: string): void {
-  writeFileSync(members, '0');
 }
 
 function strikeFrozen(group: string): void {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { systemClock } from '@croft/runtime/clock';
 import { complete, endOf, isAlive, outputMatching, runId, shell, spec, startMachine, until } from '../testing.ts';
-import { bornInside, findGroupHome, groupMembers, removeGroup, strikeGroup, type GroupHome } from './groups.ts';
+import { bornInside, findGroupHome, groupMembers, openDoor, removeGroup, strikeGroup, type GroupHome } from './groups.ts';
 import { findNamed, findProcesses, isSameProcess, markProcess } from './processes.ts';
 import { createTrees, fellLeftTree } from './trees.ts';
 
@@ -84,7 +84,7 @@ test('without kernel groups, the process group and the cookie find the tree, als
   assert.ok(child.pid !== undefined);
   const leader = child.pid;
   await until('four processes run', () => findProcesses(cookie, leader).length >= 4);
-  const trees = createTrees({ clock: systemClock, probeName: `croft-test-probe-${process.pid}` });
+  using trees = createTrees({ clock: systemClock, probeName: `croft-test-probe-${process.pid}` });
   assert.deepEqual(await trees.fell({ cookie }, leader), []);
   assert.deepEqual(findProcesses(cookie, leader), []);
 });
@@ -93,7 +93,7 @@ test('what a buildlet left is killed by its group and by its cookie, and counted
   if (!group) return context.skip(noGroups);
   const cookie = `left-test-${process.pid}:x`;
   const path = join(group.own, `croft-left-test-${process.pid}`);
-  const trees = createTrees({ clock: systemClock, probeName: `croft-test-probe-${process.pid}` });
+  using trees = createTrees({ clock: systemClock, probeName: `croft-test-probe-${process.pid}` });
   const mark = { cookie, group: { kind: group.kind, path } };
   const inside = trees.spawnInside(mark, () => spawn('sleep', ['1000'], { detached: true, stdio: 'ignore', env: {} }), 'thread');
   const outside = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore', env: { CROFT_COOKIE: cookie } });
@@ -109,7 +109,9 @@ test('the v1 freezer kills a group as a whole', async (context) => {
   if (!existsSync(join(home.own, 'cgroup.procs')) || process.getuid?.() !== 0) return context.skip('needs a v1 freezer hierarchy and root');
   const { mkdirSync } = await import('node:fs');
   mkdirSync(path);
-  const child = bornInside(home, { group: path, movers: 'process' }, () =>
+  using into = openDoor('freezer', path, 'process');
+  using back = openDoor('freezer', home.own, 'process');
+  const child = bornInside({ into, back }, () =>
     spawn('sh', ['-c', 'setsid sleep 1000 & sleep 1000 & wait'], { stdio: 'ignore', env: {}, detached: true }),
   );
   await until('three processes run', () => groupMembers(path).length >= 3);

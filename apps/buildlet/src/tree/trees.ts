@@ -15,10 +15,12 @@ import {
   groupUsage,
   type GroupUsage,
   killIfThere,
+  openDoor,
   removeGroup,
   removeIfEmpty,
   strikeGroup,
 } from './groups.ts';
+import { createPlaces } from './places.ts';
 import { findNamed, findProcesses, isSameProcess, type ProcessMark } from './processes.ts';
 
 const killDeadlineMs = 10_000;
@@ -31,11 +33,14 @@ export const treeMarkSchema = z.object({
 });
 export type TreeMark = z.infer<typeof treeMarkSchema>;
 
-export interface Trees {
+/** Disposing it removes the places that wait for a command. */
+export interface Trees extends Disposable {
   /** How trees are held together on this machine. */
   readonly way: 'cgroup2' | 'freezer' | 'cookie';
   /** What a tree of this name will be found by; nothing is made yet. The name is unique on this machine. */
   mark(name: string, cookie: string): TreeMark;
+  /** The same for a command whose mark is not stored and whose usage nobody asks for: its place may have been another's, and may be the next one's. */
+  lend(name: string, cookie: string): TreeMark;
   /** Calls `spawn` so that the process it starts, and all its descendants, are in the tree from their birth. `movers`: `thread` if it starts no thread of ours. */
   spawnInside<T>(mark: TreeMark, spawn: () => T, movers: Movers): T;
   /** What all processes of the tree used, where the kernel keeps account of it; to be asked before it is felled. */
@@ -48,18 +53,24 @@ export interface Trees {
 
 export function createTrees({ clock, probeName }: { clock: Clock; probeName: string }): Trees {
   const home = findGroupHome(probeName);
+  const kept = home && { places: createPlaces(home), back: openDoor(home.kind, home.own, 'thread') };
   return {
     way: home?.kind ?? 'cookie',
     mark: (name, cookie) => (home ? { cookie, group: { kind: home.kind, path: join(home.own, name) } } : { cookie }),
+    lend: (name, cookie) => (home && kept ? kept.places.lend(join(home.own, name), cookie) : { cookie }),
     spawnInside(mark, spawn, movers) {
-      if (!home || !mark.group) return spawn();
+      if (!home || !kept || !mark.group) return spawn();
+      const lent = movers === 'thread' ? kept.places.doorOf(mark) : undefined;
+      if (lent) return bornInside({ into: lent, back: kept.back }, spawn);
       mkdirSync(mark.group.path, { recursive: true });
-      return bornInside(home, { group: mark.group.path, movers }, spawn);
+      using into = openDoor(home.kind, mark.group.path, movers);
+      using back = openDoor(home.kind, home.own, movers);
+      return bornInside({ into, back }, spawn);
     },
-    usage: ({ group }) => (group?.kind === 'cgroup2' ? groupUsage(group.path) : {}),
+    usage: (mark) => (mark.group?.kind === 'cgroup2' && !kept?.places.doorOf(mark) ? groupUsage(mark.group.path) : {}),
     async fell(mark, leader) {
       const { group } = mark;
-      if (group && removeIfEmpty(group.path)) return []; // most commands leave nothing behind
+      if (group && (kept?.places.takeBack(mark) || removeIfEmpty(group.path))) return []; // most commands leave nothing behind
       const left = await killUntilGone(clock, group ? groupTarget(group) : processTarget(mark.cookie, leader));
       if (group && left.length === 0) removeGroup(group.path);
       return left;
@@ -73,6 +84,10 @@ export function createTrees({ clock, probeName }: { clock: Clock; probeName: str
         const group = { kind: home.kind, path: join(home.own, name) };
         if ((await killUntilGone(clock, groupTarget(group))).length === 0) removeGroup(group.path);
       }
+    },
+    [Symbol.dispose]() {
+      kept?.places[Symbol.dispose]();
+      kept?.back[Symbol.dispose]();
     },
   };
 }
