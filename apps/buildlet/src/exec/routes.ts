@@ -1,6 +1,7 @@
 /** `POST /exec`. buildlet.md 1.10; how ours differs is told in docs/protocols/buildlet.md#commands. */
 import { existsSync, mkdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Clock } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
@@ -69,8 +70,8 @@ async function exec({ request, method, search, signal: gone }: Call, deps: ExecR
     kind: 'own',
     async send(response) {
       using _ = admission;
-      using reader = watchReader(request, [gone, admission.signal]);
-      await answer(planned, response, { execs: deps.execs, heads: ground.heads, signal: reader.signal });
+      const reader = { socket: request.socket, signals: [gone, admission.signal] };
+      await answer(planned, response, { execs: deps.execs, heads: ground.heads, reader });
     },
   };
 }
@@ -78,14 +79,17 @@ async function exec({ request, method, search, signal: gone }: Call, deps: ExecR
 interface Answering {
   readonly execs: Execs;
   readonly heads: LateHeads;
-  readonly signal: AbortSignal;
+  readonly reader: Reader;
 }
 
-/** Without a trailer the reader knows of no end. */
-async function answer({ command, debug }: Planned, response: ServerResponse, { execs, heads, signal }: Answering): Promise<void> {
+/** Without a trailer the reader knows of no end. What can be done while the command runs is not done before it starts. */
+async function answer({ command, debug }: Planned, response: ServerResponse, { execs, heads, reader }: Answering): Promise<void> {
+  const left = new AbortController();
+  const { signal } = left;
   const running = execs.run({ command, write: (piece) => written(response, piece, signal), signal });
+  using _watch = abortWhenGone(left, reader);
   response.writeHead(200, { Trailer: trailerName });
-  using _ = heads.hold(response);
+  using _head = heads.hold(response);
   if (debug) response.write(debugLine(command)); // before any output, which comes in a later turn
   const state = await running;
   response.addTrailers({ [trailerName]: headerText(state) });
@@ -125,9 +129,14 @@ function debugLine({ argv, env, cwd }: Command): Buffer {
   return bytesOfText(`:: Running ${argv[0]} with args ${quotedList(argv)} and env ${variables} in dir ${cwd}\n\n`);
 }
 
-/** Aborted by any of the signals, and when the reader has closed but its half: Go's programs never do that and read on. */
-function watchReader({ socket }: IncomingMessage, signals: readonly AbortSignal[]): Disposable & { readonly signal: AbortSignal } {
-  const left = new AbortController();
+interface Reader {
+  readonly socket: Pick<Socket, 'once' | 'removeListener' | 'readableEnded'>;
+  /** Each of them, when nobody may read any more. */
+  readonly signals: readonly AbortSignal[];
+}
+
+/** Also when the reader has closed but its half: Go's programs never do that and read on. */
+function abortWhenGone(left: AbortController, { socket, signals }: Reader): Disposable {
   const onEnd = (): void => left.abort(new CroftError('cancelled', 'the reader of a command has gone away'));
   const onAbort = ({ target }: Event): void => left.abort((target as AbortSignal).reason);
   socket.once('end', onEnd);
@@ -137,7 +146,6 @@ function watchReader({ socket }: IncomingMessage, signals: readonly AbortSignal[
     signal.addEventListener('abort', onAbort);
   }
   return {
-    signal: left.signal,
     [Symbol.dispose]() {
       socket.removeListener('end', onEnd);
       for (const signal of signals) signal.removeEventListener('abort', onAbort);
