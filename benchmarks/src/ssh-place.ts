@@ -2,12 +2,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { anySignal, MINUTE } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { freePort } from '@croft/runtime/testing';
 import { makeCertificate, startCoordinator } from './reverse-coordinator.ts';
 import { createSampleRepository } from './sample-repository.ts';
 import type { Bench } from './row.ts';
@@ -108,13 +108,4 @@ function ending(child: ReturnType<typeof spawn>): AsyncDisposable {
       await gone;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

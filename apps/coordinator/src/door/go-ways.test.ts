@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import { PassThrough, type Duplex } from 'node:stream';
 import ssh2 from 'ssh2';
 import { SECOND, systemClock } from '@croft/runtime/clock';
+import { freePort } from '@croft/runtime/testing';
 import type { ChannelEnd, DoorChannel } from './door-channel.ts';
 import { openGoWays } from './go-ways.ts';
 import type { Visit } from './visit.ts';
@@ -67,15 +68,6 @@ async function openStage(): Promise<Stage> {
     open: async (user = 'root') => openGoWays(visit, { tunnel, user, key, clock: systemClock }, waits),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 interface FakeChannel extends DoorChannel {
