@@ -41,7 +41,7 @@ async function type(page: Page, text: string): Promise<void> {
 async function borrow(page: Page, note: string): Promise<string> {
   await page.goto('/sessions');
   await page.getByLabel('Borrow a machine of').selectOption('unit');
-  await page.getByLabel('for', { exact: true }).fill(note);
+  await page.getByLabel('What for?').fill(note);
   await page.getByRole('button', { name: 'Borrow' }).click();
   await page.waitForURL(/\/sessions\/S[0-9a-f]{16}$/);
   return new URL(page.url()).pathname.slice('/sessions/'.length);

@@ -59,13 +59,17 @@ export function parseKeyBlob(blob: Buffer): PublicKey {
 
 /** A line of `authorized_keys` or of a `.pub` file, without options; its comment apart. @throws CroftError `invalid` */
 export function parseKeyLine(line: string): { readonly key: PublicKey; readonly comment: string } {
+  if (line.includes('PRIVATE KEY'))
+    throw new CroftError('invalid', 'this is the private half of a key, which should never leave your machine', { hint: wholeLine });
   const match = /^([a-z0-9@.-]{1,100}) +([A-Za-z0-9+/]{4,12000}={0,2})(?: +(\P{Cc}{0,500}))?$/u.exec(line.trim());
-  if (!match) throw new CroftError('invalid', 'this is not a public key of OpenSSH: one line, as in ~/.ssh/id_ed25519.pub');
+  if (!match) throw new CroftError('invalid', 'this is not a public key of OpenSSH', { hint: wholeLine });
   const [, type, base64 = '', comment = ''] = match;
   const key = parseKeyBlob(Buffer.from(base64, 'base64'));
   if (key.type !== type) throw new CroftError('invalid', `the key says that it is ${key.type}, the line that it is ${type}`);
   return { key, comment: comment.trim() };
 }
+
+const wholeLine = 'Paste the one line of a file that ends in .pub, such as ~/.ssh/id_ed25519.pub.';
 
 /** Goes past what follows the type in a key of it. @throws CroftError `invalid` for an unknown type */
 export function skipKeyFields(reader: SshReader, type: string): void {

@@ -17,7 +17,7 @@ export interface SshReader {
 export function readSsh(content: Buffer): SshReader {
   let at = 0;
   const take = (length: number): Buffer => {
-    if (length > content.length - at) throw new CroftError('invalid', 'the bytes end too early');
+    if (length > content.length - at) throw new CroftError('invalid', 'it is cut off: its bytes end too early');
     at += length;
     return content.subarray(at - length, at);
   };

@@ -42,18 +42,18 @@ function keys(all: readonly SshKeyView[], { now }: AccountView): Html {
     lastUsedAt === undefined ? html`<span class="dim">never</span>` : instant(lastUsedAt, now),
     html`<form method="post" action="/account/keys/${id}/remove" hx-post="/account/keys/${id}/remove" hx-target="#account" hx-swap="morph"><button class="quiet" aria-label="Remove the key ${plain(name)}">Remove</button></form>`,
   ]);
-  return html`${section('SSH keys', all.length, [listTable(['Name', 'Key', 'Added', 'Last used', ''], rows, 'SSH keys'), 'None yet: with one you enter your sessions by ssh.'])}
+  return html`${section('SSH keys', all.length, [listTable(['Name', 'Key', 'Added', 'Last used', ''], rows, 'SSH keys'), html`None yet. With one you enter your sessions by <code>ssh</code>, <code>scp</code>, <code>rsync</code> and from your editor. <code>ssh-keygen -t ed25519</code> makes one.`])}
 <form class="borrow" id="add-key" method="post" action="/account/keys" hx-post="/account/keys" hx-target="#account" hx-swap="morph">
 <label class="wide">Public key <textarea name="key" rows="3" required maxlength="16384" spellcheck="false" autocomplete="off" placeholder="ssh-ed25519 AAAA… you@laptop"></textarea></label>
 <label>Name <input name="name" size="26" maxlength="100" autocomplete="off" placeholder="as the key's comment says"></label>
-<button class="primary">Add</button>
+<button class="primary">Add key</button>
 <p class="dim">The contents of a file that ends in <code>.pub</code>, never the other one.</p></form>`;
 }
 
 function door({ door: at }: AccountView): Html {
   if (!at) return html``;
-  return html`<section aria-labelledby="door"><h2 id="door">SSH door</h2><p>${bdi(at.host)}, port ${at.port}. It shows one of these keys the first time:</p>
-<ul class="keys">${at.hostKeys.map(({ fingerprint }) => html`<li><code>${plain(fingerprint)}</code></li>`)}</ul></section>`;
+  return html`<section aria-labelledby="door"><h2 id="door">SSH door</h2><p>All sessions are entered at ${bdi(at.host)}, port ${at.port}; the page of each has its line. The first time, ssh shows one of these fingerprints:</p>
+<ul class="keys">${at.hostKeys.map(({ key, fingerprint }) => html`<li>${bdi(key.split(' ', 1)[0] ?? '')} <code>${plain(fingerprint)}</code></li>`)}</ul></section>`;
 }
 
 function gomote({ origin, who }: AccountView): Html {

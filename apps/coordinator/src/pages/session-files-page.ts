@@ -26,7 +26,7 @@ ${'trouble' in directory ? html`<p class="nothing">${bdi(directory.trouble)}</p>
 <label>Files to put here <input type="file" name="file" multiple></label>
 <button class="primary">Upload</button>
 <span class="dim drop" hidden>or drop them anywhere on this list</span>
-<progress max="1" value="0" aria-label="Upload" hidden></progress><span role="status"></span>
+<p class="sending"><progress max="1" value="0" aria-label="Upload" hidden></progress><span role="status"></span></p>
 </form></section>`;
 }
 
@@ -39,7 +39,7 @@ function trail({ session, dir }: FilesView): Html {
 }
 
 function list({ entries, isCut }: Directory, { session, dir, now }: FilesView): Html {
-  if (entries.length === 0) return html`<p class="nothing">Empty.</p>`;
+  if (entries.length === 0) return html`<p class="nothing">Nothing is here yet.</p>`;
   const rows = entries.map(({ name, isDir, perm, sizeBytes, mtimeAt }) => {
     const path = [dir, name.replace(/\/$/, '')].filter(Boolean).join('/');
     return [

@@ -1,5 +1,6 @@
 /** One borrowed machine: how it stands, how it is entered, what runs on it, its terminal and its files. */
 import { html } from 'hono/html';
+import { operations } from '@croft/protocol/operations';
 import type { SessionView } from '@croft/protocol/sessions';
 import { formatBytes } from '@croft/web/html/format';
 import { bdi, instant, plain, span, type Html } from '@croft/web/html/markup';
@@ -40,19 +41,36 @@ export function sessionFragment({ session, reader, now }: SessionPageView): Html
 ${note === '' ? '' : html`<p class="commit-line"><strong>${bdi(note)}</strong></p>`}
 ${session.endReason === undefined ? '' : html`<p class="end-line">${bdi(session.endReason)}</p>`}
 <ul class="meta">
-<li>of ${bdi(session.owner)}${sharedWith.length === 0 ? '' : html`, shared with ${bdi(sharedWith.join(', '))}`}</li>
+<li>borrowed by ${bdi(session.owner)}${sharedWith.length === 0 ? '' : html`, shared with ${bdi(sharedWith.join(', '))}`}</li>
 <li>builder <a href="${builderUrl(builder)}">${bdi(builder)}</a>${hostType === undefined ? '' : html` (${bdi(hostType)})`}</li>
 ${machine === undefined ? '' : html`<li>machine <a href="/farm">${bdi(machine)}</a></li>`}
 ${session.from.kind === 'asked' ? '' : html`<li>${originOf(session)}</li>`}
 <li>asked for ${instant(createdAt, now)}</li>
-${startedAt === undefined ? '' : html`<li>there for ${span(startedAt, session.endedAt, now)}</li>`}
+${startedAt === undefined ? '' : html`<li>had ${session.endedAt === undefined ? 'its machine' : 'a machine'} for ${span(startedAt, session.endedAt, now)}</li>`}
+${session.endedAt === undefined ? '' : html`<li>ended ${instant(session.endedAt, now)}</li>`}
 ${usedAt === undefined || isOver(session) ? '' : html`<li>last used ${instant(usedAt, now)}</li>`}
 <li class="id"><code>${id}</code></li>
 </ul></header>
 ${wait ? html`<section class="wait" aria-label="Why it waits">${waitText(wait, now, 'Waits: ')}</section>` : ''}
+${hint(session, reader)}
 ${session.progress === undefined ? '' : html`<p class="until" role="status">${bdi(session.progress)}</p>`}
-${session.state === 'active' ? html`<p class="until">Ends ${fateOf(session, now)}.</p>${mayUse(session, reader) ? ways(session) : ''}` : ''}
+${session.state === 'active' ? html`<p class="until">Ends ${fateOf(session, now, { fully: true })}.</p>${mayUse(session, reader) ? ways(session) : ''}` : ''}
 </div>`;
+}
+
+/** What the reader may expect, or do, where there is no terminal. */
+function hint(session: SessionView, reader: Reader): Html {
+  const { state, owner, builder } = session;
+  if (state === 'ended') {
+    if (!reader.may(operations['session.create'].role)) return html``;
+    return html`<p class="until"><a href="/sessions?${new URLSearchParams({ builder }).toString()}">Borrow another one like it</a></p>`;
+  }
+  if (state === 'ending')
+    return html`<p class="until dim">What ran on its machine is killed, and its files are removed; then it goes back to the farm.</p>`;
+  if (!mayUse(session, reader))
+    return html`<p class="until dim">Only ${bdi(owner)} and those it is shared with may use it${reader.may(operations['session.extend'].role) ? '' : html`, and they need the role developer`}.</p>`;
+  if (state === 'active') return html``;
+  return html`<p class="until dim">The terminal comes here by itself. This page can be closed meanwhile: the session keeps its place, and ssh and gomote wait for it, too.</p>`;
 }
 
 function ways({ alias, ssh }: SessionView): Html {
@@ -77,18 +95,19 @@ export function terminalPanel({ name, below, run }: TerminalPanel): Html {
   const at = `/api/v1/sessions/${name}`;
   return html`<section class="terminal" id="terminal" aria-labelledby="terminal-title" data-session="${name}" data-url="${at}/terminal" ${run === undefined ? '' : html`data-run="${run}"`}>
 <div class="tools"><h2 id="terminal-title">Terminal</h2><span data-part="state" role="status"></span>
-<label><input type="checkbox" data-part="aloud"> Read to a screen reader</label>
-<button type="button" data-part="new" title="Begins another shell; this one goes on">+ new</button>
-<button type="button" data-part="close" title="Ends the shell and what runs in it" disabled>End shell</button></div>
+<label class="check"><input type="checkbox" data-part="aloud"> Read to a screen reader</label>
+<button type="button" data-part="new" title="This one goes on">New shell</button>
+<button type="button" data-part="close" title="Ends the shell and what runs in it" disabled>End shell</button>
+<a class="past" data-part="past" href="#terminal-hint">Go on below the terminal</a></div>
 <p class="nothing prose unscripted">The terminal needs scripts. ${below}</p>
 <div data-part="screen" role="group" aria-label="Shell; Shift and F6 leaves it"></div>
-<p class="dim hint">Shift+F6 leaves the terminal; Ctrl+C copies what is selected; a closed tab loses nothing: the shell goes on.</p>
+<p class="dim hint" id="terminal-hint" tabindex="-1"><kbd>Shift</kbd>+<kbd>F6</kbd> leaves the terminal; <kbd>Ctrl</kbd>+<kbd>C</kbd> copies what is selected; a closed tab loses nothing: the shell goes on.</p>
 </section>`;
 }
 
 export function runsFragment({ session, runs, now }: SessionPageView): Html {
   const rows = (runs ?? []).map(({ name, run, attached }) => [
-    html`<a href="${session.url}?run=${encodeURIComponent(name)}#terminal" data-attach="${name}">${bdi(name)}</a>`,
+    html`<a href="${session.url}?run=${encodeURIComponent(name)}#terminal" data-attach="${name}"><code>${bdi(name)}</code></a>`,
     kindOf(name),
     run.state === 'running' ? badge('running', attached > 0 ? `running, ${attached} attached` : 'running') : endBadge(run.exit),
     html`${instant(run.startedAt, now)}`,

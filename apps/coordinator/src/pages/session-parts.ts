@@ -52,21 +52,22 @@ export function originOf({ from }: SessionView): Html {
   return html`${text} <a href="/builds/${from.build}?attempt=${from.attempt}">attempt ${from.attempt} of <code>${from.build}</code></a>`;
 }
 
-/** When it ends, counting down, and why it waits or has ended. */
-export function fateOf(session: SessionView, now: number): Html {
+/** When it ends, counting down, and why it waits or has ended; `fully` with the end that no use puts off. */
+export function fateOf(session: SessionView, now: number, { fully = false } = {}): Html {
   const { expiresAt, latestAt, endedAt, endReason, wait } = session;
   if (session.state === 'ended' && endedAt !== undefined)
     return html`${instant(endedAt, now)} <span class="dim">${bdi(endReason ?? '')}</span>`;
   if (endReason !== undefined) return html`<span class="dim">${bdi(endReason)}</span>`;
   if (wait) return waitText(wait, now);
   if (expiresAt === undefined) return html`<span class="dim">–</span>`;
-  const last = latestAt === undefined ? '' : html`, ${instant(latestAt, now)} at the latest`;
+  const last = latestAt === undefined || !fully ? '' : html`, and ${instant(latestAt, now)} at the latest`;
   return html`${instant(expiresAt, now)} <span class="dim">unless it is used${last}</span>`;
 }
 
-export function waitText({ text, position, expectedAt }: NonNullable<SessionView['wait']>, now: number, before = ''): Html {
+export function waitText({ code, text, position, expectedAt }: NonNullable<SessionView['wait']>, now: number, before = ''): Html {
   const start = expectedAt === undefined ? 'expected start unknown' : html`expected to start ${instant(expectedAt, now)}`;
-  return html`<strong>${before}${bdi(text)}</strong> <span class="dim">place ${position + 1} · ${start}</span>`;
+  const when = code === 'no-machine' ? 'until such a machine is there' : html`place ${position + 1} · ${start}`;
+  return html`<strong>${before}${bdi(text)}</strong> <span class="dim">${when}</span>`;
 }
 
 const extensions: readonly (readonly [string, number])[] = [

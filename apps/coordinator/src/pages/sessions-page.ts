@@ -45,25 +45,35 @@ export function sessionsPage(view: SessionsView): Html {
 <h1 class="unseen">Sessions</h1>
 ${filter === 'ended' ? '' : createForm(view)}
 <nav class="tabs" aria-label="Which sessions">${sessionFilters.map((one) => html`<a href="${filterUrl(one)}" ${one === filter ? html`aria-current="page"` : ''}>${{ all: 'All', mine: 'Mine', ended: 'Ended' }[one]}</a>`)}</nav>
-${section(filter === 'ended' ? 'Ended sessions' : 'Sessions', sessions.length, [table(view), filter === 'ended' ? 'None has ended.' : 'Nobody borrows a machine.'])}
+${section(filter === 'ended' ? 'Ended sessions' : 'Sessions', sessions.length, [table(view), whyEmpty(view)])}
 </div>`;
+}
+
+function whyEmpty({ filter, reader }: SessionsView): Html {
+  if (filter === 'ended') return html`None has ended of late.`;
+  const nobody = filter === 'mine' ? 'You borrow no machine.' : 'Nobody borrows a machine.';
+  const how = reader.may(operations['session.create'].role)
+    ? html` Choose a builder above and its machine is yours, before all builds, with a terminal, files and SSH. It ends by itself some time after its last use. From a terminal: <code>gomote create BUILDER</code>; the machine of a failed build is kept from the build’s page.`
+    : html` Whoever has the role developer may.`;
+  return html`${nobody}${how}`;
 }
 
 function filterUrl(filter: SessionFilter): string {
   return filter === 'all' ? '/sessions' : `/sessions?show=${filter}`;
 }
 
-function table({ sessions, reader, now }: SessionsView): Html {
+function table({ sessions, filter, reader, now }: SessionsView): Html {
   const rows = sessions.map((session) => [
-    html`<a href="${session.url}">${bdi(session.alias)}</a> <span class="dim">${originOf(session)}</span>`,
+    html`<a href="${session.url}">${bdi(session.alias)}</a>${session.from.kind === 'asked' ? '' : html` <span class="dim">${originOf(session)}</span>`}${session.note === '' ? '' : html`<br>${bdi(session.note)}`}`,
     html`${stateBadge(session)}`,
     html`${bdi(session.owner)}${session.sharedWith.length === 0 ? '' : html` <span class="dim">with ${bdi(session.sharedWith.join(', '))}</span>`}`,
     html`<a href="${builderUrl(session.builder)}">${bdi(session.builder)}</a>${session.machine === undefined ? '' : html` <span class="dim">on ${bdi(session.machine)}</span>`}`,
     html`${instant(session.startedAt ?? session.createdAt, now)}`,
     fateOf(session, now),
-    html`${session.note === '' ? '' : bdi(session.note)}${sessionActs(session, reader, 'sessions')}`,
+    sessionActs(session, reader, 'sessions'),
   ]);
-  return listTable(['Session', 'State', 'Whose', 'Builder', 'Since', 'Until', 'Note'], rows, 'Sessions');
+  const next = filter === 'ended' ? 'Ended' : 'Ends, or waits for';
+  return listTable(['Session', 'State', 'Whose', 'Builder', 'Since', next, ''], rows, 'Sessions');
 }
 
 /** Not kept while the page renews itself, so that its figures stay true; what was typed and chosen stays. */
@@ -73,8 +83,8 @@ function createForm({ choices, builder, reader }: SessionsView): Html {
   const option = ({ name, free, all }: BuilderChoice): Html =>
     html`<option value="${name}" ${name === builder ? html`selected` : ''}>${plain(name)} (${availability({ free, all })})</option>`;
   return html`<form class="borrow" method="post" action="/sessions">
-<label>Borrow a machine of <select name="builder" required data-key="c" data-key-text="borrow a machine">${choices.map(option)}</select></label>
-<label>for <input name="note" maxlength="500" autocomplete="off" placeholder="what it is for, seen by all"></label>
+<label>Borrow a machine of the builder <select name="builder" required data-key="c" data-key-text="borrow a machine">${choices.map(option)}</select></label>
+<label>What for? <input name="note" maxlength="500" size="36" autocomplete="off" placeholder="seen by all, such as: a flake on arm64"></label>
 <button class="primary">Borrow</button>
 </form>`;
 }

@@ -1,7 +1,10 @@
 /** The browser's clock and timers, the one place of the islands that touches them; `now` is the server's time as the page knew it. */
 
 const root = document.documentElement;
-const skewMs = Number(root.dataset['now'] ?? Date.now()) - Date.now();
+/** When the answer with this page came, however long its scripts took to load after it. */
+const [answer] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[];
+const arrivedAt = performance.timeOrigin + (answer?.responseStart ?? performance.now());
+const skewMs = Number(root.dataset['now'] ?? arrivedAt) - arrivedAt;
 
 /** Epoch ms by the server's clock, so that a wrong clock at the reader shows no wrong ages. */
 export function now(): number {

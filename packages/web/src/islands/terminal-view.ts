@@ -25,6 +25,8 @@ export interface ViewEars {
 
 const names = ['black', 'red', 'green', 'yellow', 'blue', 'magenta', 'cyan', 'white'] as const;
 const scrollback = 10_000;
+/** Of the page's sentence that tells how to leave, read when the terminal is entered. */
+const hintId = 'terminal-hint';
 
 export function openView(place: HTMLElement, ears: ViewEars, { readAloud }: { readAloud: boolean }): TerminalView {
   const style = getComputedStyle(place);
@@ -39,6 +41,7 @@ export function openView(place: HTMLElement, ears: ViewEars, { readAloud }: { re
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.open(place);
+  terminal.textarea?.setAttribute('aria-describedby', hintId);
   fit.fit();
   const encoder = new TextEncoder();
   terminal.onData((text) => ears.onType(encoder.encode(text)));

@@ -18,6 +18,8 @@ interface Panel {
   readonly fresh: HTMLButtonElement;
   readonly close: HTMLButtonElement;
   readonly aloud: HTMLInputElement;
+  /** Leads past the terminal. */
+  readonly past: HTMLElement;
 }
 
 const found = document.querySelector<HTMLElement>('#terminal');
@@ -30,11 +32,12 @@ function partsOf(element: HTMLElement): Panel {
     if (!one) throw new Error(`the terminal has no ${name}`);
     return one;
   };
-  return { element, state: part('state'), screen: part('screen'), fresh: part('new'), close: part('close'), aloud: part('aloud') };
+  const [state, screen, aloud, past] = [part('state'), part('screen'), part<HTMLInputElement>('aloud'), part('past')];
+  return { element, state, screen, aloud, past, fresh: part('new'), close: part('close') };
 }
 
 function start(panel: Panel): void {
-  const { element, screen, fresh, close, aloud } = panel;
+  const { element, screen, fresh, close, aloud, past } = panel;
   const tabKey = `croft-shell-${element.dataset['session']}`;
   element.classList.add('open');
   aloud.checked = localStorage.getItem(readAloudKey) === '1';
@@ -45,7 +48,7 @@ function start(panel: Panel): void {
       // What is shown again asks its questions again: the answers would be typed a second time.
       onType: (bytes) => replay.upTo > 0 || line.type(bytes),
       onSize: (size) => line.resize(size),
-      onLeave: () => fresh.focus(),
+      onLeave: () => past.focus(),
     },
     { readAloud: aloud.checked },
   );
