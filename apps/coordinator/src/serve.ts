@@ -17,7 +17,7 @@ import type { Capabilities } from './capabilities.ts';
 import type { SshAccess } from './door/access.ts';
 import { openFarmDoor } from './door/open-farm-door.ts';
 import type { Metrics } from './events.ts';
-import type { Distribution } from './distribution/distribution.ts';
+import { createGomote, type Distribution } from './distribution/distribution.ts';
 import { createNodeBinaries } from './distribution/node-binaries.ts';
 import { openGomote } from './gomote/gomote.ts';
 import { createAdmit } from './originals/admit.ts';
@@ -84,6 +84,7 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
     hookSecret,
     ssh,
     distribution,
+    gomote: createGomote(join(dataDir, 'programs')),
     nodes: createNodeBinaries(join(dataDir, 'programs')),
     version,
     behindProxy,

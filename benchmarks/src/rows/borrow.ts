@@ -1,11 +1,10 @@
 /** From asking for a machine of an idle local pool to the first byte of a command on it: of the farm alone, and as two commands of a person. */
-import { fileURLToPath } from 'node:url';
 import { createBuildlet } from '@croft/buildlet/client';
 import { parseRunId } from '@croft/domain/names';
 import { MINUTE, SECOND } from '@croft/runtime/clock';
 import { systemRandom } from '@croft/runtime/random';
 import { startFarm, type FarmProcess } from '../farm-process.ts';
-import { runProgram } from '../programs.ts';
+import { installGomote, type Gomote } from '../installed-gomote.ts';
 import type { Bench, Measurement, Row } from '../row.ts';
 import { createSampleRepository } from '../sample-repository.ts';
 
@@ -16,19 +15,19 @@ const rounds = 12;
 const goalMs = 500;
 /** The machine is cleaned, and the farm idle again. */
 const restMs = 2 * SECOND;
-const gomoteMain = fileURLToPath(new URL('../../../apps/gomote/src/main.ts', import.meta.url));
 
 async function run(bench: Bench): Promise<Measurement[]> {
   const { dir, clock, signal, progress } = bench;
   const repo = await createSampleRepository(dir, signal);
   await using farm = await startFarm({ repo, depth: 1, buildlets: 2, argv: ['true'] }, bench);
+  const { installed } = await installGomote(farm, bench);
   const [direct, commands]: [number[], number[]] = [[], []];
   for (let round = 0; round < warmUps + rounds; round += 1) {
     progress(`machine ${round + 1} of ${warmUps + rounds}`);
     await clock.sleep(restMs, { signal });
     const asked = await timeDirect(farm, bench);
     await clock.sleep(restMs, { signal });
-    const typed = await timeCommands(farm, bench);
+    const typed = await timeCommands(installed, bench);
     if (round < warmUps) continue;
     direct.push(asked);
     commands.push(typed);
@@ -55,10 +54,7 @@ async function timeDirect({ client, url }: FarmProcess, { clock, signal }: Bench
   return elapsedMs;
 }
 
-async function timeCommands({ url }: FarmProcess, { clock, signal, dir }: Bench): Promise<number> {
-  const env = { HOME: dir, CROFT_SERVER: url };
-  const gomote = (...args: string[]): Promise<string> =>
-    runProgram([process.execPath, '--disable-warning=ExperimentalWarning', gomoteMain, ...args], { signal, env });
+async function timeCommands(gomote: Gomote, { clock }: Bench): Promise<number> {
   const startedAt = clock.monotonic();
   const name = (await gomote('create', 'bench')).trim();
   await gomote('run', name, 'echo', 'hello');

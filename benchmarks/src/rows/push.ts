@@ -1,10 +1,13 @@
-/** `gomote push` of a large tree, as the process that people start: the first time, with ten changed files, and with none. */
+/**
+ * `gomote push` of a large tree, as the process that people start: with ten changed files, with none, and the first time. By turns as one file,
+ * which they get from the farm, and from the sources.
+ */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { SECOND } from '@croft/runtime/clock';
 import { startFarm } from '../farm-process.ts';
 import { runProgram } from '../programs.ts';
+import { installGomote, type Gomote } from '../installed-gomote.ts';
 import type { Bench, Measurement, Row } from '../row.ts';
 import { createSampleRepository } from '../sample-repository.ts';
 
@@ -15,7 +18,6 @@ const filesEach = 100;
 const changes = 10;
 const rounds = 8;
 const goalMs = SECOND;
-const gomoteMain = fileURLToPath(new URL('../../../apps/gomote/src/main.ts', import.meta.url));
 /** What changed just now is not remembered: a file system counts time in steps. */
 const settleMs = 3 * SECOND;
 
@@ -25,31 +27,34 @@ async function run(bench: Bench): Promise<Measurement[]> {
   await using farm = await startFarm({ repo, depth: 1, buildlets: 1, argv: ['true'] }, bench);
   const tree = join(dir, 'tree');
   await makeTree(tree, signal);
-  const env = { HOME: dir, CROFT_SERVER: farm.url };
-  const gomote = (...args: string[]): Promise<string> =>
-    runProgram([process.execPath, '--disable-warning=ExperimentalWarning', gomoteMain, ...args], { signal, env });
-  const timed = async (...args: string[]): Promise<number> => {
+  const { installed, fromSources } = await installGomote(farm, bench);
+  const timed = async (gomote: Gomote, ...args: string[]): Promise<number> => {
     const startedAt = clock.monotonic();
     await gomote(...args);
     return clock.monotonic() - startedAt;
   };
-  const name = (await gomote('create', 'bench')).trim();
+  const name = (await installed('create', 'bench')).trim();
   await clock.sleep(settleMs, { signal });
   progress('first push');
-  const first = await timed('push', name, tree);
+  const first = await timed(installed, 'push', name, tree);
   await clock.sleep(settleMs, { signal });
-  await gomote('push', name, tree);
-  const [changed, same]: [number[], number[]] = [[], []];
+  await installed('push', name, tree);
+  const [changed, same, clone, bare]: [number[], number[], number[], number[]] = [[], [], [], []];
+  const change = async (what: string): Promise<void> => {
+    for (let n = 0; n < changes; n += 1) await writeFile(join(tree, `d${n * 7}`, `f${n}.txt`), `changed ${what}\n`);
+  };
   for (let round = 0; round < rounds; round += 1) {
     progress(`push ${round + 1} of ${rounds}`);
-    for (let n = 0; n < changes; n += 1) await writeFile(join(tree, `d${n * 7}`, `f${round}.txt`), `changed ${round}\n`);
-    changed.push(await timed('push', name, tree));
-    same.push(await timed('push', name, tree));
+    await change(`in round ${round}`);
+    changed.push(await timed(installed, 'push', name, tree));
+    same.push(await timed(installed, 'push', name, tree));
+    await change(`again in round ${round}`);
+    clone.push(await timed(fromSources, 'push', name, tree));
+    bare.push(await timed(installed, '--help'));
   }
-  const bare: number[] = [];
-  for (let round = 0; round < rounds; round += 1) bare.push(await timed('--help'));
   return [
     { what: '10 of 20,000 files changed', unit: 'ms', samples: changed, goal: goalMs, peer: { what: 'gomote --help', samples: bare } },
+    { what: '10 changed, gomote from the sources', unit: 'ms', samples: clone },
     { what: 'nothing changed', unit: 'ms', samples: same },
     { what: 'the first time', unit: 'ms', samples: [first] },
   ];

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { manifestSchema } from '@croft/protocol/distribution';
 import { sha256Hex } from '@croft/runtime/digest';
 import { isCode } from '@croft/runtime/errors';
-import { createDistribution } from './distribution.ts';
+import { createDistribution, createGomote } from './distribution.ts';
 import { findOlderNode } from './testing.ts';
 
 const run = promisify(execFile);
@@ -34,6 +34,30 @@ test('the program starts on an older Node', { skip: olderNode === undefined && '
   const { stdout, stderr } = await run(olderNode ?? '', [program, '-version']);
   assert.match(stdout, /^buildlet version /);
   assert.equal(stderr, '');
+});
+
+for (const [which, node] of Object.entries({ pinned: process.execPath, older: olderNode })) {
+  test(`gomote, as people install it, starts on the ${which} Node`, { skip: node === undefined }, async (context) => {
+    const { dir, file } = await createGomote(await freshDir(context))();
+    const installed = join(dir, file.name);
+    const { stdout, stderr } = await run(node ?? '', [installed, '--help']);
+    assert.match(stdout, /^Usage: gomote /);
+    assert.equal(stderr, '');
+    await writeFile(join(dir, 'package.json'), '{"type":"module"}'); // what lies beside it does not matter
+    assert.match((await run(node ?? '', [installed, 'push', '--help'])).stdout, /-ignore '\*\.mp4'/);
+  });
+}
+
+test('neither the buildlet nor gomote loads Node’s fetch to start', async (context) => {
+  const dir = await freshDir(context);
+  const [{ program }, gomote] = await Promise.all([createDistribution(dir)(), createGomote(dir)()]);
+  const tell = 'data:text/javascript,process.on("exit", () => console.log(process.moduleLoadList.filter((name) => /undici/.test(name))))';
+  for (const args of [
+    [program, '-version'],
+    [join(gomote.dir, 'gomote'), 'push', '--help'],
+  ]) {
+    assert.match((await run(process.execPath, ['--import', tell, ...args])).stdout, /\n\[\]\n$/);
+  }
 });
 
 test('the program stays small, since each machine holds all of it in memory', async (context) => {
@@ -87,7 +111,7 @@ test('two runs of npm run bundle from two directories give the same bytes', asyn
     ['/', tmpdir()].map(async (cwd) => {
       const dir = await freshDir(context);
       await run(process.execPath, [script, '--out', dir], { cwd });
-      const names = (await readdir(dir)).toSorted();
+      const names = (await readdir(dir, { recursive: true })).filter((name) => name !== 'gomote').toSorted();
       return Promise.all(names.map(async (name) => `${name} ${sha256Hex(await readFile(join(dir, name)))}`));
     }),
   );

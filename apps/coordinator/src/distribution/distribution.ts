@@ -1,6 +1,6 @@
 /**
  * What machines run, made from the sources once in each process, so that all machines of this coordinator run what it was itself
- * started with, whatever is edited meanwhile. Why files and not the sources: docs/decisions/0005-buildlet-as-one-file.md.
+ * started with, whatever is edited meanwhile; and what people install. Why files and not the sources: docs/decisions/0005-buildlet-as-one-file.md.
  */
 import { execFile } from 'node:child_process';
 import { globSync } from 'node:fs';
@@ -20,14 +20,38 @@ export interface Distribution {
   readonly program: string;
 }
 
-/** Its files lie in `dir`, once they are written; after a failure the next call tries again. */
+/** What people install. */
+export interface PeoplesProgram {
+  readonly file: DistributedFile;
+  /** Holds it, and `SHA256SUMS`. */
+  readonly dir: string;
+}
+
+/** Its files lie in `dir`, once they are written. */
 export function createDistribution(dir: string): () => Promise<Distribution> {
-  let made: Promise<Distribution> | undefined;
+  return madeOnce(() => makeDistribution(dir));
+}
+
+/** In a directory of its own below `dir`; made when somebody asks for it. */
+export function createGomote(dir: string): () => Promise<PeoplesProgram> {
+  return madeOnce(() => makeGomote(join(dir, 'gomote')));
+}
+
+/** After a failure the next call tries again. */
+function madeOnce<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
   return () =>
-    (made ??= makeDistribution(dir).catch((cause: unknown) => {
+    (made ??= make().catch((cause: unknown) => {
       made = undefined;
-      throw new CroftError('internal', 'bundling the programs of the machines', { cause });
+      throw new CroftError('internal', 'bundling the programs that others run', { cause });
     }));
+}
+
+async function makeGomote(dir: string): Promise<PeoplesProgram> {
+  await mkdir(dir, { recursive: true });
+  const file = await makeFile(dir, 'gomote', (path) => bundleProgram('gomote', path));
+  await writeFile(join(dir, 'SHA256SUMS'), sumsOf([file]));
+  return { file, dir };
 }
 
 async function makeDistribution(dir: string): Promise<Distribution> {
@@ -35,7 +59,7 @@ async function makeDistribution(dir: string): Promise<Distribution> {
   const [commit, packageText] = await Promise.all([commitOf(sourcesDir), readFile(join(sourcesDir, 'package.json'), 'utf8')]);
   const programs = (['buildlet', 'supervise'] as const).map((name) => makeFile(dir, `${name}.mjs`, (path) => bundleProgram(name, path)));
   const files = await Promise.all([...programs, ...terminalModules(dir)]);
-  const sums = files.map(({ sha256, name }) => `${sha256}  ${name}\n`).join('');
+  const sums = sumsOf(files);
   const { version } = JSON.parse(packageText) as { version: string };
   const manifest: Manifest = {
     format: 1,
@@ -48,6 +72,10 @@ async function makeDistribution(dir: string): Promise<Distribution> {
   await writeFile(join(dir, 'SHA256SUMS'), sums);
   await writeFile(join(dir, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   return { manifest, dir, program: join(dir, 'buildlet.mjs') };
+}
+
+function sumsOf(files: readonly DistributedFile[]): string {
+  return files.map(({ sha256, name }) => `${sha256}  ${name}\n`).join('');
 }
 
 /** What terminals need beside the program on each platform whose package is installed here. */

@@ -61,7 +61,8 @@ function gomote({ origin, who }: AccountView): Html {
     who.via === 'local'
       ? html`On this machine it needs no sign-in.`
       : html`It asks for a token once, which somebody who runs this farm makes with <code>croft token create</code>.`;
-  return html`<section aria-labelledby="gomote"><h2 id="gomote">gomote</h2><p>Borrow and use machines from a terminal. ${via}</p>
-${who.via === 'local' ? '' : copyLine(`gomote --server ${origin} login`, 'the line to sign in')}
+  return html`<section aria-labelledby="gomote"><h2 id="gomote">gomote</h2><p>Borrow and use machines from a terminal: one file for any Node from 20 on. ${via}</p>
+${copyLine(`curl -fsSO ${origin}/dist/gomote/gomote && chmod +x gomote`, 'the line to get gomote')}
+${who.via === 'local' ? '' : copyLine(`gomote login ${origin}`, 'the line to sign in')}
 ${copyLine(`gomote --server ${origin} create BUILDER`, 'the line to borrow a machine')}</section>`;
 }

@@ -26,6 +26,12 @@ test('anybody who reaches the farm gets what machines run, and each file is what
   assert.match(await (await app.ask('/dist/buildlet/SHA256SUMS')).text(), /^[0-9a-f]{64} {2}buildlet\.mjs\n/m);
 });
 
+test('people get gomote as one file, with its checksum', async () => {
+  const bytes = await bytesOf(await app.ask('/dist/gomote/gomote'));
+  assert.equal(await (await app.ask('/dist/gomote/SHA256SUMS')).text(), `${sha256Hex(bytes)}  gomote\n`);
+  assert.match(bytes.toString(), /^#!\/usr\/bin\/env node\n/);
+});
+
 test('a part, or what has not changed, is sent as such', async () => {
   const whole = await bytesOf(await app.ask('/dist/buildlet/buildlet.mjs'));
   const part = await app.ask('/dist/buildlet/buildlet.mjs', { headers: { range: 'bytes=10-19' } });
@@ -38,6 +44,7 @@ test('a part, or what has not changed, is sent as such', async () => {
 test('other names are not found, wherever they would lead', async () => {
   for (const path of [
     '/dist/buildlet/nothing.mjs',
+    '/dist/gomote/buildlet.mjs',
     '/dist/buildlet/..%2f..%2fcroft.db',
     '/dist/node/linux-x64',
     '/dist/node/..%2fbuildlet.mjs.gz',

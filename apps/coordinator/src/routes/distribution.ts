@@ -1,5 +1,5 @@
 /**
- * What machines run, for everybody who may reach the farm: it is the code of this repository, and a machine that is about to join has no
+ * What machines run and people install, for everybody who may reach the farm: it is the code of this repository, and a machine that is about to join has no
  * way yet to show who it is. No secret and nothing of a build lies here. @see docs/protocols/distribution.md
  */
 import { createReadStream } from 'node:fs';
@@ -11,13 +11,14 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import { recipesDir } from '../distribution/bundle-program.ts';
-import type { Distribution } from '../distribution/distribution.ts';
+import type { Distribution, PeoplesProgram } from '../distribution/distribution.ts';
 import type { NodeBinaries } from '../distribution/node-binaries.ts';
 import type { AppContext, AppEnv } from './context.ts';
 import { answerBytes } from './stored-bytes.ts';
 
 export interface DistributionDeps {
   readonly distribution: () => Promise<Distribution>;
+  readonly gomote: () => Promise<PeoplesProgram>;
   readonly nodes: NodeBinaries;
   readonly clock: Clock;
   readonly log: Log;
@@ -40,6 +41,12 @@ export function mountDistribution(app: Hono<AppEnv>, deps: DistributionDeps): vo
     const name = c.req.param('file');
     const known = manifest.files.some((file) => file.name === name) || ['manifest.json', 'SHA256SUMS'].includes(name);
     if (!known) throw notHere(name);
+    return answerText(c, await readFile(join(dir, name)), { name, deps });
+  });
+  app.get('/dist/gomote/:file', async (c) => {
+    const { file, dir } = await deps.gomote();
+    const name = c.req.param('file');
+    if (![file.name, 'SHA256SUMS'].includes(name)) throw notHere(name);
     return answerText(c, await readFile(join(dir, name)), { name, deps });
   });
   app.get('/dist/node/SHA256SUMS', async (c) => {
@@ -65,7 +72,7 @@ export function mountDistribution(app: Hono<AppEnv>, deps: DistributionDeps): vo
 
 function notHere(name: string): CroftError {
   return new CroftError('not-found', `this farm gives out no file "${name.slice(0, 100)}"`, {
-    hint: 'See /dist/buildlet/manifest.json, /dist/node/SHA256SUMS and /dist/SHA256SUMS for those that there are.',
+    hint: 'See /dist/buildlet/manifest.json, /dist/gomote/SHA256SUMS, /dist/node/SHA256SUMS and /dist/SHA256SUMS for those that there are.',
   });
 }
 

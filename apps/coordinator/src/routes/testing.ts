@@ -11,7 +11,7 @@ import type { Connection } from '@croft/web/connection';
 import { serve, type Listener } from '@croft/web/listener';
 import { fakeConnection } from '@croft/web/testing';
 import { openAuth, type Auth, type AuthOptions } from '../auth/auth.ts';
-import { createDistribution } from '../distribution/distribution.ts';
+import { createDistribution, createGomote } from '../distribution/distribution.ts';
 import { createNodeBinaries } from '../distribution/node-binaries.ts';
 import { createMetrics } from '../events.ts';
 import { createPages } from '../pages/routes.ts';
@@ -51,6 +51,7 @@ export async function openTestApp(over: Partial<AppDeps & AuthOptions> = {}): Pr
     keys: undefined,
     hookSecret: () => undefined,
     distribution: createDistribution(join(dataDir, 'programs')),
+    gomote: createGomote(join(dataDir, 'programs')),
     nodes: createNodeBinaries(join(dataDir, 'programs')),
     version: '0.1.0',
     behindProxy: false,
