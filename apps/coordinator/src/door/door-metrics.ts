@@ -15,8 +15,8 @@ export interface DoorMetrics {
 
 export type LoginMethod = 'key' | 'certificate' | 'none';
 export type ChannelKind = 'shell' | 'command' | 'sftp' | 'connect' | 'listen' | 'agent';
-/** `connections` and `logins` of one address or of all; `tries` and `channels` of one connection; `time` until somebody has logged in. */
-export type Limit = 'connections' | 'logins' | 'tries' | 'channels' | 'time';
+/** `connections` and `logins` of one address or of all; `tries` and `channels` of one connection; `time` and `bytes` until somebody has logged in. */
+export type Limit = 'connections' | 'logins' | 'tries' | 'channels' | 'time' | 'bytes';
 
 export interface Traffic {
   /** Connections that have not logged in, and those that have. */

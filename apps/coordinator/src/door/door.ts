@@ -43,6 +43,8 @@ const fastCiphers = algorithms.cipher.slice(0, 2);
 /** libssh2, of curl and PHP, has neither GCM nor these codes after encryption before its version 1.11. */
 const olderCodes = ['hmac-sha2-256', 'hmac-sha2-512'] as const;
 
+/** For the last words to a client whose connection failed. */
+const farewellMs = SECOND;
 const keepAliveMs = 15 * SECOND;
 const keepAliveTries = 3;
 /** Keys that one connection may offer: agents have many. */
@@ -102,14 +104,18 @@ interface Received {
 
 /** A client that has told its version, and nothing else. */
 function receive(connection: Connection, { header }: ClientInfo, { shared, attempts, guests, tasks }: Received): void {
-  const { log, audit, metrics } = shared;
+  const { clock, log, audit, metrics } = shared;
   const socket = socketOf(connection);
   const from = addressOf(socket);
   let login: Login | undefined;
   let refusal: Refusal | undefined;
   let tries = 0;
   offerOnly(connection, offerTo(header.versions.software));
-  connection.on('error', (error) => log.debug('ssh connection failed', { from, error }));
+  connection.on('error', (error) => {
+    log.debug('ssh connection failed', { from, error });
+    socket.destroySoon(); // the library reads no more, so the client's end would never come
+    clock.deadline(farewellMs).addEventListener('abort', () => socket.destroy(), { once: true });
+  });
   connection.on('authentication', (context) => {
     tries += 1;
     if (tries > maxTries) {

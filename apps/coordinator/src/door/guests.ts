@@ -1,4 +1,4 @@
-/** Who is connected to the door; who does not log in in time is shown out. */
+/** Who is connected to the door; who does not log in in time, or says too much before, is shown out. */
 import type { Socket } from 'node:net';
 import { SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
@@ -19,6 +19,8 @@ const loginGraceMs = 30 * SECOND;
 const maxConnections = 1_000;
 /** Of one address, not logged in. */
 const maxStrangers = 20;
+/** Before somebody has logged in: what they are answered waits in memory for as long as they do not read. */
+const maxStrangeBytes = 256 * 1024;
 
 export function createGuests(attempts: Attempts, { clock, metrics: { ssh } }: { clock: Clock; metrics: Pick<Metrics, 'ssh'> }): Guests {
   const all = new Set<Socket>();
@@ -42,12 +44,13 @@ export function createGuests(attempts: Attempts, { clock, metrics: { ssh } }: { 
       });
       all.add(socket);
       strangers.set(socket, from);
-      const late = (): void => {
-        if (!strangers.has(socket)) return;
-        ssh.limited('time');
+      const showOut = (limit: Limit): void => {
+        if (!strangers.delete(socket)) return;
+        ssh.limited(limit);
         socket.destroy();
       };
-      clock.deadline(loginGraceMs).addEventListener('abort', late, { once: true });
+      clock.deadline(loginGraceMs).addEventListener('abort', () => showOut('time'), { once: true });
+      socket.on('data', () => socket.bytesRead > maxStrangeBytes && showOut('bytes'));
       socket.once('close', () => {
         all.delete(socket);
         strangers.delete(socket);
