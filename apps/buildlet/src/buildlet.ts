@@ -88,7 +88,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const routes = {
     ...machineRoutes(machine),
     ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
-    ...execRoutes({ workDir, execs, fence, environment, clock }),
+    ...execRoutes({ workDir, execs, fence, environment }),
     ...portRoutes(random),
     ...selfTestRoutes(tester),
     ...rawRoutes({ workDir, fence, clock, random, socketNames: treeNames(stateDir) }),

@@ -3,7 +3,6 @@ import { existsSync, mkdirSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Clock } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { bytesOfText } from '../commands/byte-text.ts';
 import type { Command } from '../commands/command.ts';
@@ -11,7 +10,6 @@ import { passedEnvironment } from '../commands/environment.ts';
 import { textError, written, type Answer } from '../http/answer.ts';
 import { readBytes, requestEpoch } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
-import { createLateHeads, type LateHeads } from './late-heads.ts';
 import type { Fence } from '../state/fence.ts';
 import { cacheDirs, execEnvironment } from './environment.ts';
 import type { Execs } from './execs.ts';
@@ -26,7 +24,6 @@ export interface ExecRouteDeps {
   readonly workDir: string;
   readonly execs: Execs;
   readonly fence: Fence;
-  readonly clock: Clock;
   /** The buildlet's own. */
   readonly environment: NodeJS.ProcessEnv;
 }
@@ -37,7 +34,6 @@ interface Ground {
   readonly passed: Readonly<Record<string, string>>;
   /** By the variable that tells of it. */
   readonly cacheDirs: Readonly<Record<string, string>>;
-  readonly heads: LateHeads;
   bootstrap(): string;
 }
 
@@ -52,7 +48,6 @@ export function execRoutes(deps: ExecRouteDeps): Record<string, Route> {
     workDir,
     passed: passedEnvironment(environment),
     cacheDirs: cacheDirs(workDir),
-    heads: createLateHeads(deps.clock),
     bootstrap: chooseBootstrap(deps),
   };
   return { '/exec': { style: 'text', handle: (call) => exec(call, deps, ground) } };
@@ -71,26 +66,25 @@ async function exec({ request, method, search, signal: gone }: Call, deps: ExecR
     async send(response) {
       using _ = admission;
       const reader = { socket: request.socket, signals: [gone, admission.signal] };
-      await answer(planned, response, { execs: deps.execs, heads: ground.heads, reader });
+      await answer(planned, response, { execs: deps.execs, reader });
     },
   };
 }
 
 interface Answering {
   readonly execs: Execs;
-  readonly heads: LateHeads;
   readonly reader: Reader;
 }
 
 /** Without a trailer the reader knows of no end. What can be done while the command runs is not done before it starts. */
-async function answer({ command, debug }: Planned, response: ServerResponse, { execs, heads, reader }: Answering): Promise<void> {
+async function answer({ command, debug }: Planned, response: ServerResponse, { execs, reader }: Answering): Promise<void> {
   const left = new AbortController();
   const { signal } = left;
   const running = execs.run({ command, write: (piece) => written(response, piece, signal), signal });
   using _watch = abortWhenGone(left, reader);
   response.writeHead(200, { Trailer: trailerName });
-  using _head = heads.hold(response);
   if (debug) response.write(debugLine(command)); // before any output, which comes in a later turn
+  else response.flushHeaders(); // its reader has much to do with it, and does it meanwhile
   const state = await running;
   response.addTrailers({ [trailerName]: headerText(state) });
   response.end();

@@ -90,7 +90,7 @@ export function removeGroup(group: string): void {
 /** Nothing lives in the group, and none is below it. */
 export function isEmptyLeaf(group: string): boolean {
   try {
-    return statSync(group).nlink === linksOfLeaf && readFileSync(join(group, 'cgroup.procs'), 'latin1') === '';
+    return statSync(group).nlink === linksOfLeaf && readFileSync(join(group, 'cgroup.procs'), 'utf8') === '';
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return false; // somebody has removed it
     throw error;
