@@ -1,29 +1,17 @@
-/** The SSH door over a reverse line against OpenSSH straight to the same machine: bytes, one key's echo, and many shells at once. */
+/** Bytes through the SSH door over a reverse line, and by OpenSSH straight to the same machine. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import ssh2, { type ClientChannel } from 'ssh2';
 import { CroftError } from '@croft/runtime/errors';
-import { pssMB } from '../process-memory.ts';
 import type { Bench, Measurement, Row } from '../row.ts';
-import { median, quantile } from '../samples.ts';
-import { openSshPlace, type SshPlace, type Way } from '../ssh-place.ts';
+import { median } from '../samples.ts';
+import { openSshPlace, type Way } from '../ssh-place.ts';
 
 const megabytes = 1_000;
 const rounds = 3;
-const keys = 400;
-const goalEchoMs = 5;
-const manyShells = 200;
-const keysOfEach = 20;
-const goalShellsMB = 300;
-const goalShellsMs = 20;
-/** Of a sample, ms. */
-const betweenKeysMs = 5;
 
 export const ssh: Row = { name: 'ssh', about: `${megabytes} MB through the SSH door and a reverse line`, run: runBytes };
-export const echo: Row = { name: 'echo', about: 'one key through the SSH door, from being typed to being shown', run: runEcho };
-export const shells: Row = { name: 'shells', about: `${manyShells} shells at once through the SSH door`, run: runShells };
 
 type Job = (way: Way) => Promise<void>;
 
@@ -72,100 +60,4 @@ async function runToEnd(program: string, args: readonly string[], { signal }: Be
   child.stderr?.setEncoding('utf8').on('data', (piece: string) => (complaint += piece));
   const [code] = (await once(child, 'close')) as [number | null];
   if (code !== 0) throw new CroftError('unavailable', `${program} ended with ${code}: ${complaint.trim().slice(-1_000)}`);
-}
-
-async function runEcho(bench: Bench): Promise<Measurement[]> {
-  await using place = await openSshPlace(bench);
-  const times = new Map<Way, number[]>();
-  for (const way of [place.door, place.direct]) {
-    bench.progress(way.name);
-    await using shell = await openShell(way, place, bench);
-    const samples: number[] = [];
-    for (let key = 0; key < keys; key += 1) {
-      samples.push(await shell.typeKey());
-      await bench.clock.sleep(betweenKeysMs, { signal: bench.signal });
-    }
-    times.set(way, samples);
-  }
-  const of = (way: Way, share: number): number => quantile(times.get(way) ?? [], share);
-  return [0.5, 0.99].map((share) => ({
-    what: `echo of a key, p${share * 100}`,
-    unit: 'ms' as const,
-    samples: [of(place.door, share)],
-    peer: { what: place.direct.name, samples: [of(place.direct, share)] },
-    goal: of(place.direct, share) + goalEchoMs,
-  }));
-}
-
-async function runShells(bench: Bench): Promise<Measurement[]> {
-  await using place = await openSshPlace(bench);
-  await using stack = new AsyncDisposableStack();
-  const before = await pssMB(place.coordinatorPid);
-  const open: Shell[] = [];
-  for (let at = 0; at < manyShells; at += 1) {
-    bench.progress(`${at} of ${manyShells} shells`);
-    open.push(stack.use(await openShell({ ...place.door, user: `${place.door.user}+new` }, place, bench)));
-  }
-  const after = await pssMB(place.coordinatorPid);
-  bench.progress('typing');
-  const times = open.map((): number[] => []);
-  for (let key = 0; key < keysOfEach; key += 1)
-    for (const [at, shell] of open.entries()) {
-      times[at]?.push(await shell.typeKey());
-      await bench.clock.sleep(1, { signal: bench.signal });
-    }
-  return [
-    { what: `memory of ${manyShells} shells`, unit: 'MB', samples: [after - before], goal: goalShellsMB },
-    {
-      what: 'echo, worst p99 of a shell',
-      unit: 'ms',
-      samples: [Math.max(...times.map((samples) => quantile(samples, 0.99)))],
-      goal: goalShellsMs,
-    },
-    { what: 'echo, p50 of all', unit: 'ms', samples: [quantile(times.flat(), 0.5)], goal: goalShellsMs },
-  ];
-}
-
-interface Shell extends AsyncDisposable {
-  /** Until it is shown, ms. */
-  typeKey(): Promise<number>;
-}
-
-async function openShell({ user, port }: Way, { key }: SshPlace, { clock, signal }: Bench): Promise<Shell> {
-  const client = new ssh2.Client();
-  const ready = once(client, 'ready', { signal });
-  client.connect({ host: '127.0.0.1', port, username: user, privateKey: key });
-  await ready;
-  client.setNoDelay(true);
-  client.on('error', () => undefined);
-  const { promise, resolve, reject } = Promise.withResolvers<ClientChannel>();
-  client.shell({ term: 'dumb', cols: 80, rows: 24 }, (error, channel) => (error ? reject(error) : resolve(channel)));
-  const channel = await promise;
-  let shown = '';
-  let told = Promise.withResolvers<void>();
-  channel.setEncoding('latin1').on('data', (piece: string) => {
-    shown += piece;
-    told.resolve();
-    told = Promise.withResolvers();
-  });
-  const until = async (text: string): Promise<void> => {
-    while (!shown.includes(text)) await told.promise;
-    shown = '';
-  };
-  channel.write('exec sh -c \'echo rea""dy; exec cat > /dev/null\'\r'); // its terminal echoes, and nothing else is shown
-  await until('ready');
-  return {
-    async typeKey() {
-      shown = '';
-      const startedAt = clock.monotonic();
-      channel.write('x');
-      await until('x');
-      return clock.monotonic() - startedAt;
-    },
-    async [Symbol.asyncDispose]() {
-      const closed = once(client, 'close');
-      client.end();
-      await closed;
-    },
-  };
 }
