@@ -63,11 +63,15 @@ async function showShell(channel: DoorChannel, shell: Shell, signal: AbortSignal
   await tellPast();
 }
 
+/** What cannot be told to the shell is dropped: it has ended, and its output tells. */
 async function typeInto(channel: DoorChannel, shell: Shell): Promise<void> {
   try {
-    for await (const piece of channel.read()) await shell.write(piece);
+    for await (const piece of channel.read()) {
+      shell.write(piece).catch(() => undefined);
+      await shell.room();
+    }
   } catch {
-    // the channel is gone or the shell has ended: its output tells
+    // the channel is gone
   }
 }
 

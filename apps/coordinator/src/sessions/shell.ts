@@ -20,6 +20,8 @@ export interface Shell extends AsyncDisposable {
   follow(from: number, waits: Waits): AsyncGenerator<Piece>;
   /** What is typed. Resolves when it was taken, to how much was in all. @throws CroftError `conflict` when it has ended or takes none */
   write(bytes: Uint8Array): Promise<number>;
+  /** @see RunInput */
+  room(): Promise<void>;
   resize(size: TerminalSize, waits: Waits): Promise<void>;
   /** How it ended. Waits for that. */
   exit(waits: Waits): Promise<Exit>;
@@ -48,6 +50,7 @@ export function createShell({ place, name, isFresh, output, input, keptBytes, en
   const within = ({ signal }: Waits): Waits => ({ signal: anySignal(signal, ended) });
   let seen = false;
   let held = true;
+  let resizing: Promise<void> | undefined; // what is typed after it comes after it
   return {
     name,
     isFresh,
@@ -56,8 +59,19 @@ export function createShell({ place, name, isFresh, output, input, keptBytes, en
       yield* followOutput(place, { from, keptBytes }, within(waits));
       seen = true;
     },
-    write: (bytes) => input.write(bytes),
-    resize: (size, waits) => keepAsking(() => buildlet.resize(id, size, epoch, within(waits)), place, within(waits)),
+    async write(bytes) {
+      await resizing;
+      return input.write(bytes);
+    },
+    async room() {
+      await resizing;
+      await input.room();
+    },
+    async resize(size, waits) {
+      const done = keepAsking(() => buildlet.resize(id, size, epoch, within(waits)), place, within(waits));
+      resizing = done.catch(() => undefined);
+      return done;
+    },
     async exit(waits) {
       const run = await endOfRun(place, within(waits));
       return run?.exit ?? { kind: 'lost', reason: 'its machine does not know it any more' };

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { systemClock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
+import { FakeClock } from '@croft/runtime/testing';
 import { createRunInput } from './run-input.ts';
 import { fakeRun, type Fate } from './testing-run.ts';
 
@@ -33,18 +34,36 @@ test('whatever is cut, input arrives once, whole and in the order in which it wa
     ),
   ));
 
-test('what is typed while something is on its way goes together after it', async () => {
-  const run = fakeRun();
+test('keys go out one by one in one request, until nobody types any more', async () => {
+  const clock = new FakeClock();
+  const run = { ...fakeRun(), clock };
+  const input = createRunInput(run, {}, 0);
+  const taken: Promise<number>[] = [];
+  for (const key of ['l', 's', '\n']) {
+    taken.push(input.write(Buffer.from(key)));
+    await clock.advance(900);
+    assert.ok(run.typed().endsWith(key), 'it is not held back');
+  }
+  await clock.advance(1_100);
+  assert.deepEqual(await Promise.all(taken), [3, 3, 3]);
+  const last = input.write(Buffer.from('q'));
+  await clock.advance(2_000);
+  assert.equal(await last, 4);
+  assert.equal(run.asked.filter((what) => what === 'input').length, 2);
+});
+
+test('who asks how much was taken does not wait until nobody types', async () => {
+  const run = { ...fakeRun(), clock: new FakeClock() };
   const input = createRunInput(run, {});
-  await Promise.all(['l', 's', ' ', '-l', '\n'].map((key) => input.write(Buffer.from(key))));
-  assert.equal(run.typed(), 'ls -l\n');
-  assert.equal(run.asked.length, 3, 'one question, the first key, and the rest');
+  const typed = input.write(Buffer.from('ls'));
+  assert.equal(await input.write(new Uint8Array()), 2);
+  assert.equal(await typed, 2);
 });
 
 test('nobody asks how much a fresh run has taken', async () => {
   const run = fakeRun();
   await createRunInput(run, {}, 0).write(Buffer.from('a'));
-  assert.deepEqual(run.asked, ['input']);
+  assert.deepEqual(run.asked, ['input', 'piece', 'end of input']);
 });
 
 test('who comes later to a run that has taken input goes on behind it, and nothing asks how much that was', async () => {
@@ -75,9 +94,9 @@ test('who has much waits while as much as one request carries waits', async () =
   const gone = new AbortController();
   const input = createRunInput(fakeRun({ last: 'silent' }), gone, 0);
   const megabyte = Buffer.alloc(1024 * 1024);
-  const given = [input.write(megabyte), input.write(megabyte.subarray(1))];
+  const given = [input.write(megabyte), input.write(megabyte.subarray(1_000))];
   await input.room();
-  given.push(input.write(megabyte.subarray(0, 1)));
+  given.push(input.write(megabyte.subarray(0, 1_000)));
   let hasRoom = false;
   const room = input.room().then(() => (hasRoom = true));
   await new Promise((resolve) => setImmediate(resolve));

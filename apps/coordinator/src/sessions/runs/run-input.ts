@@ -1,13 +1,17 @@
 /**
  * What all who are attached to one run give it to read: in one order and with offsets, so that nothing is taken twice or left out however
- * often the line to its machine is cut. What comes while something is on its way goes together after it.
+ * often the line to its machine is cut. One request carries key after key, each at once, until nobody has typed for a while: a request
+ * for each would be slower, and its garbage what stops everybody else's keys now and then.
  */
-import type { Waits } from '@croft/runtime/clock';
-import { createBell } from '@croft/runtime/tasks';
+import { SECOND, type Waits } from '@croft/runtime/clock';
+import { createBell, type Bell } from '@croft/runtime/tasks';
 import { keepAsking, type RunPlace } from './run-place.ts';
 
 export interface RunInput {
-  /** Resolves when the run has taken it, to how much it has taken in all; nothing asks just that. @throws CroftError `conflict` when it has ended or takes none */
+  /**
+   * Resolves when the run has taken it, to how much it has taken in all; that is told a while after it was, unless nothing is given, which asks just that.
+   * @throws CroftError `conflict` when it has ended or takes none
+   */
   write(bytes: Uint8Array): Promise<number>;
   /** As `write`; nothing comes after it. */
   end(): Promise<number>;
@@ -15,60 +19,117 @@ export interface RunInput {
   room(): Promise<void>;
 }
 
+/** What one request carries, which is held to be sent again. */
 interface Batch {
   readonly pieces: Uint8Array[];
   readonly taken: PromiseWithResolvers<number>;
-  bytes: number;
-  isLast: boolean;
+  readonly isLast: boolean;
+  readonly changed: Bell;
+  /** What it takes to hold it, bytes. */
+  cost: number;
+  /** Nothing is added any more. */
+  isWhole: boolean;
 }
 
-/** One request carries at most about so much; as much may wait for the next one. */
+/** Keys may be added to a request that is on its way until it has carried so much: what comes in bulk is told sooner to have been taken. */
+const joinedBytes = 32 * 1024;
+/** So much may wait for the next one, and goes together. */
 const batchBytes = 1024 * 1024;
+/** Of each piece, beside what is in it. */
+const pieceBytes = 256;
+/** So long after the last key a request ends, or up to twice as long, to learn what was taken. */
+const quietMs = SECOND;
 const nothing = new Uint8Array();
 
 /** @param taken how much the run has taken by now, where that is known */
 export function createRunInput(place: RunPlace, waits: Waits, taken?: number): RunInput {
-  const { buildlet, id, epoch } = place;
   const moved = createBell();
+  /** The first one is on its way, the last one takes what comes. */
+  const batches: Batch[] = [];
   let at = taken;
-  let next: Batch | undefined;
-  let isSending = false;
-  const send = (from: number, content: Uint8Array, end: boolean): Promise<number> =>
-    keepAsking(() => buildlet.writeStdin(id, { from, content, end }, epoch, waits), place, waits);
-  const take = (): Batch | undefined => {
-    const batch = next;
-    next = undefined;
-    moved.ring();
-    return batch;
-  };
   const sendAll = async (): Promise<void> => {
-    isSending = true;
-    for (let batch = take(); batch; batch = take()) {
+    for (let batch = batches[0]; batch; batch = batches[0]) {
       try {
-        at ??= await send(0, nothing, false); // only asks
-        at = await send(at, Buffer.concat(batch.pieces), batch.isLast);
+        at ??= await askTaken(place, waits);
+        at = await send(batch, at, place, waits);
         batch.taken.resolve(at);
       } catch (error) {
         at = undefined;
         batch.taken.reject(error);
       }
+      close(batch);
+      batches.shift();
+      moved.ring();
     }
-    isSending = false;
+  };
+  const openBatch = (isLast: boolean): Batch => {
+    const newest = batches.at(-1);
+    if (newest && !newest.isWhole && !isLast) return newest;
+    if (newest) close(newest);
+    const batch = { pieces: [], taken: Promise.withResolvers<number>(), isLast, changed: createBell(), cost: 0, isWhole: isLast };
+    if (batches.push(batch) === 1) void sendAll();
+    return batch;
   };
   const add = (bytes: Uint8Array, isLast: boolean): Promise<number> => {
-    next ??= { pieces: [], taken: Promise.withResolvers<number>(), bytes: 0, isLast };
-    next.pieces.push(bytes);
-    next.bytes += bytes.length;
-    next.isLast ||= isLast;
-    const { promise } = next.taken;
-    if (!isSending) void sendAll();
-    return promise;
+    const batch = openBatch(isLast);
+    batch.pieces.push(bytes);
+    batch.cost += bytes.length + pieceBytes;
+    batch.changed.ring();
+    if (bytes.length === 0 || batch.cost >= (batch === batches[0] ? joinedBytes : batchBytes)) close(batch);
+    return batch.taken.promise;
   };
   return {
     write: (bytes) => add(bytes, false),
     end: () => add(nothing, true),
     async room() {
-      while (next && next.bytes >= batchBytes) await moved.wait({});
+      while (batches[1]?.isWhole) await moved.wait({});
     },
   };
+}
+
+function close(batch: Batch): void {
+  batch.isWhole = true;
+  batch.changed.ring();
+}
+
+function askTaken(place: RunPlace, waits: Waits): Promise<number> {
+  const { buildlet, id, epoch } = place;
+  return keepAsking(() => buildlet.writeStdin(id, { from: 0, content: nothing }, epoch, waits), place, waits);
+}
+
+async function send(batch: Batch, from: number, place: RunPlace, waits: Waits): Promise<number> {
+  const { buildlet, id, epoch, clock } = place;
+  if (batch.cost >= joinedBytes) close(batch);
+  const over = new AbortController();
+  const closing = closeWhenQuiet(batch, clock, over.signal);
+  try {
+    const end = batch.isLast;
+    return await keepAsking(() => buildlet.writeStdin(id, { from, content: contentOf(batch), end }, epoch, waits), place, waits);
+  } finally {
+    over.abort();
+    await closing;
+  }
+}
+
+/** One timer for many keys. */
+async function closeWhenQuiet(batch: Batch, clock: RunPlace['clock'], signal: AbortSignal): Promise<void> {
+  try {
+    for (let seen = -1; !batch.isWhole && seen !== batch.cost;) {
+      seen = batch.cost;
+      await clock.sleep(quietMs, { signal });
+    }
+  } catch {
+    // the request has ended
+  }
+  close(batch);
+}
+
+async function* contentOf(batch: Batch): AsyncGenerator<Uint8Array> {
+  for (let given = 0; ;) {
+    const fresh = batch.pieces.slice(given);
+    given += fresh.length;
+    if (fresh.length > 0) yield fresh.length === 1 && fresh[0] ? fresh[0] : Buffer.concat(fresh);
+    else if (batch.isWhole) return;
+    else await batch.changed.wait({});
+  }
 }

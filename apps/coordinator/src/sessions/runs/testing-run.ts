@@ -70,14 +70,21 @@ export function fakeRun({ writes = '', isUnknown = false, fates = [], last = 'wh
     },
     run: (_id: RunId, waits: Waits) => step('run', waits, (): Run | 'unknown' => (isUnknown ? 'unknown' : endedRun(writes.length, letGo))),
     ack: (_id: RunId, to: number, _epoch: number, waits: Waits) => step('ack', waits, () => void (letGo = Math.max(letGo, to))),
-    writeStdin: (_id: RunId, { from, content, end = false }: InputPart, _epoch: number, waits: Waits) =>
-      step('input', waits, () => {
+    writeStdin: async (_id: RunId, { from, content, end = false }: InputPart, _epoch: number, waits: Waits): Promise<number> => {
+      await step('input', waits, () => {
         if (isInputOver) throw new CroftError('conflict', 'it takes no more');
         if (from > taken.length) throw new CroftError('invalid', 'a gap');
-        taken = Buffer.concat([taken, (content as Uint8Array).subarray(taken.length - from)]);
+      });
+      let at = from;
+      for await (const piece of content instanceof Uint8Array ? [content] : content) {
+        await step('piece', waits, () => (taken = Buffer.concat([taken, piece.subarray(Math.max(0, taken.length - at))])));
+        at += piece.length;
+      }
+      return step('end of input', waits, () => {
         isInputOver = end;
         return taken.length;
-      }),
+      });
+    },
   };
   return {
     buildlet: buildlet as unknown as Buildlet,
