@@ -14,6 +14,11 @@ export function release({ buffer, byteOffset, byteLength }: Buffer): void {
   if (buffer.byteLength > smallest && byteOffset + byteLength === buffer.byteLength) free(buffer);
 }
 
+/** For whoever is done with a chunk that is nobody else's. One that is a part of its memory is left to the collector. */
+export function freeWhole({ buffer, byteLength }: Buffer): void {
+  if (buffer.byteLength === byteLength) free(buffer);
+}
+
 /** Whatever lies in it is gone. Node 20 leaves it to the collector. */
 export function free(memory: ArrayBufferLike): void {
   if (memory instanceof ArrayBuffer && 'transfer' in memory) memory.transfer(0);

@@ -1,7 +1,7 @@
 /** Packets of a connection as they come, of bounded length and without a copy where they come whole. */
 import type { Duplex } from 'node:stream';
 import { createBell } from '@croft/runtime/tasks';
-import { free } from '@croft/streams/release';
+import { freeWhole } from '@croft/streams/release';
 
 /** With its length before it; what OpenSSH takes, too. */
 export const maxPacketBytes = 256 * 1024;
@@ -69,7 +69,7 @@ async function* cutIntoPackets(chunks: AsyncIterable<Buffer>): AsyncGenerator<Bu
       rest = rest.subarray(end);
     }
     hold(rest);
-    if (chunk.buffer.byteLength === chunk.byteLength) free(chunk.buffer); // the collector would be busier with these than we are with all else
+    freeWhole(chunk); // the collector would be busier with these than we are with all else
   }
 }
 

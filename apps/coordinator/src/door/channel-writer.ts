@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import type { Connection, ServerChannel } from 'ssh2';
 import { anySignal } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
-import { onWindow, socketOf, windowOf } from './ssh2-inside.ts';
+import { encryptOurselves, onWindow, socketOf, windowOf } from './ssh2-inside.ts';
 
 export interface ChannelWriter {
   /** Resolves when the piece may be changed. Rejects when the channel is closed. */
@@ -25,6 +25,7 @@ export function createChannelWriter(channel: ServerChannel, connection: Connecti
       if (room === 0) await roomIn(channel, closed);
       else {
         const end = Math.min(piece.length, at + room);
+        encryptOurselves(connection);
         socket.cork(); // its packets have 32 KiB, and each would be a call of the system
         stream.write(piece.subarray(at, end));
         socket.uncork();

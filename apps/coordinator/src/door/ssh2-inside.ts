@@ -1,9 +1,11 @@
 /**
  * What the library does but does not offer. It is pinned, and each of these is tried by a test of the door: the offer of ciphers to one client,
- * a goodbye told from a lost connection, agent channels, and waiting for a channel's window.
+ * a goodbye told from a lost connection, agent channels, waiting for a channel's window, and encrypting.
  */
+import type { CipherGCMTypes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Connection, ServerChannel } from 'ssh2';
+import { createGcmCipher, type PacketCipher } from './gcm-cipher.ts';
 
 interface Offer {
   readonly lists: { readonly kex: { readonly array: readonly string[] } } & {
@@ -16,9 +18,18 @@ interface InsideConnection {
   readonly _chanMgr: { add(opened: unknown): number };
   readonly _protocol: {
     _offer: Offer;
+    /** While keys are exchanged. */
+    readonly _kexinit: Buffer | undefined;
+    _cipher: PacketCipher | LibraryGcm;
     readonly _handlers: { DISCONNECT(...told: unknown[]): void };
     openssh_authAgent(channel: number, window: number, packet: number): void;
   };
+}
+
+interface LibraryGcm extends PacketCipher {
+  readonly _encSSLName: CipherGCMTypes;
+  readonly _encKey: Buffer;
+  readonly _encIV: Buffer;
 }
 
 interface InsideChannel {
@@ -52,6 +63,22 @@ export function offerOnly(connection: Connection, { hostKeys, ciphers, codes }: 
   const ways = { cipher: ciphers, mac: codes, compress: lists.cs.compress.array, lang: [] };
   const KexInit = protocol._offer.constructor as new (wanted: object) => Offer;
   protocol._offer = new KexInit({ kex: lists.kex.array, serverHostKey: hostKeys, cs: ways, sc: ways });
+}
+
+/** Has what is sent from now on encrypted by our own cipher, where that is AES-GCM; to be called again once keys may have changed. */
+export function encryptOurselves(connection: Connection): void {
+  const protocol = inside(connection)._protocol;
+  const theirs = protocol._cipher;
+  if (!('_encSSLName' in theirs && theirs._encSSLName.endsWith('-gcm')) || protocol._kexinit) return;
+  const socket = socketOf(connection);
+  protocol._cipher = createGcmCipher({
+    algorithm: theirs._encSSLName,
+    key: theirs._encKey,
+    iv: theirs._encIV,
+    outSeqno: theirs.outSeqno,
+    isWaiting: () => protocol._kexinit !== undefined,
+    write: (bytes, done) => void (socket.writable && socket.write(bytes, done)),
+  });
 }
 
 /** When the client says that it leaves, before its connection ends. */
