@@ -53,8 +53,8 @@ export interface Buildlet extends RawCalls, AsyncDisposable {
    * @throws CroftError `conflict` when it does not, `not-found` without the directory, `unavailable` when it was cut
    */
   getTarGz(dir: string, match: readonly string[], epoch: number, waits: ArchiveWaits): AsyncGenerator<Buffer>;
-  /** All that lies below `dir`, each directory before its contents, with the SHA-256 of files; nothing where there is no such directory. */
-  listTree(dir: string, options: TreeOptions, waits: Waits): AsyncGenerator<TreeEntry>;
+  /** All that lies below `dir`, in batches, each directory before its contents, with the SHA-256 of files; nothing where there is no such directory. */
+  listTree(dir: string, options: TreeOptions, waits: Waits): AsyncGenerator<readonly TreeEntry[]>;
   removeAll(paths: readonly string[], epoch: number, waits: Waits): Promise<void>;
   /** @param waits `source`: what the command needs. @throws CroftError `conflict` when that is not there any more */
   startOrAttach(id: RunId, spec: RunSpec, epoch: number, waits: SourceWaits): Promise<Run>;

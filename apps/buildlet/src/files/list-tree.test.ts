@@ -17,12 +17,12 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
 
 /** `f 644 5 DIGEST`, by path. */
 async function tree(dir: string, skip: readonly string[] = []): Promise<Record<string, string>> {
-  const entries = await Array.fromAsync(machine.client.listTree(dir, { skip }, { signal: systemClock.deadline(60_000) }));
-  return Object.fromEntries(entries.map((entry) => [entry.path.toString('latin1'), shown(entry)]));
+  const batches = await Array.fromAsync(machine.client.listTree(dir, { skip }, { signal: systemClock.deadline(60_000) }));
+  return Object.fromEntries(batches.flat().map((entry) => [entry.path, shown(entry)]));
 }
 
 function shown(entry: TreeEntry): string {
-  if (entry.kind === 'link') return `-> ${entry.target.toString('latin1')}`;
+  if (entry.kind === 'link') return `-> ${entry.target}`;
   const mode = entry.mode.toString(8);
   return entry.kind === 'file' ? `${mode} ${entry.sizeBytes} ${entry.digest}` : `${entry.kind} ${mode}`;
 }

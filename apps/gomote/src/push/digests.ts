@@ -4,72 +4,65 @@ import { createReadStream, readFileSync } from 'node:fs';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Cli } from '@croft/cli/program';
+import { SECOND } from '@croft/runtime/clock';
 import { placeOf, type LocalEntry } from './local-tree.ts';
 
 type FileEntry = LocalEntry & { readonly kind: 'file' };
 
 export interface Digests {
-  /** @throws what reading the file does */
-  of(entry: FileEntry): Promise<string>;
+  /** At once unless the file is large. @throws what reading the file does */
+  of(entry: FileEntry): string | Promise<string>;
   /** Of a file that was read anyway. */
-  note(entry: FileEntry, digest: string): void;
+  note(entry: FileEntry, digest: string): string;
   /** Keeps those of these files and no others. */
   save(): Promise<void>;
 }
 
 const wholeBytes = 1024 ** 2;
+const digestChars = 64;
 /** A file that changes twice within one tick of its file system's clock shows the same times; some clocks tick in seconds. */
-const tickNs = { fine: 100_000_000n, coarse: 2_100_000_000n };
-const second = 1_000_000_000n;
+const tickMs = { fine: 100, coarse: 2_100 };
 
 export async function openDigests(root: string, { env, clock }: Pick<Cli, 'env' | 'clock'>): Promise<Digests> {
   const file = fileFor(root, env);
   const before = parse(file === undefined ? '' : await readFile(file, 'latin1').catch(() => ''));
-  const nowNs = BigInt(clock.now()) * 1_000_000n;
-  const after = new Map<string, Known>();
+  const now = clock.now();
+  const after = new Map<string, string>();
   let changed = false;
-  const note = ({ path, stamp, changedNs }: FileEntry, digest: string): void => {
-    const tick = changedNs % second === 0n ? tickNs.coarse : tickNs.fine;
-    if (nowNs - changedNs < tick) return; // it could still change and look the same
+  const note = ({ path, stamp, changedAt }: FileEntry, digest: string): string => {
+    const tick = changedAt % SECOND === 0 ? tickMs.coarse : tickMs.fine;
+    if (now - changedAt < tick) return digest; // it could still change and look the same
     changed = true;
-    after.set(path, { stamp, digest });
+    after.set(path, `${digest} ${stamp}`);
+    return digest;
   };
   return {
-    async of(entry) {
+    of(entry) {
       const known = before.get(entry.path);
-      if (known?.stamp === entry.stamp) {
+      if (known !== undefined && known.slice(digestChars + 1) === entry.stamp) {
         after.set(entry.path, known);
-        return known.digest;
+        return known.slice(0, digestChars);
       }
-      const digest = await digestOf(placeOf(root, entry.path), entry);
-      note(entry, digest);
-      return digest;
+      const place = placeOf(root, entry.path);
+      if (entry.sizeBytes <= wholeBytes) return note(entry, hash('sha256', readFileSync(place)));
+      return digestInPieces(place).then((digest) => note(entry, digest));
     },
     note,
     async save() {
       if (file === undefined || (!changed && after.size === before.size)) return;
       await mkdir(dirname(file), { recursive: true, mode: 0o700 });
       const draft = `${file}.${process.pid}`;
-      await writeFile(draft, [...after].map(([path, { stamp, digest }]) => `${digest} ${stamp} ${path}\0`).join(''), {
-        encoding: 'latin1',
-        mode: 0o600,
-      });
+      await writeFile(draft, [...after].flat().join('\0'), { encoding: 'latin1', mode: 0o600 });
       await rename(draft, file);
     },
   };
 }
 
-interface Known {
-  readonly stamp: string;
-  readonly digest: string;
-}
-
-function parse(text: string): Map<string, Known> {
-  const known = new Map<string, Known>();
-  for (const line of text.split('\0')) {
-    const [, digest, stamp, path] = /^([0-9a-f]{64}) (\d+ \d+ \d+ \d+ \d+) ([^]+)$/.exec(line) ?? [];
-    if (path !== undefined && digest !== undefined && stamp !== undefined) known.set(path, { stamp, digest });
-  }
+/** Each path with `DIGEST STAMP`. A file that says something else says of no path what is so. */
+function parse(text: string): Map<string, string> {
+  const known = new Map<string, string>();
+  const fields = text.split('\0');
+  for (let at = 0; at + 1 < fields.length; at += 2) known.set(fields[at] ?? '', fields[at + 1] ?? '');
   return known;
 }
 
@@ -78,8 +71,7 @@ function fileFor(root: string, env: Cli['env']): string | undefined {
   return home ? join(home, 'gomote', 'digests', hash('sha256', root)) : undefined;
 }
 
-async function digestOf(path: Buffer, { sizeBytes }: FileEntry): Promise<string> {
-  if (sizeBytes <= wholeBytes) return hash('sha256', readFileSync(path));
+async function digestInPieces(path: string | Buffer): Promise<string> {
   const digest = createHash('sha256');
   for await (const piece of createReadStream(path)) digest.update(piece as Buffer);
   return digest.digest('hex');

@@ -3,6 +3,8 @@
  * alone a process is asked that lives as long as the push: it takes a millisecond for each path of a large repository, so few are asked.
  */
 import { execFile, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { Cli } from '@croft/cli/program';
@@ -21,12 +23,12 @@ const listBytes = 256 * 1024 ** 2;
 /** Nothing is ignored in what is no working tree of git, or is ignored itself: whoever names it wants it. */
 export async function openIgnored(root: string, env: Cli['env']): Promise<Ignored> {
   const git = gitIn(root, env);
-  const [inTree, ignoredItself, listed] = await Promise.all([
-    git(['rev-parse', '--is-inside-work-tree']),
-    git(['check-ignore', '--quiet', '.']),
-    git(['ls-files', '-z', '--others', '--ignored', '--exclude-standard', '--directory']),
+  const isTop = existsSync(join(root, '.git')); // and so not ignored by a repository above
+  const [ignoredItself, listed] = await Promise.all([
+    isTop ? undefined : git(['check-ignore', '--quiet', '.']),
+    git(['ls-files', '-z', '--others', '--ignored', '--exclude-standard', '--directory']), // fails outside of a working tree
   ]);
-  if (inTree?.trim() !== 'true' || ignoredItself !== undefined || listed === undefined) return nothingIgnored;
+  if (ignoredItself !== undefined || listed === undefined) return nothingIgnored;
   const names = listed.split('\0').map((name) => name.replace(/\/$/, ''));
   const here = new Set(names.map(comparable));
   let asking: Asking | undefined;

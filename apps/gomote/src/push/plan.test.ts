@@ -38,27 +38,28 @@ function isEmpty(path: string, tree: Tree): boolean {
   return ![...tree.keys()].some((other) => other.startsWith(`${path}/`));
 }
 
-async function* locals(tree: Tree): AsyncGenerator<LocalEntry> {
+async function* locals(tree: Tree): AsyncGenerator<readonly LocalEntry[]> {
   for (const [path, thing] of tree) {
     const [kind, mode = '', content = ''] = thing.split(':');
-    if (kind === 'd') yield { kind: 'directory', path, isEmpty: isEmpty(path, tree) };
-    else if (kind === 'l') yield { kind: 'link', path, target: mode };
-    else yield { kind: 'file', path, mode: Number.parseInt(mode, 8), sizeBytes: content.length, stamp: content, changedNs: 0n };
+    if (kind === 'd') yield [{ kind: 'directory', path, isEmpty: isEmpty(path, tree) }];
+    else if (kind === 'l') yield [{ kind: 'link', path, target: mode }];
+    else yield [{ kind: 'file', path, mode: Number.parseInt(mode, 8), sizeBytes: content.length, stamp: content, changedAt: 0 }];
   }
 }
 
-async function* remotes(tree: Tree): AsyncGenerator<TreeEntry> {
-  for (const [name, thing] of tree) {
-    const path = Buffer.from(name, 'latin1');
+async function* remotes(tree: Tree): AsyncGenerator<readonly TreeEntry[]> {
+  for (const [path, thing] of tree) {
     const [kind, mode = '', content = ''] = thing.split(':');
-    if (kind === 'd') yield { kind: 'directory', path, mode: 0o755 };
-    else if (kind === 'l') yield { kind: 'link', path, target: Buffer.from(mode) };
-    else yield { kind: 'file', path, mode: Number.parseInt(mode, 8), sizeBytes: content.length, digest: content };
+    if (kind === 'd') yield [{ kind: 'directory', path, mode: 0o755 }];
+    else if (kind === 'l') yield [{ kind: 'link', path, target: mode }];
+    else yield [{ kind: 'file', path, mode: Number.parseInt(mode, 8), sizeBytes: content.length, digest: content }];
   }
 }
 
 const needs = {
-  digestOf: async ({ stamp }: { stamp: string }): Promise<string> => stamp,
+  /** Of large files later. */
+  digestOf: ({ path, stamp }: { path: string; stamp: string }): string | Promise<string> =>
+    path.endsWith('a') ? Promise.resolve(stamp) : stamp,
   keeps: async (path: string): Promise<boolean> => path.endsWith('keep'),
   isWorkDir: false,
 };

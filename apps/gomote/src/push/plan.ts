@@ -19,21 +19,29 @@ export interface PushPlan {
 }
 
 export interface PlanNeeds {
-  digestOf(entry: LocalEntry & { readonly kind: 'file' }): Promise<string>;
+  digestOf(entry: LocalFile): string | Promise<string>;
   /** Of what lies on the machine alone. */
   keeps(path: string, isDirectory: boolean): Promise<boolean>;
   /** What nobody sent is not removed from its top. */
   readonly isWorkDir: boolean;
 }
 
-export async function planPush(local: AsyncIterable<LocalEntry>, there: RemoteTree, needs: PlanNeeds): Promise<PushPlan> {
+export async function planPush(local: AsyncIterable<readonly LocalEntry[]>, there: RemoteTree, needs: PlanNeeds): Promise<PushPlan> {
   const planning = createPlanning(there, needs);
-  for await (const entry of local) await planning.take(entry);
+  for await (const batch of local) {
+    for (const entry of batch) {
+      const reading = planning.take(entry);
+      if (reading) await reading; // turns of the event loop, one for each file, would cost more than all else
+    }
+  }
   return planning.finish();
 }
 
+type LocalFile = LocalEntry & { readonly kind: 'file' };
+
 interface Planning {
-  take(entry: LocalEntry): Promise<void>;
+  /** A promise where a large file has to be read. */
+  take(entry: LocalEntry): Promise<void> | undefined;
   finish(): Promise<PushPlan>;
 }
 
@@ -45,30 +53,34 @@ function createPlanning({ entries: there, otherForm }: RemoteTree, needs: PlanNe
   const directories = new Set(['']);
   const replaced = new Set<string>();
   const unsettled: (LocalEntry & { kind: 'link' })[] = [];
-  const decide = async (entry: LocalEntry): Promise<void> => {
-    const name = otherForm(entry.path);
-    const found = there.get(name);
-    const isImplied = entry.kind === 'directory' && !entry.isEmpty;
-    if (!found) {
-      if (isImplied) return;
-      missing.push(entry.path);
-      send.push(entry);
-      return;
-    }
-    const verdict = await compare(entry, found, needs);
-    if (verdict === 'replaced') replaced.add(name);
-    if (verdict !== 'same' && !isImplied) send.push(entry);
+  const decide = (entry: LocalEntry): Promise<void> | undefined => {
+    const found = there.get(otherForm(entry.path));
+    if (!found) return lacking(entry);
+    if (!isDigestNeeded(entry, found)) return settle(entry, found, undefined);
+    const digest = needs.digestOf(entry);
+    return typeof digest === 'string' ? settle(entry, found, digest) : digest.then((read) => settle(entry, found, read));
+  };
+  const lacking = (entry: LocalEntry): undefined => {
+    if (isImplied(entry)) return;
+    missing.push(entry.path);
+    send.push(entry);
+  };
+  const settle = (entry: LocalEntry, found: TreeEntry, digest: string | undefined): undefined => {
+    const verdict = compare(entry, found, digest);
+    if (verdict === 'replaced') replaced.add(otherForm(entry.path));
+    if (verdict !== 'same' && !isImplied(entry)) send.push(entry);
   };
   const leave = ({ path }: LocalEntry): void => void leftOut.push({ path, why: 'is a link that leads out of the tree, and is not sent' });
   return {
-    async take(entry) {
+    take(entry) {
       const { path } = entry;
       seen.add(otherForm(path));
       if (entry.kind === 'directory') directories.add(path);
       const lead = entry.kind === 'link' ? leadOf(path, entry.target) : 'inside';
+      if (lead === 'inside') return decide(entry);
       if (lead === 'outside') leave(entry);
-      else if (lead === 'unsettled') unsettled.push(entry as LocalEntry & { kind: 'link' });
-      else await decide(entry);
+      else unsettled.push(entry as LocalEntry & { kind: 'link' });
+      return undefined;
     },
     async finish() {
       for (const entry of unsettled) {
@@ -91,9 +103,9 @@ export interface RemoteTree {
   otherForm(path: string): string;
 }
 
-export async function readRemote(remote: AsyncIterable<TreeEntry>): Promise<RemoteTree> {
+export async function readRemote(remote: AsyncIterable<readonly TreeEntry[]>): Promise<RemoteTree> {
   const entries = new Map<string, TreeEntry>();
-  for await (const entry of remote) entries.set(entry.path.toString('latin1'), entry);
+  for await (const batch of remote) for (const entry of batch) entries.set(entry.path, entry);
   let forms: Map<string, string> | undefined;
   return {
     entries,
@@ -113,12 +125,26 @@ function composed(path: string): string {
 const ownerBits = 0o700;
 const ownerWrites = 0o200;
 
-async function compare(entry: LocalEntry, found: TreeEntry, { digestOf }: PlanNeeds): Promise<'same' | 'changed' | 'replaced'> {
+/** A directory that comes with what is in it. */
+function isImplied(entry: LocalEntry): boolean {
+  return entry.kind === 'directory' && !entry.isEmpty;
+}
+
+function isDigestNeeded(entry: LocalEntry, found: TreeEntry): entry is LocalFile {
+  return entry.kind === 'file' && found.kind === 'file' && hasSameMode(entry, found) && entry.sizeBytes === found.sizeBytes;
+}
+
+function hasSameMode(entry: LocalFile, found: TreeEntry & { readonly kind: 'file' }): boolean {
+  return (entry.mode & ownerBits) === (found.mode & ownerBits);
+}
+
+/** @param digest of a file, where it counts */
+function compare(entry: LocalEntry, found: TreeEntry, digest: string | undefined): 'same' | 'changed' | 'replaced' {
   if (entry.kind !== found.kind) return 'replaced';
-  if (entry.kind === 'link' && found.kind === 'link') return found.target.toString('latin1') === entry.target ? 'same' : 'changed';
+  if (entry.kind === 'link' && found.kind === 'link') return found.target === entry.target ? 'same' : 'changed';
   if (entry.kind !== 'file' || found.kind !== 'file') return 'same';
-  if ((entry.mode & ownerBits) !== (found.mode & ownerBits)) return 'replaced'; // a file that is there keeps its mode
-  if (entry.sizeBytes === found.sizeBytes && found.digest === (await digestOf(entry))) return 'same';
+  if (!hasSameMode(entry, found)) return 'replaced'; // a file that is there keeps its mode
+  if (digest !== undefined && found.digest === digest) return 'same';
   return (found.mode & ownerWrites) === 0 ? 'replaced' : 'changed';
 }
 

@@ -122,7 +122,7 @@ async function* archiveOf(root: string, { send, digests, onContent }: Packing): 
 
 interface Place {
   readonly path: Buffer;
-  readonly place: Buffer;
+  readonly place: string | Buffer;
   readonly digests: Digests;
 }
 

@@ -1,11 +1,9 @@
 /** What `gomote push` sends, and where to: a directory and its name, or Go's tree where GOROOT names one (PUSH-1). */
-import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
-import { basename, join, posix, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { basename, dirname, join, posix, resolve } from 'node:path';
 import type { Cli } from '@croft/cli/program';
 import { CroftError } from '@croft/runtime/errors';
-import { gitEnvironment } from './ignored.ts';
 
 export interface PushSource {
   /** Absolute. */
@@ -19,7 +17,7 @@ export interface PushSource {
 /** @throws CroftError `invalid` for what is no directory, or a destination outside the work directory */
 export async function findSource(dir: string | undefined, dest: string | undefined, { env, cwd }: Cli): Promise<PushSource> {
   const goRoot = dir === undefined ? env['GOROOT'] : undefined;
-  const root = await realpath(resolve(cwd, dir ?? goRoot ?? (await repositoryAt(cwd, env)))).catch(() => undefined);
+  const root = await realpath(resolve(cwd, dir ?? goRoot ?? repositoryAt(cwd))).catch(() => undefined);
   if (root === undefined || !(await stat(root)).isDirectory())
     throw new CroftError('invalid', `${dir ?? goRoot} is not a directory`, { hint: 'gomote push INSTANCE DIR' });
   return { root, dest: cleanDest(dest ?? (goRoot === undefined ? basename(root) : 'go')), isGo: await isGoTree(root) };
@@ -39,12 +37,10 @@ async function isGoTree(root: string): Promise<boolean> {
   return (await Promise.all(marks)).every((found) => found !== undefined);
 }
 
-/** The root of the working tree around a directory, or that directory. */
-async function repositoryAt(cwd: string, env: Cli['env']): Promise<string> {
-  try {
-    const { stdout } = await promisify(execFile)('git', ['-C', cwd, 'rev-parse', '--show-toplevel'], { env: gitEnvironment(env) });
-    return stdout.trimEnd() || cwd;
-  } catch {
-    return cwd;
+/** The root of the working tree around a directory, or that directory. To ask git would take a process, and the time of one. */
+function repositoryAt(cwd: string): string {
+  for (let at = cwd; ; at = dirname(at)) {
+    if (existsSync(join(at, '.git'))) return at;
+    if (dirname(at) === at) return cwd;
   }
 }
