@@ -24,6 +24,7 @@ import { output } from './rows/output.ts';
 import { keys } from './rows/keys.ts';
 import { poll } from './rows/poll.ts';
 import { ssh } from './rows/ssh.ts';
+import { proxy } from './rows/proxy.ts';
 import { push } from './rows/push.ts';
 import { revdial } from './rows/revdial.ts';
 import { start } from './rows/start.ts';
@@ -52,6 +53,7 @@ const rows: readonly Row[] = [
   echo,
   shells,
   borrow,
+  proxy,
   push,
 ];
 /** Where farms keep their data, not on a memory disk that `/tmp` may be. */

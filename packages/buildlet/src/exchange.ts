@@ -217,7 +217,8 @@ async function send(content: AsyncIterable<Uint8Array>, request: ClientRequest, 
       const next = await Promise.race([pieces.next().catch(unreadable), over]);
       if (!next) break;
       if (next.done) return void request.end();
-      if (!request.write(next.value)) await Promise.race([new Promise((drained) => request.once('drain', drained)), over]);
+      const { value } = next;
+      await Promise.race([new Promise((written) => request.write(value, written)), over]); // then its buffer may be used again
     }
   } catch (error) {
     request.destroy();

@@ -4,6 +4,7 @@ import { passOn, passRaw, type ForwardedRequest } from '@croft/buildlet/pass-on'
 import { epochHeader } from '@croft/protocol/runs';
 import { MINUTE, SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { gather } from '@croft/streams/gather';
 import { takeOver } from '@croft/web/take-over';
 import type { Entered } from '../sessions/sessions.ts';
 import type { Endpoint } from './endpoints.ts';
@@ -46,7 +47,7 @@ async function requestOf(visit: Visit, { kind }: Endpoint, entered: Entered): Pr
     const form = execOn(entered.ground, await readWhole(visit, maxFormBytes));
     return { headers: { ...headers, 'content-length': String(form.length) }, body: piecesOf(form) };
   }
-  return { headers, body: hasBody(visit.incoming) ? (visit.incoming as AsyncIterable<Buffer>) : undefined };
+  return { headers, body: hasBody(visit.incoming) ? gather(visit.incoming, { owns: true, destroys: false }) : undefined };
 }
 
 /**

@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { gather } from '@croft/streams/gather';
 import { secureHeaders } from '@croft/web/headers';
 import type { Visit } from './visit.ts';
 
@@ -16,9 +17,7 @@ const sandbox = "sandbox; default-src 'none'; frame-ancestors 'none'";
 export async function relay(answer: IncomingMessage, { outgoing, connection }: Visit, signal: AbortSignal): Promise<void> {
   try {
     writeHead(answer, outgoing, connection.encrypted);
-    for await (const piece of answer as AsyncIterable<Buffer>) {
-      if (!outgoing.write(piece)) await once(outgoing, 'drain', { signal });
-    }
+    for await (const piece of gather(answer, { owns: true })) await written(outgoing, piece, signal);
     signal.throwIfAborted();
     if (outgoing.getHeader('trailer') !== undefined) outgoing.addTrailers(answer.trailers);
     outgoing.end();
@@ -26,6 +25,15 @@ export async function relay(answer: IncomingMessage, { outgoing, connection }: V
     answer.on('error', () => undefined).destroy();
     throw signal.aborted ? signal.reason : error;
   }
+}
+
+/** Resolves when the system has taken the bytes, so that their buffer is free again. */
+async function written(outgoing: ServerResponse, piece: Buffer, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const cut = (): void => reject(signal.reason);
+  signal.addEventListener('abort', cut, { once: true });
+  outgoing.write(piece, (error) => (error ? reject(error) : resolve()));
+  await promise.finally(() => signal.removeEventListener('abort', cut));
 }
 
 function writeHead({ statusCode = 502, headers }: IncomingMessage, outgoing: ServerResponse, encrypted: boolean): void {
