@@ -1,6 +1,8 @@
 /** Joins a channel and a raw stream of the machine, both ways, each as fast as the other side takes it. */
 import { once } from 'node:events';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { gather } from '@croft/streams/gather';
 import type { DoorChannel } from './door-channel.ts';
 
 const ok = 0;
@@ -18,8 +20,7 @@ export async function joinStream(channel: DoorChannel, stream: Duplex, onEnd: 'c
   const sending = sendAll(channel, stream);
   let code = failed;
   try {
-    const pieces = stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
-    for await (const piece of pieces) await channel.write(piece);
+    for await (const piece of gather(stream, { owns: stream instanceof Socket, destroys: false })) await channel.write(piece);
     code = ok;
     if (onEnd === 'half') {
       channel.finish();
