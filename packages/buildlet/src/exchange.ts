@@ -181,7 +181,7 @@ function headersOf({ epoch, source, headers: given, body }: Question): Record<st
 }
 
 function limited({ deadlineMs }: Question, clock: Clock, { signal }: Waits): AbortSignal {
-  if (deadlineMs === undefined && signal) return signal; // joining signals costs a tenth of a short request
+  if (deadlineMs === undefined && signal) return signal; // joining takes longer than it looks
   return anySignal(signal, deadlineMs === undefined ? undefined : clock.deadline(deadlineMs));
 }
 

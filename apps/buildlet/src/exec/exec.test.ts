@@ -1,6 +1,7 @@
 /** `POST /exec` on a real buildlet, to the byte where Go's programs look. buildlet.md 1.10 and part 6, row 7. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -9,6 +10,7 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { systemClock } from '@croft/runtime/clock';
 import type { TestBuildlet } from '@croft/buildlet/testing';
+import { findGroupHome } from '../tree/groups.ts';
 import { ask, isAlive, startMachine, until, type TestMachine } from '../testing.ts';
 
 const formType = 'application/x-www-form-urlencoded';
@@ -80,6 +82,34 @@ test('the head, the chunks and the trailer are as Go sends them', async () => {
     /^HTTP\/1\.1 200 OK\r\nTrailer: Process-State\r\nDate: .*\r\n(?:Connection: keep-alive\r\n)?Transfer-Encoding: chunked\r\n\r\n3\r\nhi\n\r\n0\r\nProcess-State: exit status 3\r\n\r\n$/,
   );
   assert.ok(!/content-type/i.test(seen));
+});
+
+test('the head comes while the command runs, which says nothing', async () => {
+  await using machine = await startMachine();
+  const response = await open(machine.process, system('sleep 1000')); // its head alone
+  assert.equal(response.statusCode, 200);
+  response.on('error', () => {}).destroy();
+});
+
+test('commands one after the other share a kernel group, which is gone with its buildlet, or with the next one', async (context) => {
+  const home = findGroupHome(`croft-exec-probe-${process.pid}`);
+  if (!home) return context.skip('needs a cgroup hierarchy that this user may write to');
+  const groupOf = async (machine: TestMachine): Promise<string> => {
+    const { body } = await exec(machine, system('cat /proc/self/cgroup'));
+    return join(home.own, /\/(croft-[0-9a-f]+-\+exec-\d+)$/m.exec(body)?.[1] ?? assert.fail(body));
+  };
+  let last;
+  {
+    await using machine = await startMachine();
+    const first = await groupOf(machine);
+    assert.equal(await groupOf(machine), first);
+    await machine.process.kill9();
+    assert.ok(existsSync(first));
+    await machine.process.restart();
+    assert.ok(!existsSync(first));
+    last = await groupOf(machine);
+  }
+  assert.ok(!existsSync(last));
 });
 
 test('stdout and stderr are one pipe, the input is empty, and arguments keep their order and bytes', async () => {
@@ -292,9 +322,10 @@ test('a command waits while its reader does, in memory that does not grow', asyn
   const response = await open(machine.process, system('head -c 300000000 /dev/zero & echo $! > writer; wait; echo > done'));
   const before = await rss();
   response.pause();
-  const writer = await until('it has begun', async () =>
-    Number(await readFile(join(machine.process.workDir, 'writer'), 'utf8').catch(() => '')),
-  );
+  const writer = await until('it has begun', async () => {
+    const pid = await readFile(join(machine.process.workDir, 'writer'), 'utf8').catch(() => '');
+    return pid !== '' && Number(pid);
+  });
   let written = -1;
   await until('its writer stands still', async () => {
     const last = written;
