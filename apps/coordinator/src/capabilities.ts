@@ -4,7 +4,7 @@
  */
 import type { BuildId } from '@croft/domain/names';
 import type { ArtifactView, CacheUseView } from '@croft/protocol/artifacts';
-import type { BuildDetail, BuildList, BuildSummary, Change, ConfigState, Farm, Grid } from '@croft/protocol/api';
+import type { BuildDetail, BuildList, BuildSummary, Change, ConfigState, Farm, Grid, MachineList } from '@croft/protocol/api';
 import type { Waits } from '@croft/runtime/clock';
 import type { Browse } from './browse/browse.ts';
 import type { ShownConfig } from './configuration/shown-config.ts';
@@ -12,6 +12,7 @@ import type { MachineCare } from './machines/machine-care.ts';
 import type { Dashboard } from './originals/dashboard.ts';
 import type { Farmer } from './originals/farmer.ts';
 import type { GridQuery } from './queries/read-builds.ts';
+import type { MachineFilter, MachineKind } from './queries/read-machines.ts';
 import type { Sessions } from './sessions/sessions.ts';
 
 export interface BuildFilter {
@@ -61,6 +62,9 @@ export interface Capabilities {
   build(id: BuildId): Promise<BuildDetail | undefined>;
   /** `brief`: without machines, running builds and queue, which may be thousands. */
   farm(shown?: { readonly brief: boolean }): Promise<Farm>;
+  machineList(filter: MachineFilter): Promise<MachineList>;
+  /** How many there are of each kind, and how many are free. */
+  machineKinds(): Promise<MachineKind[]>;
   /** For operators. @throws CroftError `forbidden` to who is limited to some repositories */
   configuration(): Promise<Configuration>;
   /** Attempt 0 means the last one. @throws CroftError `not-found`, also when the log has expired. */

@@ -19,6 +19,7 @@ import type { AttemptLogs } from './logs/attempt-logs.ts';
 import { readArtifactFile, readArtifacts, readCacheUses, withBytes } from './queries/read-artifacts.ts';
 import { readBuild, readBuilds, readGrid, summarize, type Outlook } from './queries/read-builds.ts';
 import { readFarm, readFarmBrief, toConfigView, type FarmFacts } from './queries/read-farm.ts';
+import { machineKinds, readMachines } from './queries/read-machines.ts';
 
 export interface CapabilityDeps {
   readonly db: Database;
@@ -45,11 +46,7 @@ export interface CapabilityDeps {
 
 export function createCapabilities(deps: CapabilityDeps): Capabilities {
   const { db, builders, repos, records, drivers, finder, changes } = deps;
-  const outlook = async (): Promise<Outlook> => ({
-    plan: await planNow(deps.schedule),
-    builders: builders(),
-    troubles: drivers.troubles(),
-  });
+  const outlook = (): Promise<Outlook> => readOutlook(deps);
   const summary = async (build: StoredBuild): ReturnType<Capabilities['cancel']> => {
     const view = await outlook();
     const [found] = await db.read((sql) => summarize(sql, [build], view));
@@ -73,6 +70,8 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
       const view = await outlook();
       return db.read((sql) => (shown?.brief === true ? readFarmBrief(sql, deps.facts()) : readFarm(sql, deps.facts(), view)));
     },
+    machineList: (filter) => db.read((sql) => readMachines(sql, deps.facts().watched, filter)),
+    machineKinds: () => db.read((sql) => machineKinds(sql, deps.facts().watched)),
     configuration: async () => readConfiguration(deps),
     log: (id, number) => openLog(deps, id, number),
     async logByHash(sha1) {
@@ -102,6 +101,10 @@ export function createCapabilities(deps: CapabilityDeps): Capabilities {
     farmer: deps.farmer,
     ready: deps.ready,
   };
+}
+
+async function readOutlook({ schedule, builders, drivers }: CapabilityDeps): Promise<Outlook> {
+  return { plan: await planNow(schedule), builders: builders(), troubles: drivers.troubles() };
 }
 
 function readConfiguration({ facts, clean }: CapabilityDeps): Configuration {

@@ -12,7 +12,8 @@ import type { Observed } from './events.ts';
 import type { SelfTests } from './machines/self-tests.ts';
 import { shortfalls } from './machines/stored-machines.ts';
 import type { Machines } from './machines/watch-machines.ts';
-import { countMachines, type FarmFacts } from './queries/read-farm.ts';
+import type { FarmFacts } from './queries/read-farm.ts';
+import { countMachines } from './queries/read-machines.ts';
 
 interface Sources {
   readonly disk: Disk;

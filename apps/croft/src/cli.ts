@@ -101,7 +101,7 @@ export const runCli: RunCli = createCli({
     },
     {
       commands: {
-        machines: 'take a machine out of work, give it back, or declare it lost',
+        machines: 'list machines; take one out of work, give it back, or declare it lost',
       },
       load: async () => (await import('./commands/machines.ts')).addMachines,
     },

@@ -78,7 +78,9 @@ const farm: Farm = {
       next: 'takes work',
     },
   ],
+  machineCounts: { ready: 1, busy: 0, away: 0 },
   running: [],
+  runningLength: 0,
   queue: [
     summary(
       testBuild({

@@ -1,6 +1,7 @@
 /** Operations for those who run a farm: machines, keys, tokens and the audit trail. A part of the table in `operations.ts`. */
 import * as z from 'zod';
-import { auditListSchema, newTokenSchema, tokenListSchema, tokenRequestSchema, tokenViewSchema } from './api.ts';
+import { auditListSchema } from './api.ts';
+import { newTokenSchema, tokenListSchema, tokenRequestSchema, tokenViewSchema } from './tokens.ts';
 import { keyListSchema, keyRequestSchema, keyViewSchema, machineStateSchema, machineWhySchema, newKeySchema } from './machines.ts';
 import type { Operation } from './operations.ts';
 

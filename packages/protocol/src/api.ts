@@ -158,6 +158,9 @@ export const machineViewSchema = z.object({
       id: z.string(),
       holder: z.string(),
       build: z.string().optional(),
+      builder: z.string().optional(),
+      repo: z.string().optional(),
+      revision: z.string().optional(),
       /** Somebody borrows it. */
       session: z.object({ id: z.string(), alias: z.string(), owner: z.string() }).optional(),
       epoch: z.number().int(),
@@ -179,6 +182,17 @@ export const machineViewSchema = z.object({
   evidence: z.string().optional(),
 });
 export type MachineView = z.infer<typeof machineViewSchema>;
+
+export const machineCountsSchema = z.object({ ready: z.number().int(), busy: z.number().int(), away: z.number().int() });
+export type MachineCounts = z.infer<typeof machineCountsSchema>;
+
+export const machineListSchema = z.object({
+  machines: z.array(machineViewSchema),
+  next: z.string().optional(),
+  found: z.number().int().meta({ description: 'how many there are that were asked for, on all pages' }),
+  counts: machineCountsSchema.meta({ description: 'of all machines, asked for or not' }),
+});
+export type MachineList = z.infer<typeof machineListSchema>;
 
 /** Which configuration holds, and why the last edit of it does not, if so. */
 export const configStateSchema = z.object({
@@ -219,7 +233,8 @@ export const farmSchema = z.object({
   hold: z.string().optional(),
   troubles: z.array(troubleSchema),
   disk: z.object({ path: z.string(), freeBytes: z.number(), lowWaterBytes: z.number(), ok: z.boolean() }),
-  machines: z.array(machineViewSchema),
+  machines: z.array(machineViewSchema).meta({ description: 'the first 100 by name; `/api/v1/machines` has all' }),
+  machineCounts: machineCountsSchema,
   /** Pools whose machines dial in. */
   dialIn: z
     .array(
@@ -233,7 +248,8 @@ export const farmSchema = z.object({
       }),
     )
     .default([]),
-  running: z.array(buildSummarySchema),
+  running: z.array(buildSummarySchema).meta({ description: 'the first 50' }),
+  runningLength: z.number().int(),
   /** The head of the queue in the order of scheduling. */
   queue: z.array(buildSummarySchema),
   queueLength: z.number().int(),
@@ -251,32 +267,6 @@ export const farmSchema = z.object({
 export type Farm = z.infer<typeof farmSchema>;
 
 export const cancelRequestSchema = z.strictObject({ why: z.string().trim().min(1).max(500).default('no reason given') });
-
-export const tokenRequestSchema = z.strictObject({
-  name: z.string().trim().min(1).max(100),
-  role: z.enum(roleNames),
-  /** At most a year. */
-  expiresInMs: z
-    .number()
-    .int()
-    .positive()
-    .max(366 * 24 * 3_600_000),
-  /** Further restriction to repositories; empty means all. */
-  repos: z.array(z.string()).default([]),
-});
-export const tokenViewSchema = z.object({
-  id: z.string(),
-  name: z.string(),
-  role: z.enum(roleNames),
-  repos: z.array(z.string()),
-  createdAt: at,
-  expiresAt: at,
-  lastUsedAt: at.optional(),
-  revokedAt: at.optional(),
-});
-export type TokenView = z.infer<typeof tokenViewSchema>;
-export const newTokenSchema = tokenViewSchema.extend({ secret: z.string().meta({ description: 'shown once, never stored' }) });
-export const tokenListSchema = z.object({ tokens: z.array(tokenViewSchema) });
 
 export const auditEntrySchema = z.object({
   id: z.number().int(),

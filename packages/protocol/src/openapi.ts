@@ -1,12 +1,13 @@
 /** The OpenAPI 3.1 document of the coordinator, generated from the operations table: nothing in it is written twice. */
 import * as z from 'zod';
 import type { ErrorCode } from '@croft/runtime/errors';
-import { buildDetailSchema, buildSummarySchema, changeSchema, endSchema, farmSchema, gridSchema, tokenViewSchema } from './api.ts';
+import { buildDetailSchema, buildSummarySchema, changeSchema, endSchema, farmSchema, gridSchema } from './api.ts';
 import { commonErrors, operations, type Operation } from './operations.ts';
 import { pathParameters } from './path-parameters.ts';
 import { errorBodySchema } from './runs.ts';
 import { sessionViewSchema } from './sessions.ts';
 import { httpStatus } from './status-codes.ts';
+import { tokenViewSchema } from './tokens.ts';
 
 export interface OpenApiDocument {
   readonly openapi: string;

@@ -12,6 +12,7 @@ import {
   configurationSchema,
   farmSchema,
   gridSchema,
+  machineListSchema,
   whoSchema,
   type RoleName,
 } from './api.ts';
@@ -133,9 +134,23 @@ export const operations = {
   'farm.get': {
     method: 'GET',
     path: '/api/v1/farm',
-    does: 'Machines, leases, the queue with reasons, repositories and disk.',
+    does: 'The first machines with what they do, how many there are, the queue with reasons, repositories and disk.',
     role: 'viewer',
     answer: farmSchema,
+    errors: [],
+  },
+  'machine.list': {
+    method: 'GET',
+    path: '/api/v1/machines',
+    does: 'Machines by name, with what each does and does next; `next` of one answer is `after` of the following request.',
+    role: 'viewer',
+    query: z.object({
+      find: z.string().max(200).optional().meta({ description: 'words that all stand in its name, pool, host type or labels' }),
+      state: z.enum(['ready', 'busy', 'away']).optional(),
+      limit: z.coerce.number().int().min(1).max(500).default(100),
+      after: z.string().max(200).optional(),
+    }),
+    answer: machineListSchema,
     errors: [],
   },
   'config.get': {

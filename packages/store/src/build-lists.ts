@@ -151,8 +151,9 @@ export async function buildsByPrefix(sql: Sql, prefix: string, limit: number): P
 }
 
 /** The builds that have a driver: running or being cancelled, oldest first. */
-export async function runningBuilds(sql: Sql): Promise<StoredBuild[]> {
-  const rows = await sql.all<BuildRow>(`SELECT ${buildColumns} FROM builds WHERE state IN ('running', 'cancelling') ORDER BY seq`);
+export async function runningBuilds(sql: Sql, { limit }: { readonly limit?: number } = {}): Promise<StoredBuild[]> {
+  const text = `SELECT ${buildColumns} FROM builds WHERE state IN ('running', 'cancelling') ORDER BY seq`;
+  const rows = await sql.all<BuildRow>(limit === undefined ? text : `${text} LIMIT ?`, limit === undefined ? [] : [limit]);
   return rows.map(toBuild);
 }
 

@@ -2,6 +2,10 @@
 import type { MachineId } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
 import type { Sql } from './database.ts';
+import { placeholders } from './sql-text.ts';
+
+/** As many ids as are asked for in one statement. */
+const chunk = 500;
 
 /** `up`: answers; `away`: does not answer at present; `gone`: ended or given up, never to come back under this id. */
 export type MachineState = 'up' | 'away' | 'gone';
@@ -58,6 +62,17 @@ export async function listMachines(sql: Sql, { gone = 0 }: { readonly gone?: num
       ? await sql.all<MachineRow>(`SELECT ${columns} FROM machines WHERE state = 'gone' ORDER BY created_at DESC, id LIMIT ?`, [gone])
       : [];
   return [...here, ...left].map(toMachine);
+}
+
+/** Those of the ids that are known. */
+export async function getMachines(sql: Sql, ids: readonly MachineId[]): Promise<Machine[]> {
+  const found: Machine[] = [];
+  for (let from = 0; from < ids.length; from += chunk) {
+    const part = ids.slice(from, from + chunk);
+    const rows = await sql.all<MachineRow>(`SELECT ${columns} FROM machines WHERE id IN (${placeholders(part.length)})`, part);
+    found.push(...rows.map(toMachine));
+  }
+  return found;
 }
 
 /** Ids of those that are up or away. */

@@ -60,6 +60,8 @@ function scopedTo(repos: readonly string[], all: Capabilities): Omit<Capabilitie
       return build && allowed(build.repo) ? build : undefined;
     },
     farm: async (shown) => ownFarm(await all.farm(shown), allowed),
+    machineList: async (filter) => ownMachines(await all.machineList(filter), allowed),
+    machineKinds: () => all.machineKinds(),
     log: async (id, attempt) => all.log((await visible(id)).id as BuildId, attempt),
     // A hash does not say whose log it is.
     logByHash: async () => undefined,
@@ -101,10 +103,9 @@ function ownFarm(farm: Farm, allowed: (repo: string) => boolean): Farm {
   const running = farm.running.filter((build) => allowed(build.repo));
   const queue = farm.queue.filter((build) => allowed(build.repo));
   const known = new Set(running.map(({ id }) => id));
-  const machines = farm.machines.map((machine) => (isOwn(machine, known) ? machine : withoutBuild(machine)));
   const troubles = farm.troubles.filter(({ build }) => build === undefined || known.has(build));
   const repos = farm.repos.filter(({ name }) => allowed(name));
-  return { ...farm, troubles, machines, running, queue, queueLength: queue.length, repos };
+  return { ...ownMachines(farm, allowed), troubles, running, runningLength: running.length, queue, queueLength: queue.length, repos };
 }
 
 /** Machines serve everybody; builders of other repositories are not there. */
@@ -121,13 +122,14 @@ function ownFarmer(farmer: Farmer, allowed: (repo: string) => boolean): Farmer {
   };
 }
 
-function isOwn({ lease }: MachineView, builds: ReadonlySet<string>): boolean {
-  return lease?.session === undefined && (lease?.build === undefined || builds.has(lease.build));
+function ownMachines<T extends { machines: MachineView[] }>(list: T, allowed: (repo: string) => boolean): T {
+  return { ...list, machines: list.machines.map((machine) => ownMachine(machine, allowed)) };
 }
 
-/** That it is busy can be seen; with what cannot. */
-function withoutBuild({ lease, ...machine }: MachineView): MachineView {
-  if (!lease) return machine;
+/** That it is busy can be seen; with what cannot, unless it is a build of theirs. */
+function ownMachine(view: MachineView, allowed: (repo: string) => boolean): MachineView {
+  const { lease, ...machine } = view;
+  if (!lease || (lease.repo !== undefined && allowed(lease.repo))) return view;
   const { id, epoch, acquiredAt } = lease;
   const holder = lease.session ? 'somebody who borrows it' : 'a build of another repository';
   return { ...machine, lease: { id, holder, epoch, acquiredAt } };

@@ -1,5 +1,5 @@
 /** Tokens: made here, shown once, kept as hashes. */
-import type { TokenView } from '@croft/protocol/api';
+import type { TokenView } from '@croft/protocol/tokens';
 import type { BodyOf } from '@croft/protocol/operations';
 import type { Clock } from '@croft/runtime/clock';
 import { sha256Hex } from '@croft/runtime/digest';

@@ -1,16 +1,19 @@
 /** The farm: what it has, what that does, what waits and why, and what happens next. */
 import { html } from 'hono/html';
-import type { BuildSummary, Farm, MachineView } from '@croft/protocol/api';
+import type { Farm, MachineList } from '@croft/protocol/api';
 import { formatBytes } from '@croft/web/html/format';
 import { notice } from '@croft/web/html/document';
 import { bdi, instant, plain, plural, progress, span, type Html } from '@croft/web/html/markup';
 import { badge, lookOfBuild } from '@croft/web/html/state';
 import { listTable as table, repoUrl, section } from './list-table.ts';
-import { buildLink, holder, machineList, missingMachines } from './machine-list.ts';
+import { buildLink, farmUrl, machineList, missingMachines, total, type MachinesShown } from './machine-list.ts';
 import { troubleNotice } from './trouble.ts';
 
 export interface FarmView {
   readonly farm: Farm;
+  /** The machines that are shown. */
+  readonly list: MachineList;
+  readonly filter: MachinesShown;
   /** Whether this reader may see the configuration. */
   readonly mayConfigure?: boolean;
   /** Whether this reader may take machines out of work. */
@@ -22,17 +25,16 @@ export function farmPage(view: FarmView): Html {
   return html`<h1 class="unseen">Farm</h1>${farmFragment(view)}`;
 }
 
-export function farmFragment({ farm, mayConfigure = false, mayTend = false, now }: FarmView): Html {
-  return html`<div id="farm" class="live farm" data-live="farm build commits" hx-get="/farm" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+export function farmFragment({ farm, list, filter, mayConfigure = false, mayTend = false, now }: FarmView): Html {
+  return html`<div id="farm" class="live farm" data-live="farm build commits" hx-get="${farmUrl(filter)}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 ${farm.hold ? notice('warning', bdi(farm.hold)) : ''}
 ${configurationNotices(farm.config, now)}
 ${farm.troubles.map((trouble) => troubleNotice(trouble, now))}
 ${facts(farm, mayConfigure, now)}
-${section('Running', farm.running.length, [running(farm.running, now), 'Nothing runs at the moment.'])}
+${section('Running', farm.runningLength, [running(farm, now), 'Nothing runs at the moment.'])}
 ${section('Waiting', farm.queueLength, [queue(farm, now), 'Nothing waits: every commit the farm knows of has been built or is being built.'])}
-${section('Machines', farm.machines.length, [machineList({ farm, mayTend, now }), 'No machine is known. The local pool starts its own; others dial in.'])}
+${section('Machines', total(farm.machineCounts), [machineList({ list, filter, mayTend, now }), 'No machine is known. The local pool starts its own; others dial in.'])}
 ${missingMachines(farm, now)}
-${section('Leases', farm.machines.filter(({ lease }) => lease).length, [leases(farm, now), 'Nobody holds a machine.'])}
 ${section('Repositories', farm.repos.length, [repositories(farm, now), 'No repository. Start the farm with --repo PATH_OR_URL.'])}
 </div>`;
 }
@@ -57,23 +59,21 @@ function mistakeLine({ file, line, setting, message, nearest }: NonNullable<Farm
 }
 
 function facts(
-  { machines: all, running: now_, queueLength, disk, version, startedAt, config }: Farm,
+  { machineCounts: { ready, busy, away }, runningLength, queueLength, disk, version, startedAt, config }: Farm,
   mayConfigure: boolean,
   now: number,
 ): Html {
-  const count = (state: MachineView['state']): number => all.filter((machine) => machine.state === state).length;
-  const away = count('away') + count('gone');
   return html`<dl class="facts">
-<div><dt>Running</dt><dd>${now_.length}</dd></div>
+<div><dt>Running</dt><dd>${runningLength}</dd></div>
 <div><dt>Waiting</dt><dd>${queueLength}</dd></div>
-<div><dt>Machines</dt><dd>${count('ready') + count('busy')} <small>${count('busy')} busy${away > 0 ? html`, <strong class="warn">${away} away</strong>` : ''}</small></dd></div>
+<div><dt>Machines</dt><dd>${ready + busy} <small>${busy} busy${away > 0 ? html`, <strong class="warn">${away} away</strong>` : ''}</small></dd></div>
 <div><dt>Free disk</dt><dd>${formatBytes(disk.freeBytes)} <small>${disk.ok ? html`stops below ${formatBytes(disk.lowWaterBytes)}` : html`<strong class="warn">below ${formatBytes(disk.lowWaterBytes)}</strong>`}</small></dd></div>
 <div><dt>Up</dt><dd>${span(startedAt, undefined, now)} <small>Croft ${bdi(version)}</small></dd></div>
 <div><dt>Configuration</dt><dd>${mayConfigure ? html`<a href="/config">${config.environment}</a>` : config.environment} <small>loaded ${instant(config.loadedAt, now)}</small></dd></div>
 </dl>`;
 }
 
-function running(builds: readonly BuildSummary[], now: number): Html {
+function running({ running: builds, runningLength }: Farm, now: number): Html {
   const rows = builds.map((build) => [
     buildLink(build),
     badge(lookOfBuild(build)),
@@ -83,7 +83,7 @@ function running(builds: readonly BuildSummary[], now: number): Html {
       : html`${progress(build.startedAt ?? build.since, build.expectedEndAt, now)} ${instant(build.expectedEndAt, now)}`,
     `${build.attempts}`,
   ]);
-  return table(['Build', 'State', 'For', 'Expected end', 'Attempt'], rows, 'Running builds');
+  return html`${table(['Build', 'State', 'For', 'Expected end', 'Attempt'], rows, 'Running builds')}${andMore(runningLength - builds.length)}`;
 }
 
 function queue({ queue: builds, queueLength }: Farm, now: number): Html {
@@ -95,17 +95,11 @@ function queue({ queue: builds, queueLength }: Farm, now: number): Html {
     build.wait?.expectedAt === undefined ? html`<span class="dim">unknown</span>` : instant(build.wait.expectedAt, now),
     instant(build.since, now),
   ]);
-  const rest = queueLength - builds.length;
-  return html`${table(['Build', 'Place', 'Band', 'Why it waits', 'Expected start', 'Since'], rows, 'Waiting builds')}${rest > 0 ? html`<p class="nothing">and ${plural(rest, 'more build')}</p>` : ''}`;
+  return html`${table(['Build', 'Place', 'Band', 'Why it waits', 'Expected start', 'Since'], rows, 'Waiting builds')}${andMore(queueLength - builds.length)}`;
 }
 
-function leases({ machines: all, running: builds }: Farm, now: number): Html {
-  const rows = all.flatMap(({ id, lease }) =>
-    lease
-      ? [[html`<code>${bdi(lease.id)}</code>`, bdi(id), holder(lease, builds), `${lease.epoch}`, html`${instant(lease.acquiredAt, now)}`]]
-      : [],
-  );
-  return table(['Lease', 'Machine', 'Holder', 'Epoch', 'Taken'], rows, 'Leases');
+function andMore(builds: number): Html {
+  return builds > 0 ? html`<p class="nothing">and ${plural(builds, 'more build')}</p>` : html``;
 }
 
 function repositories({ repos }: Farm, now: number): Html {

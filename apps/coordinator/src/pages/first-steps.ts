@@ -19,7 +19,11 @@ interface Step {
 
 /** Whether something is missing without which nothing will ever be built. */
 export function lacksSomething({ grid, farm }: Pick<FirstStepsView, 'grid' | 'farm'>): boolean {
-  return mayLackSomething(grid) && (isEmpty(grid) || farm.machines.length === 0);
+  return mayLackSomething(grid) && (isEmpty(grid) || isWithoutMachines(farm));
+}
+
+function isWithoutMachines({ machineCounts: { ready, busy, away } }: Farm): boolean {
+  return ready + busy + away === 0;
 }
 
 /** Whether the machines must be known to say so. */
@@ -47,7 +51,7 @@ function stepsOf({ grid, farm, now }: FirstStepsView): Step[] {
   const { repo, repos, builders, rows } = grid;
   const source = farm.repos.find(({ name }) => name === repo);
   const looked = source?.lastFetchAt;
-  const up = farm.machines.filter(({ state }) => state === 'ready' || state === 'busy').length;
+  const up = farm.machineCounts.ready + farm.machineCounts.busy;
   return [
     {
       name: 'A repository',
@@ -73,7 +77,7 @@ function stepsOf({ grid, farm, now }: FirstStepsView): Step[] {
       text:
         up > 0
           ? html`${up} ready, on the page <a href="/farm">Farm</a>`
-          : farm.machines.length > 0
+          : !isWithoutMachines(farm)
             ? html`Those that are known are away: the page <a href="/farm">Farm</a> says why.`
             : html`Where it runs. In the configuration, for this machine: <code>pools: [{ kind: 'local', size: 2 }]</code>`,
     },

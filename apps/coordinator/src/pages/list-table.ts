@@ -44,9 +44,16 @@ export function commitLink(commit: CommitView): Html {
   return html`<a href="${commitUrl(commit)}"><code>${commit.revision.slice(0, 7)}</code></a> ${bdi(commit.subject)}`;
 }
 
+interface ListPage {
+  readonly page: number;
+  readonly total: number;
+  /** Of a page. */
+  readonly size?: number;
+}
+
 /** Between pages of a list; nothing where there is but one. */
-export function listPager(path: string, { page, total }: { readonly page: number; readonly total: number }): Html {
-  const last = Math.max(0, Math.ceil(total / browseSize) - 1);
+export function listPager(path: string, { page, total, size = browseSize }: ListPage): Html {
+  const last = Math.max(0, Math.ceil(total / size) - 1);
   if (last === 0 && page === 0) return html``;
   const link = (to: number, rel: string, text: string): Html =>
     to >= 0 && to <= last
@@ -56,7 +63,7 @@ export function listPager(path: string, { page, total }: { readonly page: number
 }
 
 export function pageAddress(path: string, page: number): string {
-  return page === 0 ? path : `${path}?page=${page}`;
+  return page === 0 ? path : `${path}${path.includes('?') ? '&' : '?'}page=${page}`;
 }
 
 /** State, in words, as a link to the build. */

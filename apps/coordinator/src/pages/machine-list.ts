@@ -1,24 +1,76 @@
 /** The machines of the farm: how each is, how it is connected, what happens with it next, and what an operator may do about it. */
 import { html } from 'hono/html';
-import type { BuildSummary, Farm, MachineView } from '@croft/protocol/api';
+import * as z from 'zod';
+import type { BuildSummary, Farm, MachineCounts, MachineList, MachineView } from '@croft/protocol/api';
 import { formatBytes } from '@croft/web/html/format';
-import { bdi, instant, plural, type Html } from '@croft/web/html/markup';
+import { bdi, instant, plain, plural, type Html } from '@croft/web/html/markup';
 import { badge, lookOfMachine } from '@croft/web/html/state';
-import { commitUrl, listTable as table } from './list-table.ts';
+import { commitUrl, listPager, listTable as table, pageAddress } from './list-table.ts';
 
 export interface MachineListView {
-  readonly farm: Farm;
+  readonly list: MachineList;
+  readonly filter: MachinesShown;
   /** Whether this reader may take machines out of work. */
   readonly mayTend: boolean;
   readonly now: number;
 }
 
-export function machineList({ farm, mayTend, now }: MachineListView): Html {
-  const rows = farm.machines.map((machine) => [
+export const machinesSchema = z.object({
+  find: z.string().trim().max(200).default(''),
+  state: z.union([z.enum(['ready', 'busy', 'away']), z.literal('').transform(() => undefined)]).optional(),
+  page: z.coerce.number().int().min(0).max(100_000).default(0),
+});
+/** Which machines one looks at. */
+export type MachinesShown = z.output<typeof machinesSchema>;
+
+/** On one page. */
+export const shownMachines = 50;
+
+export function farmUrl({ find, state, page }: MachinesShown): string {
+  return pageAddress(listUrl({ find, state }), page);
+}
+
+function listUrl({ find, state }: Omit<MachinesShown, 'page'>): string {
+  const query = new URLSearchParams({ ...(find === '' ? {} : { find }), ...(state === undefined ? {} : { state }) });
+  return query.size === 0 ? '/farm' : `/farm?${query.toString()}`;
+}
+
+/** The first page of all of them. */
+export function isWhole({ find, state, page }: MachinesShown): boolean {
+  return find === '' && state === undefined && page === 0;
+}
+
+export function total({ ready, busy, away }: MachineCounts): number {
+  return ready + busy + away;
+}
+
+export function machineList(view: MachineListView): Html {
+  const { list, filter } = view;
+  const isAll = isWhole(filter) && total(list.counts) <= shownMachines;
+  const found =
+    list.machines.length === 0
+      ? html`<p class="nothing">No machine is like that. <a href="/farm">All machines</a></p>`
+      : machineTable(view);
+  return html`${isAll ? '' : finder(view)}${found}${listPager(listUrl(filter), { page: filter.page, total: list.found, size: shownMachines })}`;
+}
+
+/** What is typed stays while the page renews itself. */
+function finder({ list: { found, counts }, filter: { find, state } }: MachineListView): Html {
+  const option = (value: string, text: string): Html =>
+    html`<option value="${value}" ${value === (state ?? '') ? html`selected` : ''}>${text}</option>`;
+  return html`<form class="borrow" method="get" action="/farm" role="search" aria-label="Machines">
+<label>Name, pool, host type or labels <input type="search" name="find" value="${plain(find)}" maxlength="200" autocomplete="off" spellcheck="false" data-key="m" data-key-text="find machines"></label>
+<label>State <select name="state">${option('', `any (${total(counts)})`)}${(['ready', 'busy', 'away'] as const).map((one) => option(one, `${one} (${counts[one]})`))}</select></label>
+<button>Find</button><span class="found">${found} of ${plural(total(counts), 'machine')}</span>
+</form>`;
+}
+
+function machineTable({ list, mayTend, now }: MachineListView): Html {
+  const rows = list.machines.map((machine) => [
     html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>${lineOf(machine, now)}${containerOf(machine)}`,
     machine.state === 'ready' && machine.held !== undefined ? badge('skipped', 'closed') : badge(lookOfMachine(machine), machine.state),
     machine.labels.map((label) => html`<span class="label">${bdi(label)}</span> `) as unknown as Html,
-    machine.lease ? holder(machine.lease, farm.running) : html`<span class="dim">nothing</span>`,
+    machine.lease ? holder(machine.lease, now) : html`<span class="dim">nothing</span>`,
     html`${instant(machine.createdAt, now)}`,
     html`${instant(machine.seenAt, now)}`,
     machine.freeBytes === undefined ? html`<span class="dim">–</span>` : formatBytes(machine.freeBytes),
@@ -79,14 +131,23 @@ export function missingMachines({ dialIn }: Farm, now: number): Html {
   return html`<section>${told}${rows.length === 0 ? '' : table(['Host', 'Pool', 'Last here', 'Why it is not'], rows, 'Machines that were here')}</section>`;
 }
 
-/** The build by the name of its builder where it is known, else the holder's id. */
-export function holder({ holder: name, build, session }: NonNullable<MachineView['lease']>, builds: readonly BuildSummary[]): Html {
-  if (session) return html`<a href="/sessions/${session.id}">${bdi(session.alias)}</a> <span class="dim">of ${bdi(session.owner)}</span>`;
-  const known = builds.find(({ id }) => id === build);
-  if (known) return buildLink(known);
-  return build === undefined ? bdi(name) : html`<a href="/builds/${encodeURIComponent(build)}">${bdi(name)}</a>`;
+/** Whose the machine is, and by which lease. */
+function holder({ id, holder: name, epoch, acquiredAt, ...what }: NonNullable<MachineView['lease']>, now: number): Html {
+  return html`${holderLink(name, what)}<br><span class="dim">since ${instant(acquiredAt, now)}, <span title="lease">${bdi(id)}</span>, epoch ${epoch}</span>`;
 }
 
-export function buildLink(build: BuildSummary): Html {
+/** The build by the name of its builder where it is known, else the holder's id. */
+function holderLink(
+  name: string,
+  { build, builder, repo, revision, session }: Omit<NonNullable<MachineView['lease']>, 'holder' | 'id' | 'epoch' | 'acquiredAt'>,
+): Html {
+  if (session) return html`<a href="/sessions/${session.id}">${bdi(session.alias)}</a> <span class="dim">of ${bdi(session.owner)}</span>`;
+  if (build === undefined) return bdi(name);
+  const url = `/builds/${encodeURIComponent(build)}`;
+  if (builder !== undefined && repo !== undefined && revision !== undefined) return buildLink({ url, builder, repo, revision });
+  return html`<a href="${url}">${bdi(name)}</a>`;
+}
+
+export function buildLink(build: Pick<BuildSummary, 'url' | 'builder' | 'repo' | 'revision'>): Html {
   return html`<a href="${build.url}">${bdi(build.builder)}</a> <a class="dim" href="${commitUrl(build)}">${bdi(build.repo)} <code>${build.revision.slice(0, 7)}</code></a>`;
 }

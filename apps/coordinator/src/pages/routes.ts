@@ -3,8 +3,7 @@ import { Hono } from 'hono';
 import { cancelRequestSchema, type AttemptView, type BuildDetail } from '@croft/protocol/api';
 import { operations } from '@croft/protocol/operations';
 import type { SessionView } from '@croft/protocol/sessions';
-import { parseBuildId, parseMachineId } from '@croft/domain/names';
-import { machineWhySchema } from '@croft/protocol/machines';
+import { parseBuildId } from '@croft/domain/names';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
@@ -23,7 +22,7 @@ import { shownFiles } from './artifact-list.ts';
 import { mountBrowsing } from './browse-routes.ts';
 import { buildFragment, buildPage, buildTerminalPage, buildTitle, type BuildPageView } from './build-page.ts';
 import { configFragment, configPage } from './config-page.ts';
-import { farmFragment, farmPage } from './farm-page.ts';
+import { mountFarm } from './farm-routes.ts';
 import { mayLackSomething } from './first-steps.ts';
 import { gridFragment, gridPage, gridTitle } from './grid-page.ts';
 import { placeIn, readTail } from './log-places.ts';
@@ -70,16 +69,6 @@ function routes(assets: Assets, { clock, log, audit, shells, people, door }: Pag
     return show(c, { title: gridTitle(grid), place: 'grid', live: true, body: gridPage(view) });
   });
 
-  app.get('/farm', async (c) => {
-    const { who, capabilities } = c.var;
-    const mayConfigure = hasRole(who, operations['config.get'].role) && who.repos.length === 0;
-    const view = { farm: await capabilities.farm(), mayConfigure, mayTend: mayConfigure, now: clock.now() };
-    if (isPartial(c)) return answer(c, await farmFragment(view));
-    return show(c, { title: 'Farm', place: 'farm', live: true, body: farmPage(view) });
-  });
-
-  for (const verb of tendingVerbs) app.post(`/farm/machines/:machine/${verb}`, (c) => tend(c, verb, clock));
-
   app.get('/config', async (c) => {
     requireRole(c.var.who, operations['config.get'].role);
     const view = { ...(await c.var.capabilities.configuration()), now: clock.now() };
@@ -88,6 +77,7 @@ function routes(assets: Assets, { clock, log, audit, shells, people, door }: Pag
   });
 
   mountBuild(app, clock, show);
+  mountFarm(app, { clock, show: showOrPart });
   mountBrowsing(app, { clock, audit, show: showOrPart });
   mountSessions(app, { clock, shells, show: showOrPart });
   mountSessionFiles(app, { clock, log, show: showOrPart });
@@ -126,23 +116,6 @@ function mountBuild(app: Hono<AppEnv>, clock: Clock, show: (c: AppContext, page:
     requireRole(c.var.who, operations['build.retry'].role);
     return act(c, clock, { does: (id) => c.var.capabilities.retry(id, c.var.who.name), unless: 'ended' });
   });
-}
-
-const tendingVerbs = ['drain', 'undrain', 'lose'] as const;
-
-/** Does it and shows the farm as it is afterwards. */
-async function tend(c: AppContext, verb: (typeof tendingVerbs)[number], clock: Clock): Promise<Response> {
-  const { who, capabilities } = c.var;
-  requireRole(who, operations[`machine.${verb}`].role);
-  const id = parseMachineId(c.req.param('machine') ?? '');
-  if (verb === 'undrain') await capabilities.machines.undrain(id);
-  else {
-    const { why } = parseInput(machineWhySchema, Object.fromEntries(await readForm(c.req.raw)), 'the form');
-    if (verb === 'drain') await capabilities.machines.drain(id, who.name, why);
-    else await capabilities.machines.lose(id, { by: who.name, why }, { signal: c.req.raw.signal });
-  }
-  if (!isPartial(c)) return c.redirect('/farm', 303);
-  return answer(c, await farmFragment({ farm: await capabilities.farm(), mayConfigure: true, mayTend: true, now: clock.now() }));
 }
 
 interface Action {

@@ -43,7 +43,7 @@ ${session.endReason === undefined ? '' : html`<p class="end-line">${bdi(session.
 <ul class="meta">
 <li>borrowed by ${bdi(session.owner)}${sharedWith.length === 0 ? '' : html`, shared with ${bdi(sharedWith.join(', '))}`}</li>
 <li>builder <a href="${builderUrl(builder)}">${bdi(builder)}</a>${hostType === undefined ? '' : html` (${bdi(hostType)})`}</li>
-${machine === undefined ? '' : html`<li>machine <a href="/farm">${bdi(machine)}</a></li>`}
+${machine === undefined ? '' : html`<li>machine <a href="/farm?${new URLSearchParams({ find: machine }).toString()}#machines">${bdi(machine)}</a></li>`}
 ${session.from.kind === 'asked' ? '' : html`<li>${originOf(session)}</li>`}
 <li>asked for ${instant(createdAt, now)}</li>
 ${startedAt === undefined ? '' : html`<li>had ${session.endedAt === undefined ? 'its machine' : 'a machine'} for ${span(startedAt, session.endedAt, now)}</li>`}

@@ -11,7 +11,7 @@ import { availability, choicesOf, sessionsPage } from './sessions-page.ts';
 import { testKey, testRuns, testSessions } from './testing-borrowing.ts';
 import { testApp } from './testing-server.ts';
 import { fakeFarm, type FakeFarm } from './testing.ts';
-import { hostile, testDetail, testMachine, testNow } from './testing-views.ts';
+import { hostile, testDetail, testNow } from './testing-views.ts';
 
 const owner = { name: 'someone', may: () => true };
 const viewer = { name: 'eve', may: (role: string) => role === 'viewer' };
@@ -89,13 +89,12 @@ test('a builder is offered with how many of its machines are free, and what it w
     string,
     BuilderEntry
   >;
-  const machines = [
-    testMachine(),
-    testMachine({ id: 'b', state: 'ready' }),
-    testMachine({ id: 'c', state: 'ready', held: 'is drained' }),
-    testMachine({ id: 'd', state: 'gone' }),
+  const kinds = [
+    { labels: ['linux', 'x64'], all: 2, free: 1 },
+    { labels: ['linux', 'arm64'], all: 1, free: 0 },
+    { labels: ['darwin'], all: 4, free: 4 },
   ];
-  const choices = choicesOf(builders, machines);
+  const choices = choicesOf(builders, kinds);
   assert.deepEqual(choices, [
     { name: 'linux', all: 3, free: 1 },
     { name: 'plan9', all: 0, free: 0 },

@@ -125,14 +125,14 @@ async function formOf<T>(c: AppContext, schema: Parameters<typeof parseInput<T>>
 async function showList(c: AppContext, { clock, show }: SessionRoutes): Promise<Response> {
   const { who, capabilities } = c.var;
   const filter = filterOf(c.req.method === 'GET' ? c.req.query('show') : undefined);
-  const [sessions, farm] = await Promise.all([
+  const [sessions, kinds] = await Promise.all([
     capabilities.sessions.list(who, { mine: filter === 'mine', ended: filter === 'ended' }),
-    capabilities.farm(),
+    capabilities.machineKinds(),
   ]);
   const body = sessionsPage({
     sessions,
     filter,
-    choices: choicesOf(capabilities.farmer.builders, farm.machines),
+    choices: choicesOf(capabilities.farmer.builders, kinds),
     builder: c.req.query('builder'),
     reader: readerOf(c),
     now: clock.now(),

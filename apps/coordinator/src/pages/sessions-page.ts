@@ -1,10 +1,10 @@
 /** Borrowed machines: who holds what since when, who waits and why, and the form to ask for one. */
 import { html } from 'hono/html';
-import type { Farm } from '@croft/protocol/api';
 import { operations } from '@croft/protocol/operations';
 import type { SessionView } from '@croft/protocol/sessions';
 import { bdi, instant, plain, plural, type Html } from '@croft/web/html/markup';
 import type { Farmer } from '../originals/farmer.ts';
+import type { MachineKind } from '../queries/read-machines.ts';
 import { builderUrl, listTable, section } from './list-table.ts';
 import { fateOf, originOf, sessionActs, stateBadge, type Reader } from './session-parts.ts';
 
@@ -29,12 +29,12 @@ export interface BuilderChoice {
 }
 
 /** By name. What machines lack beside their labels (processors, memory) shows once a session waits. */
-export function choicesOf(builders: Farmer['builders'], machines: Farm['machines']): BuilderChoice[] {
-  const here = machines.filter(({ state }) => state !== 'gone');
+export function choicesOf(builders: Farmer['builders'], kinds: readonly MachineKind[]): BuilderChoice[] {
+  const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
   return Object.entries(builders)
     .map(([name, { needs }]) => {
-      const fitting = here.filter(({ labels }) => needs.labels.every((label) => labels.includes(label)));
-      return { name, all: fitting.length, free: fitting.filter(({ state, held }) => state === 'ready' && held === undefined).length };
+      const fitting = kinds.filter(({ labels }) => needs.labels.every((label) => labels.includes(label)));
+      return { name, all: sum(fitting.map(({ all }) => all)), free: sum(fitting.map(({ free }) => free)) };
     })
     .toSorted((a, b) => a.name.localeCompare(b.name));
 }

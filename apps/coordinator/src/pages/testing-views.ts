@@ -1,5 +1,15 @@
 /** Views made up for page tests: every state, hostile names where asked for. */
-import type { AttemptView, BuildDetail, BuildSummary, CommitView, Farm, Grid, MachineView, StepView } from '@croft/protocol/api';
+import type {
+  AttemptView,
+  BuildDetail,
+  BuildSummary,
+  CommitView,
+  Farm,
+  Grid,
+  MachineList,
+  MachineView,
+  StepView,
+} from '@croft/protocol/api';
 
 export const testNow = Date.UTC(2026, 0, 15, 12);
 
@@ -191,6 +201,7 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
       },
       testDialledIn(idle),
     ],
+    machineCounts: { ready: 2, busy: 1, away: 1 },
     dialIn: [
       {
         pool: 'reverse',
@@ -202,6 +213,7 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
     ],
     running: cells.filter((cell) => cell.state === 'running').slice(0, 3),
     queue: cells.filter((cell) => cell.state === 'queued'),
+    runningLength: 3,
     queueLength: 217,
     repos: [
       { name: 'croft', url: '/home/someone/croft', defaultBranch: 'main', lastFetchAt: testNow - 12_000 },
@@ -214,6 +226,12 @@ export function testFarm(over: Partial<Farm> = {}): Farm {
     ],
     ...over,
   };
+}
+
+/** All there are, on one page. */
+export function testMachineList(machines: MachineView[]): MachineList {
+  const count = (state: MachineView['state']): number => machines.filter((machine) => machine.state === state).length;
+  return { machines, found: machines.length, counts: { ready: count('ready'), busy: count('busy'), away: count('away') } };
 }
 
 /** One that dials in, is contested and was taken out of work. */

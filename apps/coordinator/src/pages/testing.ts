@@ -11,7 +11,7 @@ import { fakeBrowse, type FakeBrowse } from '../browse/testing.ts';
 import { fakeOriginals, type FakeOriginals } from '../originals/testing.ts';
 import { fakeSessions, type FakeSessions } from '../sessions/testing.ts';
 import { fakeBorrowing, type FakeBorrowing } from './testing-borrowing.ts';
-import { testFarm, testGrid, testNow } from './testing-views.ts';
+import { testFarm, testGrid, testMachineList, testNow } from './testing-views.ts';
 import { testConfiguration } from './testing-config.ts';
 
 /** Lines of 64 bytes that name themselves; a gigabyte costs nothing until it is read. */
@@ -132,7 +132,7 @@ export function fakeFarm(): FakeFarm {
     audit: [],
     tell: (change) => listeners.forEach((listener) => listener(change)),
     grid: async ({ repo, branch, page }) => ({ ...state.grid, page, ...(repo ? { repo } : {}), ...(branch ? { branch } : {}) }),
-    farm: async () => state.farm,
+    ...machinesIn(state),
     configuration: async () => testConfiguration(),
     build: async (id) => state.builds.get(id),
     builds: async () => ({ builds: [...state.builds.values()] }),
@@ -238,4 +238,16 @@ async function* follow(listeners: Set<(change: Change) => void>, waits: Waits): 
   } finally {
     listeners.delete(listener);
   }
+}
+
+function machinesIn(state: FakeFarm['state']): Pick<Capabilities, 'farm' | 'machineList' | 'machineKinds'> {
+  return {
+    farm: async () => state.farm,
+    async machineList({ find = '', state: wanted, skip = 0, limit }) {
+      const like = state.farm.machines.filter(({ id, state: stands }) => id.includes(find) && (wanted ?? stands) === stands);
+      return { ...testMachineList(state.farm.machines), machines: like.slice(skip, skip + limit), found: like.length };
+    },
+    machineKinds: async () =>
+      state.farm.machines.map(({ labels, state: stands }) => ({ labels, all: 1, free: stands === 'ready' ? 1 : 0 })),
+  };
 }

@@ -1,6 +1,6 @@
 import { test } from 'node:test';
 import assert from 'node:assert/strict';
-import type { AttemptView, BuildDetail } from '@croft/protocol/api';
+import type { AttemptView, BuildDetail, Farm } from '@croft/protocol/api';
 import { looks, word } from '@croft/web/html/state';
 import { buildPage, type BuildPageView } from './build-page.ts';
 import { farmPage } from './farm-page.ts';
@@ -15,6 +15,7 @@ import {
   testFarm,
   testGrid,
   testMachine,
+  testMachineList,
   testNow,
   testStep,
 } from './testing-views.ts';
@@ -34,6 +35,10 @@ function view(build: BuildDetail, over: Partial<BuildPageView> = {}): BuildPageV
     now: testNow,
     ...over,
   };
+}
+
+function shownFarm(farm: Farm): ReturnType<typeof farmPage> {
+  return farmPage({ farm, list: testMachineList(farm.machines), filter: { find: '', state: undefined, page: 0 }, now: testNow });
 }
 
 /** Nothing of what came from outside may have become markup, and nothing bidirectional may stand outside of its own place. */
@@ -142,8 +147,8 @@ test('hostile machines, labels and repositories are inert on the farm page', asy
   const builds = [testBuild({ builder: hostile, repo: hostile, wait: { code: 'hold', text: hostile, position: 0 } })];
   assertInert(
     String(
-      await farmPage({
-        farm: testFarm({
+      await shownFarm(
+        testFarm({
           version: hostile,
           hold: hostile,
           machines: [machine],
@@ -151,8 +156,7 @@ test('hostile machines, labels and repositories are inert on the farm page', asy
           queue: builds,
           repos: [{ name: hostile, url: hostile, defaultBranch: hostile, error: hostile }],
         }),
-        now: testNow,
-      }),
+      ),
     ),
   );
 });
@@ -165,7 +169,7 @@ test('hostile messages are inert on the sign-in and failure pages', async () => 
 test('no page has an inline script, style or handler', async () => {
   const pages = [
     gridPage({ grid: testGrid(), farm: testFarm(), now: testNow }),
-    farmPage({ farm: testFarm(), now: testNow }),
+    shownFarm(testFarm()),
     buildPage(view(testDetail())),
     signInPage({ to: '/' }),
   ];
@@ -299,7 +303,7 @@ test('the farm page tells each mistake of a refused configuration with its line,
   const mistake = { file: '/etc/croft.yaml', line: 12, setting: 'builders.0.repo', message: 'there is no repository "ap"', nearest: 'app' };
   const problem = { at: testNow - 60_000, count: 3, mistakes: [mistake, { file: hostile, message: hostile }] };
   const config = { environment: 'local', loadedAt: testNow - 3_600_000, restart: ['port', 'tls'], problem } as const;
-  const page = String(await farmPage({ farm: testFarm({ config: { ...config, restart: [...config.restart] } }), now: testNow }));
+  const page = String(await shownFarm(testFarm({ config: { ...config, restart: [...config.restart] } })));
   assert.match(page, /has 3 mistakes/);
   assert.match(page, /\/etc\/croft\.yaml:12.*builders\.0\.repo.*there is no repository &quot;ap&quot;.*did you mean <b>.*app/);
   assert.match(page, /1 more mistake</);

@@ -10,7 +10,8 @@ import { openDatabase } from '@croft/store/database';
 import { insertLease } from '@croft/store/leases';
 import { upsertMachine } from '@croft/store/machines';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
-import { countMachines, readFarm, readFarmBrief, type FarmFacts } from './read-farm.ts';
+import { readFarm, readFarmBrief, type FarmFacts } from './read-farm.ts';
+import { countMachines } from './read-machines.ts';
 
 const machines = ['m-1', 'm-2', 'm-3', 'm-4'].map(parseMachineId);
 const outlook = { plan: { assign: [], lend: [], reasons: new Map() }, builders: [], troubles: [] };
@@ -53,7 +54,8 @@ test('machines are counted as they are shown, and the brief farm tells the rest 
     assert.deepEqual(shown, { busy: 1, ready: 1, away: 2 });
     assert.deepEqual(await db.read((sql) => countMachines(sql, watched)), shown);
     const brief = await db.read((sql) => readFarmBrief(sql, facts));
-    assert.deepEqual(brief, { ...whole, machines: [], running: [], queue: [] });
+    assert.deepEqual(whole.machineCounts, shown);
+    assert.deepEqual(brief, { ...whole, machines: [], machineCounts: { ready: 0, busy: 0, away: 0 }, running: [], queue: [] });
   } finally {
     await rm(dir, { recursive: true });
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { roleNames } from '@croft/protocol/api';
+import { roleNames, type MachineList } from '@croft/protocol/api';
 import { operations, pathOf, type Operation, type OperationName } from '@croft/protocol/operations';
 import { errorBodySchema } from '@croft/protocol/runs';
 import { HOUR } from '@croft/runtime/clock';
@@ -252,6 +252,15 @@ test('readiness has its reasons, and metrics their names', async () => {
   assert.doesNotMatch(metrics, /nonsense/);
 });
 
+test('machines come in pages, by what is asked for', async () => {
+  await using app = await openTestApp();
+  const ask = async (query: string): Promise<{ machines: { id: string }[]; found: number }> =>
+    (await (await app.ask(`/api/v1/machines?${query}`)).json()) as { machines: { id: string }[]; found: number };
+  assert.deepEqual((await ask('limit=1&state=away')).machines.length, 1);
+  assert.equal((await ask('find=mac-mini-7')).found, 1);
+  for (const wrong of ['limit=0', 'limit=501', 'state=lost']) assert.equal((await app.ask(`/api/v1/machines?${wrong}`)).status, 400, wrong);
+});
+
 test('a token limited to repositories is not told of other builds, by changes or by machines', async () => {
   await using app = await openWithBuild();
   app.farm.state.builds.set('Bffffffffffffffff', testDetail({ id: 'Bffffffffffffffff', repo: 'other' }));
@@ -263,8 +272,12 @@ test('a token limited to repositories is not told of other builds, by changes or
     { what: `build ${build}`, text: 'attempt 1 cannot go on', since: 1, build },
     { what: 'retention', text: 'the disk is slow', since: 1 },
   ];
-  Object.assign(app.farm, { farm: async () => ({ ...farm, troubles, machines: [{ ...machine, lease }] }) });
+  const held = { ...machine, lease: { ...lease, builder: 'unit', repo: 'app', revision: 'a'.repeat(40) } };
+  const machineList = async (): Promise<MachineList> => ({ machines: [held], found: 1, counts: { ready: 0, busy: 1, away: 0 } });
+  Object.assign(app.farm, { farm: async () => ({ ...farm, troubles, machines: [held] }), machineList });
   const headers = await app.as('viewer', ['other']);
+  const listed = await (await app.ask('/api/v1/machines', { headers })).text();
+  assert.ok(listed.includes(lease.id) && !listed.includes(build) && !listed.includes('aaaa'), listed);
   const seen = await (await app.ask('/api/v1/farm', { headers })).text();
   assert.ok(seen.includes(lease.id) && seen.includes('the disk is slow') && !seen.includes(build), seen);
   const reader = (await app.ask('/api/v1/events', { headers })).body?.getReader();

@@ -38,6 +38,7 @@ export function apiHandlers({ tokens, machineKeys, audit, version, ...ssh }: Api
     'build.retry': ({ params, who, capabilities }) => capabilities.retry(params.build, who.name),
     'repo.notify': ({ params, capabilities, signal }) => capabilities.notify(params.repo, { signal }),
     'farm.get': ({ capabilities }) => capabilities.farm(),
+    'machine.list': ({ query, capabilities }) => capabilities.machineList(query),
     'config.get': ({ capabilities }) => capabilities.configuration(),
     'me.get': async ({ who: { name, role } }) => ({ name, role: role ?? 'viewer' }),
     ...sessionHandlers,

@@ -30,8 +30,8 @@ async function showFarm({ exitStatus, ...given }: GlobalOptions & { readonly exi
   const client = await connect(given, cli);
   const farm = await client.call('farm.get');
   await cli.stdout.write(given.json ? `${JSON.stringify(farm)}\n` : farmText(farm, cli));
-  const { hold, troubles, machines } = farm;
-  const isWell = hold === undefined && troubles.length === 0 && machines.every(({ state }) => state === 'ready' || state === 'busy');
+  const { hold, troubles, machineCounts } = farm;
+  const isWell = hold === undefined && troubles.length === 0 && machineCounts.away === 0;
   return exitStatus && !isWell ? exitCodes.failed : exitCodes.ok;
 }
 
@@ -44,19 +44,27 @@ function farmText(farm: Farm, { stdout, clock }: Cli): string {
     ...(config.problem === undefined ? [] : [`the last edit of the configuration does not hold: ${config.problem.count} mistakes`]),
   ];
   const builds = [...farm.running, ...farm.queue].map((build) => buildRow(build, now));
+  const { ready, busy, away } = farm.machineCounts;
+  const [hidden, unseen] = [ready + busy + away - farm.machines.length, farm.runningLength - farm.running.length];
   const more = farm.queueLength - farm.queue.length;
   return [
     `Croft ${printable(farm.version)}, started ${formatRelative(farm.startedAt, now)}; ${formatBytes(disk.freeBytes)} free${disk.ok ? '' : ', which is too little'}\n`,
     ...wrong.map((line) => `${stdout.paint('red', printable(line))}\n`),
     '\n',
-    table(
-      farm.machines.map((machine) => machineRow(machine, now)),
-      stdout,
-    ),
+    machineTable(farm.machines, { stdout, clock }),
+    hidden > 0 ? `and ${hidden} more machines, of all ${away} away: croft machines list\n` : '',
     '\n',
     builds.length === 0 ? 'nothing runs or waits\n' : table(builds, stdout),
+    unseen > 0 ? `and ${unseen} more that run\n` : '',
     more > 0 ? `and ${more} more that wait\n` : '',
   ].join('');
+}
+
+export function machineTable(machines: readonly MachineView[], { stdout, clock }: Pick<Cli, 'stdout' | 'clock'>): string {
+  return table(
+    machines.map((machine) => machineRow(machine, clock.now())),
+    stdout,
+  );
 }
 
 function machineRow({ id, state, labels, lease, next, evidence, seenAt }: MachineView, now: number): Cell[] {

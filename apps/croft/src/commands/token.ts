@@ -1,6 +1,7 @@
 /** `croft token`: make, list and revoke tokens. */
 import { Option, type Command } from 'commander';
-import { roleNames, type RoleName, type TokenView } from '@croft/protocol/api';
+import { roleNames, type RoleName } from '@croft/protocol/api';
+import { type TokenView } from '@croft/protocol/tokens';
 import { DAY, HOUR } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { formatInstant, formatRelative } from '@croft/web/html/format';
