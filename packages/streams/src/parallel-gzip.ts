@@ -26,7 +26,7 @@ const end = Buffer.from([3, 0]);
 export type GzipLevel = number | 'usual';
 
 /** Node's zlib sees no match of three bytes. Where so many pieces share a block, mostly heads of small files, it must look harder. */
-const manyPieces = 32;
+const manyPieces = 100;
 const usualLevels = { few: 6, many: 7 };
 
 /**
@@ -39,7 +39,8 @@ export async function* parallelGzip(
   { level }: { level: GzipLevel },
 ): AsyncGenerator<Buffer, void> {
   const width = Math.min(availableParallelism() + 2, maxUnderWay);
-  const blocks = blocksOf(pieces, width);
+  const buffers: Buffer[] = [];
+  const blocks = blocksOf(pieces, { turns: width, buffers });
   const underWay: Promise<Buffer>[] = [];
   let checksum = 0;
   let length = 0;
@@ -69,7 +70,8 @@ export async function* parallelGzip(
     yield Buffer.concat([headSent ? empty : header, end, trailer(checksum, length)]);
   } finally {
     void blocks.return().catch(() => undefined); // a source that hangs is not waited for
-    await Promise.allSettled(underWay); // they read from buffers that go with us
+    await Promise.allSettled(underWay);
+    for (const { buffer } of buffers) free(buffer); // the collector would leave them while other archives come
   }
 }
 
@@ -90,28 +92,31 @@ interface Block {
   readonly pieces: number;
 }
 
-/** So many buffers take turns: when a block is asked for, the one that came as many before must be done with. */
-async function* blocksOf(pieces: AsyncIterable<readonly Uint8Array[]>, turns: number): AsyncGenerator<Block, void> {
-  const given: Buffer[] = [];
-  const fresh = (): Buffer => Buffer.allocUnsafeSlow(windowBytes + blockBytes);
-  let buffer = fresh();
+/** So many buffers take turns: when a block is asked for, the one that came as many before must be done with. They are all left in `buffers`. */
+async function* blocksOf(
+  pieces: AsyncIterable<readonly Uint8Array[]>,
+  { turns, buffers }: { turns: number; buffers: Buffer[] },
+): AsyncGenerator<Block, void> {
+  let turn = 0;
+  const inTurn = (): Buffer => (buffers[turn++ % turns] ??= Buffer.allocUnsafeSlow(windowBytes + blockBytes));
+  let buffer = inTurn();
   let start = 0;
   let at = 0;
   let count = 0;
   for await (const together of pieces) {
-    count += 1;
     for (const piece of together) {
+      count += 1;
       for (let from = 0; from < piece.length;) {
         if (at === start + blockBytes) {
           yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count };
           count = 1;
-          given.push(buffer);
-          const next = given.length < turns ? fresh() : given.shift();
-          start = buffer.copy(next ?? buffer, 0, at - windowBytes, at);
+          const next = inTurn();
+          start = buffer.copy(next, 0, at - windowBytes, at);
           at = start;
-          buffer = next ?? buffer;
+          buffer = next;
         }
-        const part = piece.subarray(from, from + start + blockBytes - at);
+        const room = start + blockBytes - at;
+        const part = from === 0 && piece.length <= room ? piece : piece.subarray(from, from + room);
         buffer.set(part, at);
         from += part.length;
         at += part.length;

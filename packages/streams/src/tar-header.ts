@@ -32,6 +32,7 @@ export interface TarOwner {
 
 const nobody: TarOwner = { uid: 0, gid: 0, uname: '', gname: '' };
 const noDevice = { major: 0, minor: 0 };
+const noChecksum = ' '.repeat(8);
 
 /** @throws CroftError `invalid` `tar error: archive/tar: invalid tar header` */
 export function parseHeader(block: Buffer): TarHeader {
@@ -53,22 +54,17 @@ export function parseHeader(block: Buffer): TarHeader {
 export function formatHeader({ name, type, mode, size, mtime, target, owner = nobody, device = noDevice }: TarHeader): Buffer {
   const split = splitName(name);
   if (!split) throw new CroftError('invalid', `${quoteName(name)} does not fit a tar header`);
-  const block = Buffer.alloc(blockSize);
-  block.write(split.name, 0, 100, 'latin1');
-  block.write(octal(mode, 7), 100, 'latin1');
-  block.write(octal(owner.uid, 7), 108, 'latin1');
-  block.write(octal(owner.gid, 7), 116, 'latin1');
-  block.write(octal(size, 11), 124, 'latin1');
-  block.write(octal(mtime, 11), 136, 'latin1');
-  block.write(type, 156, 'latin1');
-  block.write(target, 157, 100, 'latin1');
-  block.write('ustar\x0000', 257, 'latin1');
-  block.write(owner.uname, 265, 32, 'latin1');
-  block.write(owner.gname, 297, 32, 'latin1');
-  block.write(`${octal(device.major, 7)}\0${octal(device.minor, 7)}`, 329, 'latin1');
-  block.write(split.prefix, 345, 155, 'latin1');
+  const numbers = `${octal(mode, 7)}\0${octal(owner.uid, 7)}\0${octal(owner.gid, 7)}\0${octal(size, 11)}\0${octal(mtime, 11)}\0`;
+  const names = `${field(target, 100)}ustar\x0000${field(owner.uname, maxOwnerName)}${field(owner.gname, maxOwnerName)}`;
+  const devices = `${octal(device.major, 7)}\0${octal(device.minor, 7)}\0`;
+  const whole = `${field(split.name, 100)}${numbers}${noChecksum}${type}${names}${devices}${split.prefix}`;
+  const block = Buffer.from(whole.padEnd(blockSize, '\0'), 'latin1'); // one write, in memory that it shares with others
   block.write(`${octal(checksums(block)[0], 6)}\0 `, 148, 'latin1');
   return block;
+}
+
+function field(text: string, length: number): string {
+  return text.slice(0, length).padEnd(length, '\0');
 }
 
 /** The largest numbers the octal fields of a header hold: size and time, and the number of an owner. */

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { packTarGz, type TarEntry } from './tar-pack.ts';
 import { unpackTarGz } from './tar-unpack.ts';
@@ -110,6 +111,17 @@ const archives = fc
     return all.filter((_, index) => !names.some((other) => other.startsWith(`${names[index]}/`)));
   })
   .chain((all) => fc.tuple(...all.map(entryOf)));
+
+test('entries that are given together are packed as one by one', async () => {
+  const given = async function* (entries: TarEntry[]): AsyncGenerator<readonly TarEntry[]> {
+    yield entries;
+  };
+  const property = fc.asyncProperty(archives, fc.constantFrom(0, 1), async (entries, level) => {
+    const together = Buffer.concat(await Array.fromAsync(packTarGz(given(entries), { level })));
+    assert.ok(gunzipSync(together).equals(gunzipSync(await packed(entries, level))));
+  });
+  await fc.assert(property, { numRuns: 20 });
+});
 
 test('what is packed is what is unpacked: any names, modes, links and content, cut anywhere', async () => {
   await fc.assert(

@@ -50,12 +50,12 @@ const batchBytes = 56 * 1024;
 const padding = Buffer.alloc(blockSize);
 
 /**
- * What an entry holds may be overwritten once the next is asked for.
+ * What an entry holds may be overwritten once the next is asked for, or the next several: many small ones together cost fewer turns.
  * @param level 0 (stored) to 9, or `usual` for what others make at 6; 1 is the default and nearly as small for source text
  * @throws what `entries` throws, and CroftError `invalid` when a content is not as long as its entry says
  */
 export function packTarGz(
-  entries: AsyncIterable<TarEntry>,
+  entries: AsyncIterable<TarEntry | readonly TarEntry[]>,
   { level = 1 }: { level?: GzipLevel | undefined } = {},
 ): AsyncGenerator<Buffer, void> {
   return level === 0 ? storedGzip(gathered(tarPieces(entries))) : parallelGzip(tarPieces(entries), { level });
@@ -81,20 +81,28 @@ async function* flat(pieces: AsyncIterable<readonly Uint8Array[]>): AsyncGenerat
   for await (const together of pieces) yield* together;
 }
 
-async function* tarPieces(entries: AsyncIterable<TarEntry>): AsyncGenerator<readonly Uint8Array[], void> {
-  for await (const entry of entries) {
-    if (entry.kind !== 'file') {
-      yield [header(entry)];
-    } else if (Buffer.isBuffer(entry.content)) {
-      if (entry.content.length !== entry.size) throw wrongLength(entry, entry.size - entry.content.length);
-      yield [header(entry), entry.content, paddingOf(entry)];
-    } else {
-      yield [header(entry)];
-      yield* contentOf(entry, entry.content);
-      yield [paddingOf(entry)];
+async function* tarPieces(entries: AsyncIterable<TarEntry | readonly TarEntry[]>): AsyncGenerator<readonly Uint8Array[], void> {
+  for await (const given of entries) {
+    const pieces: Uint8Array[] = [];
+    for (const entry of isSeveral(given) ? given : [given]) {
+      pieces.push(header(entry));
+      if (entry.kind !== 'file') continue;
+      if (Buffer.isBuffer(entry.content)) {
+        if (entry.content.length !== entry.size) throw wrongLength(entry, entry.size - entry.content.length);
+        pieces.push(entry.content);
+      } else {
+        yield pieces.splice(0);
+        yield* contentOf(entry, entry.content);
+      }
+      pieces.push(paddingOf(entry));
     }
+    yield pieces;
   }
   yield [Buffer.alloc(2 * blockSize)];
+}
+
+function isSeveral(given: TarEntry | readonly TarEntry[]): given is readonly TarEntry[] {
+  return Array.isArray(given);
 }
 
 async function* contentOf(entry: FileEntry, content: AsyncIterable<Uint8Array>): AsyncGenerator<readonly Uint8Array[], void> {

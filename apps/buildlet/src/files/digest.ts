@@ -3,9 +3,10 @@ import { createHash, hash } from 'node:crypto';
 import fs from 'node:fs';
 import { open } from 'node:fs/promises';
 import { readFlags } from './read-flags.ts';
+import type { SystemPath } from './walk.ts';
 
 export interface Digested {
-  readonly at: Buffer;
+  readonly at: SystemPath;
   /** As it was seen; it may have grown since. */
   readonly size: number;
   readonly signal: AbortSignal;
@@ -31,7 +32,7 @@ export async function digestOf(algorithm: 'sha1' | 'sha256', { at, size, signal 
 }
 
 /** Undefined when it has grown beyond its size. */
-function readSmall(at: Buffer, size: number): Buffer | undefined {
+function readSmall(at: SystemPath, size: number): Buffer | undefined {
   const fd = fs.openSync(at, readFlags);
   try {
     const content = Buffer.allocUnsafe(size + 1);

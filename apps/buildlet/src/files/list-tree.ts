@@ -26,11 +26,11 @@ const unreadable = '-';
 export async function* treeListing(base: string, options: TreeListOptions): AsyncGenerator<Buffer, void> {
   const { skip, signal } = options;
   const skipped = new Set(skip.map((path) => Buffer.from(path).toString('latin1')));
-  const isSkipped = ({ path, stats }: Walked): boolean => skipped.size > 0 && stats.isDirectory() && skipped.has(path.toString('latin1'));
+  const isSkipped = ({ path, stats }: Walked): boolean => skipped.size > 0 && stats.isDirectory() && skipped.has(path);
   let records = '';
   let count = 0;
   try {
-    for (const found of walkTree(Buffer.from(base), { enters: (directory) => !isSkipped(directory), lenient: true })) {
+    for (const found of walkTree(base, { enters: (directory) => !isSkipped(directory), lenient: true })) {
       if ((count += 1) % entriesInTurn === 0) await nextTurn();
       signal.throwIfAborted();
       if (isSkipped(found)) continue;
@@ -47,12 +47,11 @@ export async function* treeListing(base: string, options: TreeListOptions): Asyn
 
 /** Undefined of a file that must be read first. */
 function recordOf(found: Walked, { memory }: TreeListOptions): string | undefined {
-  const { at, stats } = found;
+  const { path, at, stats } = found;
   if (stats.isFile()) {
     const known = memory.find(stats);
     return known === undefined ? undefined : ofFile(found, known);
   }
-  const path = found.path.toString('latin1');
   const mode = modeOf(found);
   if (stats.isDirectory()) return `d ${mode} ${path}\0`;
   if (!stats.isSymbolicLink()) return `o ${mode} ${path}\0`;
@@ -73,7 +72,7 @@ async function fileRecord(found: Walked, { memory, clock, signal }: TreeListOpti
 }
 
 function ofFile(found: Walked, digest: string): string {
-  return `f ${modeOf(found)} ${found.stats.size} ${digest} ${found.path.toString('latin1')}\0`;
+  return `f ${modeOf(found)} ${found.stats.size} ${digest} ${found.path}\0`;
 }
 
 function modeOf({ stats }: Walked): string {

@@ -20,14 +20,14 @@ const latestMs = 8.64e15;
 /** After a failure what was found before it has been given. @throws what the system says of the first thing that cannot be read */
 export async function* listing(base: string, { recursive, digest, skip, signal }: ListOptions): AsyncGenerator<Buffer, void> {
   const skipped = new Set(skip.map((path) => Buffer.from(path).toString('latin1')));
-  const enters = ({ path }: Walked): boolean => recursive && !skipped.has(path.toString('latin1'));
+  const enters = ({ path }: Walked): boolean => recursive && !skipped.has(path);
   let lines = '';
   let count = 0;
   try {
-    for (const found of walkTree(Buffer.from(base), { enters })) {
+    for (const found of walkTree(base, { enters })) {
       if ((count += 1) % entriesInTurn === 0) await nextTurn();
       signal.throwIfAborted();
-      if (found.stats.isDirectory() && skipped.has(found.path.toString('latin1'))) continue;
+      if (found.stats.isDirectory() && skipped.has(found.path)) continue;
       lines += `${await lineOf(found, digest, signal)}\n`;
       if (lines.length < batchLength) continue;
       yield Buffer.from(lines, 'latin1');
@@ -41,7 +41,7 @@ export async function* listing(base: string, { recursive, digest, skip, signal }
 }
 
 async function lineOf({ path, at, stats }: Walked, digest: boolean, signal: AbortSignal): Promise<string> {
-  const start = `${goModeText(Number(stats.mode))}\t${path.toString('latin1')}`;
+  const start = `${goModeText(Number(stats.mode))}\t${path}`;
   if (stats.isDirectory()) return `${start}/`;
   if (!stats.isFile()) return start;
   const line = `${start}\t${stats.size}\t${wholeSecond(stats.mtimeNs)}`;

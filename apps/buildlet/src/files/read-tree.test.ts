@@ -9,14 +9,18 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
+import { packTarGz } from '@croft/streams/tar-pack';
 import { readTarGz } from '@croft/streams/tar-read';
 import { unpackTarGz } from '@croft/streams/tar-unpack';
+import fc from 'fast-check';
 import { ask, complete, shell, startMachine, withCode, type TestMachine } from '../testing.ts';
+import { treeEntries } from './read-tree.ts';
 
 let machine: TestMachine;
 before(async () => void (machine = await startMachine()));
 after(() => machine[Symbol.asyncDispose]());
 
+const { signal } = new AbortController();
 const limits = { maxBytes: 1e9, maxEntries: 100_000 };
 const work = (...names: string[]): string => join(machine.process.workDir, ...names);
 
@@ -58,6 +62,40 @@ test('a directory comes back as it is: modes, times, links, empty directories, a
       await rm(to, { recursive: true });
     }
   }
+});
+
+async function* whole(archive: Buffer): AsyncGenerator<Buffer> {
+  yield archive;
+}
+
+/** Around the sizes of which several come together, and at which a file is read in pieces. */
+const sizes = fc.constantFrom<number[]>(0, 1, 511, 512, 513, 5_000, 65_535, 65_536, 65_537, 150_000, 1_100_000);
+
+test('files of any sizes in a row come back with their own contents, and gzip finds nothing wrong with the archive', async () => {
+  const trees = fc.array(sizes, { minLength: 1, maxLength: 60 });
+  const property = fc.asyncProperty(trees, fc.constantFrom(0, 1, 'usual' as const), async (tree, level) => {
+    const dir = await mkdtemp(join(tmpdir(), 'croft-sizes-'));
+    try {
+      const contents = new Map(
+        tree.map((size, at): [string, Buffer] => [`${at % 3 ? 'é' : 'd'}${at}`, Buffer.alloc(size, `${at} of ${size} `)]),
+      );
+      for (const [name, content] of contents) await writeFile(join(dir, name), content);
+      const packed = Buffer.concat(await Array.fromAsync(packTarGz(treeEntries(dir, { match: [], signal }), { level })));
+      assert.equal(spawnSync('gzip', ['-t'], { input: packed }).status, 0);
+      for await (const { header, content } of readTarGz(whole(packed), limits)) {
+        const name = Buffer.from(header.name, 'latin1').toString();
+        assert.ok(Buffer.concat(await Array.fromAsync(content)).equals(contents.get(name) ?? assert.fail(name)), name);
+        contents.delete(name);
+      }
+      assert.equal(contents.size, 0);
+    } finally {
+      await rm(dir, { recursive: true });
+    }
+  });
+  await fc.assert(property, {
+    numRuns: 15,
+    examples: [[[1, 150_000, 5_000, 65_536, 1_100_000, 1, ...Array.from({ length: 300 }, () => 600)], 1]],
+  });
 });
 
 test('what only a system has comes with its type, everything with owner and rounded time; patterns leave the former out', async () => {

@@ -7,10 +7,11 @@ import { open } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { mayHold, selects } from '@croft/domain/pattern';
 import { CroftError } from '@croft/runtime/errors';
+import { free } from '@croft/streams/release';
 import type { TarEntry } from '@croft/streams/tar-pack';
 import { readAccounts, type Accounts } from './accounts.ts';
 import { readFlags } from './read-flags.ts';
-import { entriesInTurn, walkTree, type Walked } from './walk.ts';
+import { entriesInTurn, walkTree, type SystemPath, type Walked } from './walk.ts';
 
 export interface TreeOptions {
   /** Patterns over paths below the root; none: everything. */
@@ -24,23 +25,43 @@ const pieceBytes = 1024 * 1024;
 const nsPerSecond = 1_000_000_000n;
 
 /**
- * A root that is no directory is one entry with an empty name. By patterns, what may not be read is left out: no step could read it either.
+ * Small files come several together. A root that is no directory is one entry with an empty name. By patterns, what may not be read is left
+ * out: no step could read it either.
  * @throws what the system says of any other; CroftError `invalid` at a socket, which no archive can hold
  */
-export async function* treeEntries(root: string, { match, signal }: TreeOptions): AsyncGenerator<TarEntry> {
+export async function* treeEntries(root: string, { match, signal }: TreeOptions): AsyncGenerator<readonly TarEntry[]> {
   const all = match.length === 0;
-  const enters = ({ path, at }: Walked): boolean => all || (mayHold(match, path.toString()) && mayRead(at, 0o500));
-  const accounts = readAccounts();
+  const enters = ({ path, at }: Walked): boolean => all || (mayHold(match, textOf(path)) && mayRead(at, 0o500));
   const scratch = Buffer.allocUnsafeSlow(pieceBytes);
+  const reading = { accounts: readAccounts(), scratch, signal };
+  const together: TarEntry[] = [];
+  let used = 0;
   let count = 0;
-  for (const found of walkTree(Buffer.from(root), { enters })) {
-    if ((count += 1) % entriesInTurn === 0) {
-      await nextTurn();
-      signal.throwIfAborted();
+  try {
+    for (const found of walkTree(root, { enters })) {
+      if ((count += 1) % entriesInTurn === 0) {
+        yield together.splice(0);
+        used = 0;
+        await nextTurn();
+        signal.throwIfAborted();
+      }
+      if (!all && !(selects(match, textOf(found.path)) && isPlain(found))) continue;
+      const entry = entryOf(found, { ...reading, used });
+      together.push(entry);
+      if (entry.kind !== 'file') continue;
+      used += entry.size;
+      if (entry.size <= atOnceBytes && used <= pieceBytes - atOnceBytes) continue;
+      yield together.splice(0);
+      used = 0;
     }
-    if (!all && !(selects(match, found.path.toString()) && isPlain(found))) continue;
-    yield entryOf(found, { accounts, scratch, signal });
+    yield together;
+  } finally {
+    free(scratch.buffer);
   }
+}
+
+function textOf(path: string): string {
+  return Buffer.from(path, 'latin1').toString();
 }
 
 /** What an archive of selected files holds. */
@@ -49,7 +70,7 @@ function isPlain({ at, stats }: Walked): boolean {
 }
 
 /** Whether its owner, and this process, may; the bits are those of the owner. */
-function mayRead(at: Buffer, bits: number): boolean {
+function mayRead(at: SystemPath, bits: number): boolean {
   try {
     fs.accessSync(at, bits >> 6);
     return (fs.lstatSync(at).mode & bits) === bits;
@@ -60,15 +81,16 @@ function mayRead(at: Buffer, bits: number): boolean {
 
 interface Reading {
   readonly accounts: Accounts;
-  /** For contents: good until the next is read. */
+  /** For contents: a large file has all of it once those before it were taken, a small one what is behind them. */
   readonly scratch: Buffer;
+  readonly used: number;
   readonly signal: AbortSignal;
 }
 
 function entryOf({ path, at, stats }: Walked, reading: Reading): TarEntry {
   const owner = reading.accounts.ownerOf(Number(stats.uid), Number(stats.gid));
   const mtime = nearestSecond(stats.mtimeNs);
-  const head = { path, mode: Number(stats.mode) & 0o7777, mtime, owner };
+  const head = { path: Buffer.from(path, 'latin1'), mode: Number(stats.mode) & 0o7777, mtime, owner };
   if (stats.isDirectory()) return { kind: 'directory', ...head };
   if (stats.isSymbolicLink()) return { kind: 'link', ...head, target: fs.readlinkSync(at, 'buffer') };
   if (stats.isFile()) return { kind: 'file', ...head, ...contentOf(at, Number(stats.size), reading) };
@@ -88,18 +110,22 @@ function deviceOf(rdev: bigint): { major: number; minor: number } {
   return { major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)), minor: Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)) };
 }
 
-function contentOf(at: Buffer, size: number, reading: Reading): { size: number; content: Buffer | AsyncGenerator<Buffer> } {
+function contentOf(
+  at: SystemPath,
+  size: number,
+  { used, ...reading }: Reading,
+): { size: number; content: Buffer | AsyncGenerator<Buffer> } {
   if (size > atOnceBytes) return { size, content: pieces(at, size, reading) };
   const fd = fs.openSync(at, readFlags);
   try {
-    return { size, content: reading.scratch.subarray(0, fs.readSync(fd, reading.scratch, 0, size, null)) };
+    return { size, content: reading.scratch.subarray(used, used + fs.readSync(fd, reading.scratch, used, size, null)) };
   } finally {
     fs.closeSync(fd);
   }
 }
 
 /** As many bytes as were announced: what is added meanwhile does not belong to it. */
-async function* pieces(at: Buffer, size: number, { scratch, signal }: Reading): AsyncGenerator<Buffer> {
+async function* pieces(at: SystemPath, size: number, { scratch, signal }: Omit<Reading, 'used'>): AsyncGenerator<Buffer> {
   await using file = await open(at, readFlags);
   for (let from = 0; from < size;) {
     signal.throwIfAborted();

@@ -5,11 +5,15 @@
 import fs from 'node:fs';
 
 export interface Walked {
-  /** Below the base; empty for a base that is no directory. The base itself is otherwise left out. */
-  readonly path: Buffer;
-  readonly at: Buffer;
+  /** Below the base, one character for each byte; empty for a base that is no directory. The base itself is otherwise left out. */
+  readonly path: string;
+  /** What the system knows it by. */
+  readonly at: SystemPath;
   readonly stats: fs.BigIntStats;
 }
+
+/** Text where it is the same bytes, which is shorter work for Node. */
+export type SystemPath = string | Buffer;
 
 export interface WalkOptions {
   /** Asked when a directory was handed out: whether to go into it. */
@@ -20,22 +24,22 @@ export interface WalkOptions {
 
 /** For small files the hops through the event loop cost more than the disk. Whoever walks gives others their turn this often. */
 export const entriesInTurn = 128;
-const slash = Buffer.from('/');
 
 /** @throws what the system says of the first thing that cannot be read, unless it is lenient; of the base in every case */
-export function* walkTree(base: Buffer, { enters, lenient = false }: WalkOptions): Generator<Walked, void> {
+export function* walkTree(base: string, { enters, lenient = false }: WalkOptions): Generator<Walked, void> {
   const stats = lstat(base);
-  if (!stats.isDirectory()) return yield { path: Buffer.alloc(0), at: base, stats };
+  if (!stats.isDirectory()) return yield { path: '', at: base, stats };
+  const start = `${Buffer.from(base).toString('latin1')}/`;
   const pending = namesIn(base);
-  for (let path = pending.pop(); path; path = pending.pop()) {
-    const at = joined(base, path);
+  for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
+    const at = systemPath(start + path);
     const status = lenient ? ifReadable(() => lstat(at)) : lstat(at);
     if (!status) continue;
     const found: Walked = { path, at, stats: status };
     yield found;
     if (!status.isDirectory() || !enters(found)) continue;
     const names = lenient ? ifReadable(() => namesIn(at)) : namesIn(at);
-    for (const name of names ?? []) pending.push(joined(path, name));
+    for (const name of names ?? []) pending.push(`${path}/${name}`);
   }
 }
 
@@ -48,15 +52,15 @@ function ifReadable<T>(read: () => T): T | undefined {
 }
 
 /** Without rounding: what is below a millisecond decides to which second a file belongs. */
-function lstat(at: Buffer): fs.BigIntStats {
+function lstat(at: SystemPath): fs.BigIntStats {
   return fs.lstatSync(at, { bigint: true });
 }
 
-/** Last name first. */
-function namesIn(directory: Buffer): Buffer[] {
-  return fs.readdirSync(directory, 'buffer').sort((a, b) => Buffer.compare(b, a));
+/** Last name first; the order of characters is that of bytes here. */
+function namesIn(directory: SystemPath): string[] {
+  return fs.readdirSync(directory, 'latin1').sort().reverse();
 }
 
-function joined(parent: Buffer, name: Buffer): Buffer {
-  return Buffer.concat([parent, slash, name]);
+function systemPath(bytes: string): SystemPath {
+  return /^[\0-\x7f]*$/.test(bytes) ? bytes : Buffer.from(bytes, 'latin1');
 }
