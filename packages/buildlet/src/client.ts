@@ -27,7 +27,7 @@ import { createExchange, parseJson, refused, type Exchange, type Question, type 
 
 export type { BuildletAddress } from './address.ts';
 export type { TreeEntry, TreeOptions } from './list-tree.ts';
-export type { Listening, ListenWish } from './raw-calls.ts';
+export type { Listening, ListenWish, Reachable } from './raw-calls.ts';
 
 const callMs = 30 * SECOND;
 const uploadMs = 30 * MINUTE;

@@ -75,7 +75,7 @@ export function createGoBuildlet(address: BuildletAddress, options: GoBuildletOp
 function refusedCalls(): Pick<Buildlet, 'listTree' | 'connect' | 'sftp' | 'listen'> {
   return {
     listTree: () => unable('tells no SHA-256 of its files'),
-    connect: async (port) => unable(`gives no connection to port ${port}`),
+    connect: async () => unable('gives no connections'),
     sftp: async () => unable('speaks no SFTP'),
     listen: async () => unable('listens for nobody'),
   };

@@ -14,16 +14,19 @@ import { takeOver } from './take-over.ts';
 
 /** The signal ends the attempt; a connection that stands is the caller's, and each of its ways ends by itself. */
 export interface RawCalls {
-  /** To a port of the machine's loopback. @throws CroftError `unavailable` when nothing listens there */
-  connect(port: number, epoch: number, waits: Waits): Promise<Duplex>;
+  /** To a port of the machine's loopback or to a Unix socket. @throws CroftError `unavailable` when nothing listens there */
+  connect(to: Reachable, epoch: number, waits: Waits): Promise<Duplex>;
   /** SFTP, version 3, spoken by the buildlet; relative paths begin at `dir`, where that is not there in the work directory. */
   sftp(start: { readonly dir: string }, epoch: number, waits: Waits): Promise<Duplex>;
   /** Listens on the machine. @throws CroftError `conflict` when the port is taken */
   listen(where: ListenWish, epoch: number, waits: Waits): Promise<Listening>;
 }
 
-/** Port 0 is any. A Unix socket is a fresh one, which nobody but the machine's user can reach. */
-export type ListenWish = { readonly kind: 'tcp'; readonly port: number } | { readonly kind: 'unix' };
+/** A port, or a socket below the machine's work directory or its directory for temporary files. */
+export type Reachable = number | { readonly path: string };
+
+/** Port 0 is any. A Unix socket is one that nobody but the machine's user can reach; without a path it is a fresh one. */
+export type ListenWish = { readonly kind: 'tcp'; readonly port: number } | { readonly kind: 'unix'; readonly path?: string };
 
 /** Disposal ends the listener; connections that it gave go on. */
 export interface Listening extends AsyncDisposable {
@@ -55,15 +58,18 @@ export function rawCalls(address: BuildletAddress, { clock }: { clock: Clock }):
       }
     };
   return {
-    connect: (port, epoch, waits) => opener(epoch)(`connect to port ${port}`, `/connect?port=${port}`, waits),
+    connect(to, epoch, waits) {
+      const [shown, query] = typeof to === 'number' ? [`port ${to}`, `port=${to}`] : [to.path, `path=${encodeURIComponent(to.path)}`];
+      return opener(epoch)(`connect to ${shown}`, `/connect?${query}`, waits);
+    },
     sftp: ({ dir }, epoch, waits) => opener(epoch)('begin SFTP', `/sftp?dir=${encodeURIComponent(dir)}`, waits),
     listen: (where, epoch, waits) => listenWith(opener(epoch), where, waits),
   };
 }
 
 async function listenWith(open: Open, where: ListenWish, waits: Waits): Promise<Listening> {
-  const query = where.kind === 'tcp' ? `kind=tcp&port=${where.port}` : 'kind=unix';
-  const control = await open('listen', `/listen?${query}`, waits);
+  const more = where.kind === 'tcp' ? `&port=${where.port}` : where.path === undefined ? '' : `&path=${encodeURIComponent(where.path)}`;
+  const control = await open('listen', `/listen?kind=${where.kind}${more}`, waits);
   control.on('error', () => {}); // its reader is told
   const lines = linesOf(control as AsyncIterable<Buffer>);
   let isClosed = false;

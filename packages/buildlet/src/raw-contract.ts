@@ -30,7 +30,7 @@ export function rawContract(name: string, open: () => Promise<BuildletStage>): v
     });
 
     test('listens on the machine, and gives who comes', async () => {
-      for (const where of [{ kind: 'tcp', port: 0 }, { kind: 'unix' }] as const) {
+      for (const where of [{ kind: 'tcp', port: 0 }, { kind: 'unix' }, { kind: 'unix', path: 'knocker' }] as const) {
         await using listening = await stage.buildlet.listen(where, epoch, waits);
         const theirs = connect({ ...listening.place, allowHalfOpen: true });
         theirs.end('knock');

@@ -1,5 +1,5 @@
 /**
- * Listeners on this machine for somebody far away: a port of its loopback, or a Unix socket in a directory of its own. One lives as long as its control
+ * Listeners on this machine for somebody far away: a port of its loopback, or a Unix socket, which unless they say where has a directory of its own. One lives as long as its control
  * connection, on which it tells who has come; each who has waits a while to be picked up. @see docs/protocols/runs.md#raw-connections
  */
 import { once } from 'node:events';
@@ -13,7 +13,8 @@ import { SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError, errorText, systemCode } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
 
-export type ListenWish = { readonly kind: 'tcp'; readonly port: number } | { readonly kind: 'unix' };
+/** A path is where the socket is to be, else it is a fresh one. */
+export type ListenWish = { readonly kind: 'tcp'; readonly port: number } | { readonly kind: 'unix'; readonly path?: string | undefined };
 
 /** Disposal ends it with all that wait. */
 export interface OpenListener extends AsyncDisposable {
@@ -67,7 +68,8 @@ async function openListener(wish: ListenWish, waiting: Map<string, Waiting>, dep
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true });
   server.on('error', () => {}); // a connection that could not be taken; the next one may be
   const mine = new Set<Waiting>();
-  const place = wish.kind === 'tcp' ? await listenOnPort(server, wish.port) : await listenOnSocket(server, deps, stack);
+  const place =
+    wish.kind === 'tcp' ? await listenOnPort(server, wish.port) : await listenOnSocket(server, wish.path ?? (await freshPath(deps, stack)));
   stack.defer(() => {
     server.close();
     for (const { socket, leave } of mine) {
@@ -120,10 +122,13 @@ async function listenOnPort(server: Server, port: number): Promise<ListenPlace> 
   return { port: (server.address() as AddressInfo).port };
 }
 
-async function listenOnSocket(server: Server, { socketNames }: ListenersDeps, stack: AsyncDisposableStack): Promise<ListenPlace> {
+async function freshPath({ socketNames }: ListenersDeps, stack: AsyncDisposableStack): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), socketNames)); // 0700
   stack.defer(() => rm(dir, { recursive: true, force: true }));
-  const path = join(dir, 'socket');
+  return join(dir, 'socket');
+}
+
+async function listenOnSocket(server: Server, path: string): Promise<ListenPlace> {
   await listening(server.listen({ path }), path);
   await chmod(path, 0o600);
   return { path };

@@ -1,12 +1,13 @@
 /** Connections of other bytes than HTTP, with each way ending by itself: to ports of the machine, and from those who come to a listener there. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { stat } from 'node:fs/promises';
+import { stat, symlink } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { systemClock } from '@croft/runtime/clock';
+import { isCode } from '@croft/runtime/errors';
 import { ask, startMachine, until, withCode, type TestMachine } from '../testing.ts';
 
 const waits = { signal: systemClock.deadline(100_000) };
@@ -61,6 +62,34 @@ test('a server that has said all is still told what comes', async () => {
   assert.equal(await text(line), 'bye');
   line.end('and good night');
   assert.equal(await heard.promise, 'and good night');
+});
+
+test('sockets below the work directory or the temporary one are reached and made, and no others', async () => {
+  const path = join(machine.process.workDir, 'made');
+  const listening = await machine.client.listen({ kind: 'unix', path: 'made' }, 1, waits);
+  assert.deepEqual(listening.place, { path });
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  await assert.rejects(machine.client.listen({ kind: 'unix', path }, 1, waits), withCode('conflict'));
+  const line = await machine.client.connect({ path }, 1, waits);
+  line.end('knock');
+  assert.equal(await text(await nextOf(listening.connections[Symbol.asyncIterator]())), 'knock');
+  await listening[Symbol.asyncDispose]();
+  await until('the end of the socket', async () => !(await stat(path).catch(() => undefined)));
+  await assert.rejects(machine.client.connect({ path }, 1, waits), withCode('not-found'));
+
+  await symlink('/etc', join(machine.process.workDir, 'etc'));
+  for (const outside of ['/etc/passwd', 'etc/passwd', '../../etc/passwd']) {
+    await assert.rejects(
+      machine.client.connect({ path: outside }, 1, waits),
+      (error) => isCode(error, 'forbidden') || isCode(error, 'not-found'),
+    );
+    await assert.rejects(
+      machine.client.listen({ kind: 'unix', path: `${outside}.socket` }, 1, waits),
+      (error) => isCode(error, 'forbidden') || isCode(error, 'not-found'),
+    );
+  }
+  await assert.rejects(machine.client.connect({ path: 'etc/passwd' }, 1, waits), withCode('forbidden'));
+  await assert.rejects(machine.client.listen({ kind: 'unix', path: 'x'.repeat(120) }, 1, waits), withCode('invalid'));
 });
 
 test('what nobody listens to is refused with the reason, at either loopback address', async () => {

@@ -1,5 +1,5 @@
 /**
- * Requests that become connections of other bytes than HTTP: `/connect` to a port of this machine's loopback or to who waits at a listener, `/listen`,
+ * Requests that become connections of other bytes than HTTP: `/connect` to a port of this machine's loopback, a socket, or who waits at a listener, `/listen`,
  * and `/sftp`. All of them belong to a lease and are cut when a newer one comes. @see docs/protocols/runs.md#raw-connections
  */
 import { once } from 'node:events';
@@ -16,6 +16,7 @@ import { behindGate } from '../http/gate.ts';
 import type { Call, Route } from '../http/router.ts';
 import type { Fence } from '../state/fence.ts';
 import { join } from './join.ts';
+import { socketToMake, socketToReach } from './socket-paths.ts';
 import { createListeners, type Listeners, type ListenersDeps, type ListenWish } from './listeners.ts';
 
 export interface RawDeps extends ListenersDeps {
@@ -99,19 +100,33 @@ function checkRequest({ method, path, request }: Call): void {
   if (!behindGate(request.socket)) throw new CroftError('invalid', `${path} must be the first request of its connection`);
 }
 
-async function openConnect({ query, signal }: Call, { listeners, clock }: Parts): Promise<Far> {
-  const waiting = query.get('waiting');
-  const peer =
-    waiting === null ? await dial(queryNumber(query, 'port'), anySignal(signal, clock.deadline(connectMs))) : listeners.pickUp(waiting);
+async function openConnect({ query, signal }: Call, { listeners, clock, workDir }: Parts): Promise<Far> {
+  const [waiting, path] = [query.get('waiting'), query.get('path')];
+  const limit = anySignal(signal, clock.deadline(connectMs));
+  const dialled = async (): Promise<Socket> =>
+    path === null
+      ? dial(portPlaces(queryNumber(query, 'port')), limit)
+      : dial({ shown: path, places: [{ path: await socketToReach(workDir, path) }] }, limit);
+  const peer = waiting === null ? await dialled() : listeners.pickUp(waiting);
   if (!peer) throw new CroftError('not-found', 'pick a connection up: it does not wait (any more)');
   return { serve: (socket) => join(socket, peer, { clock }), abandon: () => peer.destroy() };
 }
 
-async function dial(port: number, signal: AbortSignal): Promise<Socket> {
+interface Wanted {
+  readonly shown: string;
+  /** The first that answers. */
+  readonly places: readonly ({ readonly path: string } | { readonly host: string; readonly port: number })[];
+}
+
+function portPlaces(port: number): Wanted {
   if (port < 1 || port > 65_535) throw new CroftError('invalid', 'port is 1 to 65535');
+  return { shown: `port ${port}`, places: loopbacks.map((host) => ({ host, port })) };
+}
+
+async function dial({ shown, places }: Wanted, signal: AbortSignal): Promise<Socket> {
   let refused: unknown;
-  for (const host of loopbacks) {
-    const socket = connect({ host, port, noDelay: true, allowHalfOpen: true });
+  for (const place of places) {
+    const socket = connect({ ...place, noDelay: true, allowHalfOpen: true });
     try {
       await once(socket, 'connect', { signal });
       return socket;
@@ -121,18 +136,18 @@ async function dial(port: number, signal: AbortSignal): Promise<Socket> {
       if (systemCode(error) !== 'ECONNREFUSED') break;
     }
   }
-  throw new CroftError('unavailable', `connect to port ${port} of the machine: ${errorText(refused)}`, { cause: refused });
+  throw new CroftError('unavailable', `connect to ${shown} of the machine: ${errorText(refused)}`, { cause: refused });
 }
 
-async function openListen({ query }: Call, { listeners }: Parts): Promise<Far> {
-  const listener = await listeners.open(wishOf(query));
+async function openListen({ query }: Call, { listeners, workDir }: Parts): Promise<Far> {
+  const listener = await listeners.open(await wishOf(query, workDir));
   const close = async (): Promise<void> => listener[Symbol.asyncDispose]();
   return { serve: (control) => listener.tell(control).finally(close), abandon: close };
 }
 
-function wishOf(query: URLSearchParams): ListenWish {
-  const kind = query.get('kind');
-  if (kind === 'unix') return { kind };
+async function wishOf(query: URLSearchParams, workDir: string): Promise<ListenWish> {
+  const [kind, path] = [query.get('kind'), query.get('path')];
+  if (kind === 'unix') return { kind, path: path === null ? undefined : await socketToMake(workDir, path) };
   const port = queryNumber(query, 'port');
   if (kind !== 'tcp' || port > 65_535) throw new CroftError('invalid', '/listen takes kind=unix, or kind=tcp with a port of 0 to 65535');
   return { kind, port };

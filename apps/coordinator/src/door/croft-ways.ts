@@ -44,7 +44,7 @@ export function croftWays({ visit, attach, from }: Stay, deps: CroftWayDeps): Wa
     async sftp(channel) {
       await joinStream(channel, await buildlet.sftp({ dir: ground.dir }, epoch, { signal: channel.closed }), 'close');
     },
-    connect: (port, waits) => buildlet.connect(port, epoch, waits),
+    connect: (to, waits) => buildlet.connect(to, epoch, waits),
     listen: (where, waits) => buildlet.listen(where, epoch, waits),
     async [Symbol.asyncDispose]() {},
   };

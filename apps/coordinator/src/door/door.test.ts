@@ -1,7 +1,10 @@
 /** The door as the stock client of OpenSSH sees it. gomote-ssh.md 8, acceptance 9 to 11. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
+import { connect, createServer, type Server } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fakeSession } from '../sessions/testing.ts';
 import { signSshKey } from './certificates.ts';
@@ -52,6 +55,27 @@ test('many commands at once over one connection', async () => {
   } finally {
     master.kill();
   }
+});
+
+test('Unix sockets of the session: -L and -R, and none of the machine’s own', async () => {
+  await using stage = await openDoorStage();
+  const { dir, workDir } = stage;
+  const listening = (path: string, said: string): Promise<Server> => {
+    const server = createServer((socket) => socket.end(said)).listen({ path });
+    return once(server, 'listening').then(() => server);
+  };
+  await using _theirs = await listening(`${workDir}/theirs`, 'of the machine');
+  await using _mine = await listening(`${dir}/mine`, 'of the client');
+  const forwards = ['-L', `${dir}/near:${workDir}/theirs`, '-L', `${dir}/etc:/etc/passwd`, '-R', `${workDir}/back:${dir}/mine`];
+  const client = stage.start([...forwards, '-o', 'ExitOnForwardFailure=yes', inst, 'echo up; cat']);
+  await once(client.stdout, 'data', { signal: systemClock.deadline(30_000) });
+  assert.equal(await text(connect(`${dir}/near`)), 'of the machine');
+  assert.equal(await text(connect(`${workDir}/back`)), 'of the client');
+  assert.equal(await text(connect(`${dir}/etc`)).catch(() => ''), '');
+  client.stdin.end();
+  await once(client, 'close', { signal: systemClock.deadline(30_000) });
+  const refused = await stage.ssh(['-R', `/etc/croft-test:${dir}/mine`, '-o', 'ExitOnForwardFailure=yes', inst, 'true']);
+  assert.equal(refused.code, 255);
 });
 
 test('acceptance 10: who may not enter learns why, and gets nothing', async () => {

@@ -1,8 +1,8 @@
-/** What a client asks of a connection beside its session channels: ports of the machine, and ports there that lead to the client. */
+/** What a client asks of a connection beside its session channels: ports and sockets of the machine, and those there that lead to the client. */
 import type { Connection } from 'ssh2';
 import { errorText } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
-import type { Forwards } from './forwards.ts';
+import type { ForwardPlace, Forwards } from './forwards.ts';
 
 export interface ForwardRequestDeps {
   readonly forwards: Forwards;
@@ -30,12 +30,24 @@ export function serveForwardRequests(connection: Connection, { forwards, isOpen,
     if (!isOpen()) return reject();
     orReject('connect', reject, () => forwards.connect({ host: destIP, port: destPort }, accept, { signal: gone }));
   });
+  connection.on('openssh.streamlocal', (accept, reject, { socketPath: path }) => {
+    if (!isOpen()) return reject();
+    orReject('connect', reject, () => forwards.connect({ path }, accept, { signal: gone }));
+  });
   connection.on('request', (accept: Accept, reject: (() => void) | undefined, name, info) => {
     if (!isOpen()) return reject?.();
-    if (name === 'tcpip-forward' && 'bindPort' in info)
-      return orReject('listen', reject, async () => accept?.(await forwards.listen(info.bindAddr, info.bindPort, { signal: gone })));
-    if (name === 'cancel-tcpip-forward' && 'bindPort' in info)
-      return orReject('unlisten', reject, async () => ((await forwards.unlisten(info.bindAddr, info.bindPort)) ? accept?.() : reject?.()));
-    reject?.();
+    const place = placeOf(info);
+    if (!place || !/^(?:cancel-)?(?:tcpip-forward|streamlocal-forward@openssh\.com)$/.test(name)) return reject?.();
+    if (name.startsWith('cancel-'))
+      return orReject('unlisten', reject, async () => ((await forwards.unlisten(place)) ? accept?.() : reject?.()));
+    orReject('listen', reject, async () => accept?.(await forwards.listen(place, { signal: gone })));
   });
+}
+
+function placeOf(info: object | null): ForwardPlace | undefined {
+  if (info && 'bindPort' in info) {
+    const { bindAddr: host, bindPort: port } = info as { bindAddr: string; bindPort: number };
+    return { host, port };
+  }
+  return info && 'socketPath' in info ? { path: String(info.socketPath) } : undefined;
 }

@@ -1,7 +1,7 @@
-/** Ports of the machine and of the client, joined through a connection: `ssh -L`, `-D`, `-J`, `-R` and the agent. Nothing but that machine is reached. */
+/** Ports and sockets of the machine and of the client, joined through a connection: `ssh -L`, `-D`, `-J`, `-R` and the agent. Nothing but that machine is reached. */
 import type { Duplex } from 'node:stream';
 import type { Connection, ServerChannel } from 'ssh2';
-import type { Listening } from '@croft/buildlet/client';
+import type { Listening, ListenWish } from '@croft/buildlet/client';
 import { anySignal, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
@@ -13,15 +13,18 @@ import { openAgentChannel } from './ssh2-inside.ts';
 import type { Ways } from './ways.ts';
 
 export interface Forwards {
-  /** Joins a channel of the client to a port of the machine. @throws CroftError `forbidden` for another place than the machine itself */
-  connect(to: { readonly host: string; readonly port: number }, accept: () => ServerChannel | undefined, waits: Waits): Promise<void>;
-  /** @returns the port at which the machine listens for the client */
-  listen(host: string, port: number, waits: Waits): Promise<number>;
+  /** Joins a channel of the client to the machine. @throws CroftError `forbidden` for another place than the machine itself */
+  connect(to: ForwardPlace, accept: () => ServerChannel | undefined, waits: Waits): Promise<void>;
+  /** @returns the port at which the machine listens for the client; 0 for a socket */
+  listen(where: ForwardPlace, waits: Waits): Promise<number>;
   /** False where nothing listened. */
-  unlisten(host: string, port: number): Promise<boolean>;
+  unlisten(where: ForwardPlace): Promise<boolean>;
   /** The socket at which the machine reaches the agent of the client's user; the same for all of a connection. */
   agent(waits: Waits): Promise<string>;
 }
+
+/** A port under a name of the machine, or a Unix socket. */
+export type ForwardPlace = { readonly host: string; readonly port: number } | { readonly path: string };
 
 export interface ForwardDeps {
   readonly connection: Connection;
@@ -60,27 +63,28 @@ export function createForwards({ connection, gone, ways, tasks, log, metrics: { 
     });
   };
   return {
-    async connect({ host, port }, accept, waits) {
+    async connect(to, accept, waits) {
       ssh.channel('connect');
-      if (!ownNames.has(host))
-        throw new CroftError('forbidden', `only the machine itself is reached from here: localhost:PORT, not ${host}:${port}`);
-      const stream = await (await ways()).connect(port, waits);
+      if ('host' in to && !ownNames.has(to.host))
+        throw new CroftError('forbidden', `only the machine itself is reached from here: localhost:PORT, not ${keyOf(to)}`);
+      const stream = await (await ways()).connect('path' in to ? to : to.port, waits);
       const channel = accept();
       if (channel) await join(channel, stream);
       else stream.destroy();
     },
-    async listen(host, port, waits) {
+    async listen(where, waits) {
       ssh.channel('listen');
       if (listeners.size >= maxListeners) throw new CroftError('exhausted', `one connection has at most ${maxListeners} forwarded ports`);
-      const listening = await (await ways()).listen({ kind: 'tcp', port }, waits);
-      const bound = 'port' in listening.place ? listening.place.port : port;
-      listeners.set(`${host}:${bound}`, listening);
-      serve(listening, () => openForwarded(connection, { host, port: bound }));
-      return bound;
+      const listening = await (await ways()).listen(wishOf(where), waits);
+      const port = 'port' in listening.place ? listening.place.port : 0;
+      const bound = 'path' in where ? where : { host: where.host, port };
+      listeners.set(keyOf(bound), listening);
+      serve(listening, () => openForwarded(connection, bound));
+      return port;
     },
-    async unlisten(host, port) {
-      const listening = listeners.get(`${host}:${port}`);
-      listeners.delete(`${host}:${port}`);
+    async unlisten(where) {
+      const listening = listeners.get(keyOf(where));
+      listeners.delete(keyOf(where));
       await listening?.[Symbol.asyncDispose]();
       return listening !== undefined;
     },
@@ -97,9 +101,19 @@ export function createForwards({ connection, gone, ways, tasks, log, metrics: { 
   };
 }
 
-function openForwarded(connection: Connection, { host, port }: { host: string; port: number }): Promise<ServerChannel> {
+function wishOf(place: ForwardPlace): ListenWish {
+  return 'path' in place ? { kind: 'unix', path: place.path } : { kind: 'tcp', port: place.port };
+}
+
+function keyOf(place: ForwardPlace): string {
+  return 'path' in place ? place.path : `${place.host}:${place.port}`;
+}
+
+function openForwarded(connection: Connection, to: ForwardPlace): Promise<ServerChannel> {
   const { promise, resolve, reject } = Promise.withResolvers<ServerChannel>();
-  connection.forwardOut(host, port, '127.0.0.1', 0, (error, channel) => (error ? reject(error) : resolve(channel)));
+  const opened = (error: Error | undefined, channel: ServerChannel): void => (error ? reject(error) : resolve(channel));
+  if ('path' in to) connection.openssh_forwardOutStreamLocal(to.path, opened);
+  else connection.forwardOut(to.host, to.port, '127.0.0.1', 0, opened);
   return promise;
 }
 

@@ -42,16 +42,23 @@ export async function openGoWays(visit: Visit, deps: GoWayDeps, waits: Waits): P
     async sftp(channel) {
       await joinStream(channel, await asked<ClientChannel>((done) => client.subsys('sftp', done), 'begin SFTP'), 'close');
     },
-    connect: (port) =>
-      asked<ClientChannel>((done) => client.forwardOut('127.0.0.1', 0, '127.0.0.1', port, done), `connect to port ${port}`),
+    async connect(to) {
+      if (typeof to !== 'number') throw noSockets();
+      return asked<ClientChannel>((done) => client.forwardOut('127.0.0.1', 0, '127.0.0.1', to, done), `connect to port ${to}`);
+    },
     async listen(where) {
-      if (where.kind === 'unix') throw new CroftError('unavailable', 'one of Go’s machines passes no agent on');
+      if (where.kind === 'unix') throw noSockets();
       return listenOn(client, where.port);
     },
     async [Symbol.asyncDispose]() {
       client.end();
     },
   };
+}
+
+/** Nobody there would say which of them are the session's. */
+function noSockets(): CroftError {
+  return new CroftError('unavailable', 'one of Go’s machines passes on no agent and no Unix sockets');
 }
 
 /** Which of the two hops failed is in the message. */

@@ -1,6 +1,6 @@
 /** What can be reached on a machine. One of ours is asked for runs and raw connections; one of Go's by a second SSH. */
 import type { Duplex } from 'node:stream';
-import type { Listening, ListenWish } from '@croft/buildlet/client';
+import type { Listening, ListenWish, Reachable } from '@croft/buildlet/client';
 import type { Waits } from '@croft/runtime/clock';
 import type { DoorChannel, Size } from './door-channel.ts';
 
@@ -8,7 +8,7 @@ export interface Ways extends AsyncDisposable {
   /** Resolves when the channel is closed, or what it was for has ended and all of it was told. */
   command(channel: DoorChannel, wish: CommandWish): Promise<void>;
   sftp(channel: DoorChannel): Promise<void>;
-  connect(port: number, waits: Waits): Promise<Duplex>;
+  connect(to: Reachable, waits: Waits): Promise<Duplex>;
   listen(where: ListenWish, waits: Waits): Promise<Listening>;
 }
 
