@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { gather } from './gather.ts';
+import { freeWhole } from './release.ts';
 
 test('whatever comes and however slowly it is read, every byte is given once and in order', () =>
   fc.assert(
@@ -23,7 +24,7 @@ test('whatever comes and however slowly it is read, every byte is given once and
           stream.end();
         })();
         const come: Buffer[] = [];
-        for await (const piece of gather(stream, { owns })) {
+        for await (const piece of gather(stream, { free: owns ? freeWhole : undefined })) {
           if (slow.shift()) await nextTurn();
           come.push(Buffer.from(piece));
         }
@@ -37,7 +38,7 @@ test('whatever comes and however slowly it is read, every byte is given once and
 test('what comes while a piece is in use is given together', async () => {
   const stream = new PassThrough();
   stream.write('a');
-  const pieces = gather(stream, { owns: false });
+  const pieces = gather(stream, {});
   assert.equal(String((await pieces.next()).value), 'a');
   for (const text of ['b', 'c', 'd']) stream.write(text);
   await nextTurn();
@@ -57,7 +58,7 @@ test('a reader that stands still lets no more come than one room holds', async (
       this.push(Buffer.alloc(16 * 1024));
     },
   });
-  const pieces = gather(stream, { owns: true });
+  const pieces = gather(stream, { free: freeWhole });
   await pieces.next();
   for (let turns = 0; turns < 100; turns += 1) await nextTurn();
   assert.ok(given <= 2 * 256 * 1024 + 64 * 1024, `${given} bytes have come`);
@@ -67,7 +68,7 @@ test('a reader that stands still lets no more come than one room holds', async (
 
 test('what came before a failure is given, and then the failure', async () => {
   const stream = new PassThrough();
-  const pieces = gather(stream, { owns: false });
+  const pieces = gather(stream, {});
   const first = pieces.next();
   stream.write('before');
   assert.equal(String((await first).value), 'before');
@@ -78,7 +79,7 @@ test('what came before a failure is given, and then the failure', async () => {
 test('a stream that closes before its end is a failure, even when it had closed before', async () => {
   for (const isLate of [false, true]) {
     const stream = new PassThrough();
-    const read = (): Promise<void> => assert.rejects(gather(stream, { owns: false }).next(), /closed/);
+    const read = (): Promise<void> => assert.rejects(gather(stream, {}).next(), /closed/);
     const reading = isLate ? undefined : read();
     stream.destroy();
     await nextTurn();
@@ -89,7 +90,7 @@ test('a stream that closes before its end is a failure, even when it had closed 
 test('a reader that leaves early may leave the stream as it is', async () => {
   const stream = new PassThrough();
   stream.write('a');
-  for await (const _ of gather(stream, { owns: false, destroys: false })) break;
+  for await (const _ of gather(stream, { destroys: false })) break;
   assert.equal(stream.destroyed, false);
   assert.equal(stream.listenerCount('data'), 0);
   stream.write('b');

@@ -3,11 +3,10 @@
  * memory of its own that the collector would have to find.
  */
 import type { Readable } from 'node:stream';
-import { freeWhole } from './release.ts';
 
 export interface Gathering {
-  /** What the stream gives is nobody else's, and its memory may be freed once it was copied or given on. */
-  readonly owns: boolean;
+  /** For each piece of the stream that was copied, or given on and is of no use any more, where it is nobody else's: frees its memory. */
+  readonly free?: ((piece: Buffer) => void) | undefined;
   /** Ends the stream when its reader leaves early; it does unless this is false. */
   readonly destroys?: boolean;
 }
@@ -20,8 +19,8 @@ const longBytes = 4 * 1024;
  * What comes, in order and as it comes: the longer its reader takes, the longer the pieces, up to 256 KiB. Each is good only until the next one is
  * asked for. Throws what ends the stream early.
  */
-export async function* gather(stream: Readable, { owns, destroys = true }: Gathering): AsyncGenerator<Buffer> {
-  const basket = createBasket(owns);
+export async function* gather(stream: Readable, { free = keep, destroys = true }: Gathering): AsyncGenerator<Buffer> {
+  const basket = createBasket(free);
   let come = Promise.withResolvers<void>();
   let failure: unknown;
   let isOver = false;
@@ -66,6 +65,8 @@ export async function* gather(stream: Readable, { owns, destroys = true }: Gathe
   }
 }
 
+const keep = (): void => undefined;
+
 interface Basket {
   /** @returns whether no more should come before it was emptied */
   add(piece: Buffer): boolean;
@@ -74,19 +75,16 @@ interface Basket {
 }
 
 /** A piece that comes alone is given as it is; what comes while another is in use goes together into one of two rooms. */
-function createBasket(owns: boolean): Basket {
+function createBasket(free: (piece: Buffer) => void): Basket {
   const loose: Buffer[] = [];
   let room: Buffer | undefined;
   let otherRoom: Buffer | undefined;
   let filled = 0;
   let given: Buffer | undefined;
-  const letGo = (piece: Buffer): void => {
-    if (owns) freeWhole(piece);
-  };
   const pour = (piece: Buffer): void => {
     room ??= Buffer.allocUnsafeSlow(roomBytes); // most runs write little and never need it
     filled += piece.copy(room, filled);
-    letGo(piece);
+    free(piece);
   };
   return {
     add(piece) {
@@ -99,7 +97,7 @@ function createBasket(owns: boolean): Basket {
       return loose.length > 0;
     },
     take() {
-      if (given) letGo(given);
+      if (given) free(given);
       given = undefined;
       if (filled === 0 || !room) return (given = loose.shift());
       const piece = room.subarray(0, filled);

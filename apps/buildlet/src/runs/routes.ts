@@ -5,6 +5,7 @@ import { parseRunId } from '@croft/domain/names';
 import { anySignal, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { gather } from '@croft/streams/gather';
+import { freeWhole } from '@croft/streams/release';
 import * as z from 'zod';
 import { json, noContent, refusal, type Answer } from '../http/answer.ts';
 import { queryNumber, readJson, requestEpoch, requestSource } from '../http/body.ts';
@@ -187,7 +188,7 @@ async function writeInput(id: string, { request, query, signal: gone }: Call, { 
   if (typeof run === 'string') return missing(id, run);
   const { input } = run.controls;
   if (run.hasEnded || !input) return conflict(`run ${id} ${run.hasEnded ? 'has ended' : 'reads no input'}`);
-  const body = gather(request, { owns: true, destroys: false }); // the parser copies each piece
+  const body = gather(request, { free: freeWhole, destroys: false }); // the parser copies each piece
   const signal = anySignal(gone, admission.signal);
   const taking = await input.take({ from, body, end: query.get('end') === '1', signal });
   if (taking === 'closed') return conflict(`run ${id} takes no more input than its first ${input.taken} bytes`);

@@ -1,10 +1,12 @@
 /** One session channel of a client: what it asked for, its bytes both ways, and how it ends. */
 import type { Connection, ServerChannel } from 'ssh2';
 import { CroftError } from '@croft/runtime/errors';
+import { gather } from '@croft/streams/gather';
 import { createChannelWriter, type ChannelWriter } from './channel-writer.ts';
+import { packetFreer } from './ssh2-inside.ts';
 
 export interface DoorChannel extends ChannelWriter {
-  /** What the client sends, until it says that there is no more. To be read once. */
+  /** What the client sends, until it says that there is no more; each piece is good only until the next one is asked for. To be read once. */
   read(): AsyncIterable<Buffer>;
   /** Aborted when it is closed, by the client or with its connection. @see Leaving */
   readonly closed: AbortSignal;
@@ -44,7 +46,7 @@ export function createDoorChannel(
   { connection, closed, events }: { connection: Connection; closed: AbortSignal; events: ChannelEvents },
 ): DoorChannel {
   channel.on('error', () => undefined); // its reader and writer are told
-  const pieces = channel.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  const pieces = gather(channel, { free: packetFreer(connection), destroys: false });
   return {
     ...createChannelWriter(channel, connection, closed),
     read: () => pieces,

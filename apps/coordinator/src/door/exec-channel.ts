@@ -78,7 +78,7 @@ async function typeInto(channel: DoorChannel, input: RunInput, signal: AbortSign
   try {
     for await (const piece of channel.read()) {
       if (refusal !== undefined) continue;
-      void give(input.write(piece));
+      void give(input.write(Buffer.from(piece)));
       await input.room();
     }
     if (!channel.closed.aborted) await give(input.end());

@@ -138,7 +138,7 @@ async function sendInput(channel: DoorChannel, stream: ClientChannel): Promise<v
   try {
     for await (const piece of channel.read()) {
       if (!stream.writable) return;
-      if (!stream.write(piece)) await new Promise<void>((resolve) => stream.once('drain', resolve).once('close', resolve));
+      if (!stream.write(Buffer.from(piece))) await new Promise<void>((resolve) => stream.once('drain', resolve).once('close', resolve));
     }
     stream.end();
   } catch {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { gather } from '@croft/streams/gather';
+import { freeWhole } from '@croft/streams/release';
 import type { DoorChannel } from './door-channel.ts';
 
 const ok = 0;
@@ -20,7 +21,8 @@ export async function joinStream(channel: DoorChannel, stream: Duplex, onEnd: 'c
   const sending = sendAll(channel, stream);
   let code = failed;
   try {
-    for await (const piece of gather(stream, { owns: stream instanceof Socket, destroys: false })) await channel.write(piece);
+    const free = stream instanceof Socket ? freeWhole : undefined;
+    for await (const piece of gather(stream, { free, destroys: false })) await channel.write(piece);
     code = ok;
     if (onEnd === 'half') {
       channel.finish();
@@ -40,7 +42,8 @@ async function sendAll(channel: DoorChannel, stream: Duplex): Promise<void> {
   try {
     for await (const piece of channel.read()) {
       if (stream.destroyed) return;
-      if (stream.write(piece)) continue;
+      const own = Buffer.from(piece);
+      if (stream.write(own, () => stream instanceof Socket && freeWhole(own))) continue;
       await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
     }
     stream.end();

@@ -67,7 +67,7 @@ async function showShell(channel: DoorChannel, shell: Shell, signal: AbortSignal
 async function typeInto(channel: DoorChannel, shell: Shell): Promise<void> {
   try {
     for await (const piece of channel.read()) {
-      shell.write(piece).catch(() => undefined);
+      shell.write(Buffer.from(piece)).catch(() => undefined);
       await shell.room();
     }
   } catch {

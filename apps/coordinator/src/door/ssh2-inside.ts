@@ -5,7 +5,7 @@
 import type { CipherGCMTypes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Connection, ServerChannel } from 'ssh2';
-import { freeWhole } from '@croft/streams/release';
+import { free, freeWhole } from '@croft/streams/release';
 import { createGcmCipher, type PacketCipher } from './gcm-cipher.ts';
 
 interface Offer {
@@ -81,6 +81,14 @@ export function encryptOurselves(connection: Connection): void {
     isWaiting: () => protocol._kexinit !== undefined,
     write: (bytes, done) => void (socket.writable && socket.write(bytes, done)),
   });
+}
+
+/** For pieces that channels give, each of which was a packet: none shares its memory but those in Node's pool of small buffers. */
+export function packetFreer(connection: Connection): (piece: Buffer) => void {
+  const protocol = inside(connection)._protocol;
+  return ({ buffer }) => {
+    if ('_decipherSSLName' in protocol._decipher && buffer.byteLength !== Buffer.poolSize) free(buffer);
+  };
 }
 
 /** Gives the memory of what comes back at once, where it was decrypted by AES-GCM, which copies: the collector would be busier with it than we are. */

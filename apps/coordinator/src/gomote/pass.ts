@@ -5,6 +5,7 @@ import { epochHeader } from '@croft/protocol/runs';
 import { MINUTE, SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { gather } from '@croft/streams/gather';
+import { freeWhole } from '@croft/streams/release';
 import { takeOver } from '@croft/web/take-over';
 import type { Entered } from '../sessions/sessions.ts';
 import type { Endpoint } from './endpoints.ts';
@@ -47,7 +48,7 @@ async function requestOf(visit: Visit, { kind }: Endpoint, entered: Entered): Pr
     const form = execOn(entered.ground, await readWhole(visit, maxFormBytes));
     return { headers: { ...headers, 'content-length': String(form.length) }, body: piecesOf(form) };
   }
-  return { headers, body: hasBody(visit.incoming) ? gather(visit.incoming, { owns: true, destroys: false }) : undefined };
+  return { headers, body: hasBody(visit.incoming) ? gather(visit.incoming, { free: freeWhole, destroys: false }) : undefined };
 }
 
 /**
