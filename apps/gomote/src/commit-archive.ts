@@ -40,6 +40,7 @@ export async function archiveOfCommit(commit: string, { cwd, env, clock }: Cli):
   await mirror.fetch({});
   const owned = stack.move();
   return {
+    isRepeatable: true,
     read: () => mirror.sourceTar(revision, {}, { submodules: false, lfs: false, gzipLevel }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

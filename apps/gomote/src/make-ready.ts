@@ -8,6 +8,7 @@ import { exitCodes } from '@croft/cli/exit-codes';
 import { commandSpec } from './command-spec.ts';
 import { endSentence, statusOf } from './follow-run.ts';
 import { outputFile, type OutputFile } from './output-file.ts';
+import { patiently } from './patience.ts';
 import { pushTree } from './push/push.ts';
 import { findSource, type PushSource } from './push/source.ts';
 import { completeCommand, startCommand } from './run-on-machine.ts';
@@ -40,7 +41,7 @@ interface Making extends Readiness {
 async function readyOne(session: SessionView, { source, run, setup, logs }: Making, world: World): Promise<number> {
   const { cli } = world;
   await using machine = world.machine(session);
-  if (source) await pushTree(machine, source, { ignore: [], dryRun: false }, cli);
+  if (source) await patiently(cli, () => pushTree(machine, source, { ignore: [], dryRun: false }, cli));
   const words = setup
     ? [`go/src/make.${session.builder.includes('windows') ? 'bat' : 'bash'}`]
     : run === undefined

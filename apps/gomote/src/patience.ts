@@ -45,6 +45,22 @@ export async function patiently<T>(cli: Cli, act: () => Promise<T>, waits: Waits
   }
 }
 
+/** The same of an upload, but for one from standard input, which comes only once. */
+export async function sendPatiently(
+  cli: Cli,
+  { isRepeatable, signal }: Waits & { isRepeatable: boolean },
+  send: () => Promise<void>,
+): Promise<void> {
+  if (isRepeatable) return patiently(cli, send, { signal });
+  try {
+    await send();
+  } catch (error) {
+    if (!(error instanceof CroftError) || !mayPass(error)) throw error;
+    const hint = 'Standard input comes only once, and so was not sent again: do it once more, or send a file.';
+    throw new CroftError(error.code, error.message, { cause: error, hint });
+  }
+}
+
 function mayPass(failure: CroftError): boolean {
   return isCode(failure, 'unavailable') || isCode(failure, 'timeout') || isCode(failure, 'stopped');
 }

@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 export interface Reusable extends AsyncDisposable {
+  /** It can be read more than once. */
+  readonly isRepeatable: boolean;
   read(): AsyncIterable<Uint8Array>;
 }
 
 export async function openReusable(input: AsyncIterable<Uint8Array>, times: number): Promise<Reusable> {
-  if (times === 1) return { read: () => input, async [Symbol.asyncDispose]() {} };
+  if (times === 1) return { isRepeatable: false, read: () => input, async [Symbol.asyncDispose]() {} };
   const dir = await mkdtemp(join(tmpdir(), 'gomote-'));
   const path = join(dir, 'input');
   const remove = (): Promise<void> => rm(dir, { recursive: true, force: true });
@@ -20,5 +22,5 @@ export async function openReusable(input: AsyncIterable<Uint8Array>, times: numb
     await remove();
     throw error;
   }
-  return { read: () => createReadStream(path), [Symbol.asyncDispose]: remove };
+  return { isRepeatable: true, read: () => createReadStream(path), [Symbol.asyncDispose]: remove };
 }

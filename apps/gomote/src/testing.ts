@@ -13,6 +13,7 @@ import { runWith as runCliWith, type Ran, type RunOptions } from '@croft/cli/tes
 import type { SessionView } from '@croft/protocol/sessions';
 import { MINUTE } from '@croft/runtime/clock';
 import { systemRandom } from '@croft/runtime/random';
+import { createBell, type Bell } from '@croft/runtime/tasks';
 import { runCli } from './cli.ts';
 
 export interface TestFarm extends AsyncDisposable {
@@ -21,6 +22,8 @@ export interface TestFarm extends AsyncDisposable {
   readonly home: string;
   /** `METHOD path` of every request for a machine, in order. */
   readonly asked: string[];
+  /** Waits until such a request has come. */
+  whenAsked(request: RegExp): Promise<void>;
   machine(alias: string): TestBuildlet;
   gomote(args: readonly string[], options?: RunOptions): Promise<Ran>;
   /** Cuts what is open and answers nothing for as long. */
@@ -52,6 +55,9 @@ export async function openTestFarm(): Promise<TestFarm> {
     url,
     home,
     asked: book.asked,
+    async whenAsked(request) {
+      while (!book.asked.some((one) => request.test(one))) await book.bell.wait({});
+    },
     machine: (alias) => book.machineOf(book.find(alias)),
     gomote: (args, { env = {}, ...options } = {}) =>
       runCliWith(runCli, args, { env: { ...standing, ...env }, cwd: home, random: systemRandom, ...options }),
@@ -64,6 +70,8 @@ export async function openTestFarm(): Promise<TestFarm> {
 
 interface Book {
   readonly asked: string[];
+  /** Rung at each request for a machine. */
+  readonly bell: Bell;
   all(): SessionView[];
   create(builder: string): Promise<SessionView>;
   find(name: string): SessionView | undefined;
@@ -77,6 +85,7 @@ function createBook(start: () => Promise<TestBuildlet>): Book {
   const must = (session: SessionView | undefined): SessionView => session ?? assert.fail('there is no such session');
   return {
     asked: [],
+    bell: createBell(),
     all: () => [...sessions.values()].filter(({ state }) => state !== 'ended'),
     async create(builder) {
       const session = viewOf(`S${systemRandom.hex(8)}`, firstFree(builder, sessions), builder);
@@ -115,6 +124,7 @@ async function handle(book: Book, request: IncomingMessage, response: ServerResp
   if (!rest.startsWith('/machine')) return answer(response, 200, session);
   const path = rest.slice('/machine'.length);
   book.asked.push(`${request.method} ${path}${search}`);
+  book.bell.ring();
   await proxy(request, response, { path: path + search, address: book.machineOf(session).address });
 }
 

@@ -4,6 +4,7 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Cli, Run } from '@croft/cli/program';
 import { onEach } from '../each-machine.ts';
 import { chooseInstances } from '../instances.ts';
+import { patiently } from '../patience.ts';
 import { pushTree } from '../push/push.ts';
 import { findSource } from '../push/source.ts';
 import { openWorld, type GomoteOptions } from '../world.ts';
@@ -45,7 +46,8 @@ async function push(words: readonly string[], { dryRun = false, ignore, ...given
   const source = await findSource(dir, dest, cli);
   const pushed = await onEach(chosen, world, async (machine, signal) => ({
     instance: machine.session.alias,
-    ...(await pushTree(machine, source, { ignore, dryRun, signal }, cli)),
+    // From the list on: what had arrived is not sent again.
+    ...(await patiently(cli, () => pushTree(machine, source, { ignore, dryRun, signal }, cli), { signal })),
   }));
   if (world.json) await cli.stdout.write(`${JSON.stringify({ dryRun, source: source.root, pushed })}\n`);
 }

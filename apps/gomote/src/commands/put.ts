@@ -8,6 +8,7 @@ import type { Cli, Run } from '@croft/cli/program';
 import { onEach } from '../each-machine.ts';
 import { chooseInstances } from '../instances.ts';
 import { archiveOfCommit, isCommit } from '../commit-archive.ts';
+import { patiently, sendPatiently } from '../patience.ts';
 import { openReusable, type Reusable } from '../reusable-input.ts';
 import { countedBytes } from '../transfer.ts';
 import { anyEpoch, openWorld, type GomoteOptions, type Machine } from '../world.ts';
@@ -60,9 +61,11 @@ async function put(words: readonly string[], { mode: given, ...options }: PutOpt
   await using input = source === '-' ? await openReusable(cli.stdin, chosen.sessions.length) : undefined;
   const mode = asked ?? (file ? file.mode & 0o777 : 0o666);
   await onEach(chosen, world, async ({ files, session }, signal) => {
-    await using counted = countedBytes(cli, { what: `${session.alias}:${path}`, total: file?.size });
-    const content = counted.through(input?.read() ?? createReadStream(resolve(cli.cwd, source)));
-    await files.put(path, { mode, content }, { signal });
+    await sendPatiently(cli, { isRepeatable: input?.isRepeatable ?? true, signal }, async () => {
+      await using counted = countedBytes(cli, { what: `${session.alias}:${path}`, total: file?.size });
+      const content = counted.through(input?.read() ?? createReadStream(resolve(cli.cwd, source)));
+      await files.put(path, { mode, content }, { signal });
+    });
   });
   if (world.json) await cli.stdout.write(`${JSON.stringify({ path, mode })}\n`);
 }
@@ -118,7 +121,7 @@ async function openArchive({ named, url, gorev }: Asked, times: number, cli: Cli
   if (named === '-') return { kind: 'bytes', ...(await openReusable(cli.stdin, times)) };
   const path = resolve(cli.cwd, named);
   await stat(path).catch(notReadable(named));
-  return { kind: 'bytes', read: () => createReadStream(path), async [Symbol.asyncDispose]() {} };
+  return { kind: 'bytes', isRepeatable: true, read: () => createReadStream(path), async [Symbol.asyncDispose]() {} };
 }
 
 async function unpack(
@@ -126,7 +129,9 @@ async function unpack(
   { archive, dir, signal }: { archive: Archive; dir: string; signal: AbortSignal },
   cli: Cli,
 ): Promise<void> {
-  if (archive.kind === 'address') return files.putTarFromUrl(dir, archive.url, { signal });
-  await using counted = countedBytes(cli, { what: `${session.alias}:${dir}` });
-  await buildlet.putTarGz(dir, counted.through(archive.read()), anyEpoch, { signal });
+  if (archive.kind === 'address') return patiently(cli, () => files.putTarFromUrl(dir, archive.url, { signal }), { signal });
+  await sendPatiently(cli, { isRepeatable: archive.isRepeatable, signal }, async () => {
+    await using counted = countedBytes(cli, { what: `${session.alias}:${dir}` });
+    await buildlet.putTarGz(dir, counted.through(archive.read()), anyEpoch, { signal });
+  });
 }
