@@ -1,8 +1,8 @@
 /**
- * `npm run pictures`: takes the README's pictures, the grid and a build in light and dark, of a real farm on a small project. One of its
- * builds loses its buildlet three times, another one once; the rest happens by itself.
+ * `npm run pictures`: takes the pictures of the README and the docs, the grid, a build and a borrowed machine in light and dark, of a real farm
+ * on a small project. One of its builds loses its buildlet three times, another one once; the rest happens by itself.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,12 +10,15 @@ import type { BuildDetail } from '@croft/protocol/api';
 import { MINUTE } from '@croft/runtime/clock';
 import { openBrowser, type Browser, type Page } from '@croft/web/html/testing';
 import { makeSampleProject, sampleBuilders, sampleName } from './sample-project.ts';
+import { shootSession } from './session-picture.ts';
 import { foundBuilds, getBuild, listBuilds } from './testing-builds.ts';
 import { startFarm, type TestFarm } from './testing.ts';
 
 const pictures = fileURLToPath(new URL('../../docs/pictures/', import.meta.url));
 /** Of one picture. */
 const largestBytes = 150_000;
+/** As people would know it. */
+const door = { host: '127.0.0.1', port: 0, publicHost: 'farm.example' };
 
 if (import.meta.main) {
   const dir = await mkdtemp(join(tmpdir(), 'croft-pictures-'));
@@ -29,7 +32,12 @@ if (import.meta.main) {
 async function takePictures(dir: string): Promise<void> {
   const repo = join(dir, `${sampleName}.git`);
   const commitNewest = await makeSampleProject(repo);
-  const config = { repos: [{ name: sampleName, url: repo }], builders: sampleBuilders, pools: [{ kind: 'local' as const, size: 2 }] };
+  const config = {
+    repos: [{ name: sampleName, url: repo }],
+    builders: sampleBuilders,
+    pools: [{ kind: 'local' as const, size: 2 }],
+    ssh: door,
+  };
   await using farm = await startFarm({ config });
   await foundBuilds(farm, 1);
   await killBuildlet(farm, await raceOf(farm, 'race: four threads instead of two'), { attempts: 3 });
@@ -37,6 +45,7 @@ async function takePictures(dir: string): Promise<void> {
     deadlineMs: 10 * MINUTE,
   });
   await using browser = await openBrowser();
+  for (const file of await shootSession(browser, farm, { dir: pictures, builder: 'linux-race' })) await checkSize(file);
   await commitNewest();
   await farm.api('POST', `/api/v1/repos/${sampleName}/notify`);
   const tip = await raceOf(farm, 'tally: say what a tally is made of');
@@ -84,9 +93,14 @@ async function shootAll(browser: Browser, farm: TestFarm, build: string): Promis
     ]),
   );
   for (const { page, file } of shots) {
-    const { byteLength } = await page.screenshot({ path: file });
-    if (byteLength > largestBytes) throw new Error(`${file} has ${byteLength} bytes, more than ${largestBytes}`);
+    await page.screenshot({ path: file });
+    await checkSize(file);
   }
+}
+
+async function checkSize(file: string): Promise<void> {
+  const { size } = await stat(file);
+  if (size > largestBytes) throw new Error(`${file} has ${size} bytes, more than ${largestBytes}`);
 }
 
 interface Shot {
