@@ -1,8 +1,6 @@
 /** A terminal in the browser of a real farm that ends TLS itself: signed in, from its own page only, and found again after its death. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
@@ -14,29 +12,10 @@ import { SECOND, systemClock } from '@croft/runtime/clock';
 import { missingBrowser, openBrowser } from '@croft/web/html/testing';
 import type { Page } from 'playwright-core';
 import { makeRepo } from './testing-repo.ts';
+import { makeCertificate, missingOpenssl } from './testing-tls.ts';
 import { startFarm } from './testing.ts';
 
-const skip = missingBrowser(process.env) || (existsSync('/usr/bin/openssl') ? false : 'no openssl found to make a certificate with');
-
-function makeCertificate(dir: string): { certFile: string; keyFile: string } {
-  const [certFile, keyFile] = [join(dir, 'cert.pem'), join(dir, 'key.pem')];
-  const about = ['-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-  const made = [
-    'req',
-    '-x509',
-    '-newkey',
-    'ec',
-    '-pkeyopt',
-    'ec_paramgen_curve:prime256v1',
-    '-nodes',
-    '-keyout',
-    keyFile,
-    '-out',
-    certFile,
-  ];
-  execFileSync('openssl', [...made, ...about], { stdio: 'ignore' });
-  return { certFile, keyFile };
-}
+const skip = missingBrowser(process.env) || missingOpenssl();
 
 /** The status of the answer to a page that asks for a terminal. */
 async function knock(terminal: URL, headers: Readonly<Record<string, string>>): Promise<number | undefined> {

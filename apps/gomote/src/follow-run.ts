@@ -93,6 +93,8 @@ export function statusOf({ exit }: EndedRun): number {
       return exit.code;
     case 'signalled':
       return 128 + (signalNumbers[exit.signal] ?? 0);
+    case 'killed':
+      return 128 + constants.signals.SIGKILL;
     case 'not-started':
       return /no such file|no program/i.test(exit.reason) ? 127 : 126;
     default:

@@ -30,7 +30,7 @@ export async function locate(
   given: ServerOptions,
   { env, cwd }: Pick<Cli, 'env' | 'cwd'>,
 ): Promise<{ server: string; token: string | undefined }> {
-  const named = given.server ?? env['CROFT_SERVER'];
+  const named = given.server ?? (env['CROFT_SERVER'] || undefined);
   const dataDir = named === undefined ? await findDataDir(cwd) : undefined;
   const login = await readLogin(env);
   const server = named ?? (dataDir && (await readAddress(dataDir))) ?? login?.server;
