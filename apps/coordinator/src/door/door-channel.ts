@@ -3,7 +3,6 @@ import type { Connection, ServerChannel } from 'ssh2';
 import { CroftError } from '@croft/runtime/errors';
 import { gather } from '@croft/streams/gather';
 import { createChannelWriter, type ChannelWriter } from './channel-writer.ts';
-import { packetFreer } from './ssh2-inside.ts';
 
 export interface DoorChannel extends ChannelWriter {
   /** What the client sends, until it says that there is no more; each piece is good only until the next one is asked for. To be read once. */
@@ -46,7 +45,7 @@ export function createDoorChannel(
   { connection, closed, events }: { connection: Connection; closed: AbortSignal; events: ChannelEvents },
 ): DoorChannel {
   channel.on('error', () => undefined); // its reader and writer are told
-  const pieces = gather(channel, { free: packetFreer(connection), destroys: false });
+  const pieces = gather(channel, { destroys: false });
   return {
     ...createChannelWriter(channel, connection, closed),
     read: () => pieces,

@@ -1,11 +1,10 @@
 /**
  * What the library does but does not offer. It is pinned, and each of these is tried by a test of the door: the offer of ciphers to one client,
- * a goodbye told from a lost connection, agent channels, waiting for a channel's window, encrypting, and memory.
+ * a goodbye told from a lost connection, agent channels, waiting for a channel's window, and encrypting.
  */
 import type { CipherGCMTypes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Connection, ServerChannel } from 'ssh2';
-import { free, freeWhole } from '@croft/streams/release';
 import { createGcmCipher, type PacketCipher } from './gcm-cipher.ts';
 
 interface Offer {
@@ -22,7 +21,6 @@ interface InsideConnection {
     /** While keys are exchanged. */
     readonly _kexinit: Buffer | undefined;
     _cipher: PacketCipher | LibraryGcm;
-    readonly _decipher: object;
     readonly _handlers: { DISCONNECT(...told: unknown[]): void };
     openssh_authAgent(channel: number, window: number, packet: number): void;
   };
@@ -80,22 +78,6 @@ export function encryptOurselves(connection: Connection): void {
     outSeqno: theirs.outSeqno,
     isWaiting: () => protocol._kexinit !== undefined,
     write: (bytes, done) => void (socket.writable && socket.write(bytes, done)),
-  });
-}
-
-/** For pieces that channels give, each of which was a packet: none shares its memory but those in Node's pool of small buffers. */
-export function packetFreer(connection: Connection): (piece: Buffer) => void {
-  const protocol = inside(connection)._protocol;
-  return ({ buffer }) => {
-    if ('_decipherSSLName' in protocol._decipher && buffer.byteLength !== Buffer.poolSize) free(buffer);
-  };
-}
-
-/** Gives the memory of what comes back at once, where it was decrypted by AES-GCM, which copies: the collector would be busier with it than we are. */
-export function freeWhatIsRead(connection: Connection): void {
-  const protocol = inside(connection)._protocol;
-  socketOf(connection).on('data', (chunk: Buffer) => {
-    if ('_decipherSSLName' in protocol._decipher) freeWhole(chunk); // the library has read it before us
   });
 }
 
