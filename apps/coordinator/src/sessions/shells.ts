@@ -139,7 +139,7 @@ function createAttachments(): Attachments {
   const held = new Map<string, { readonly input: RunInput; count: number }>();
   return {
     hold(place, { signal, isFresh }) {
-      const one = held.get(place.id) ?? { input: createRunInput(place, { signal }, isFresh ? 0 : undefined), count: 0 };
+      const one = held.get(place.id) ?? { input: createRunInput(place, { signal }, { taken: isFresh ? 0 : undefined }), count: 0 };
       one.count += 1;
       held.set(place.id, one);
       return one.input;

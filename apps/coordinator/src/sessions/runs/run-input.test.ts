@@ -12,9 +12,10 @@ test('whatever is cut, input arrives once, whole and in the order in which it wa
     fc.asyncProperty(
       fc.array(fc.string({ unit: 'grapheme-ascii', maxLength: 5 }), { maxLength: 30 }),
       fc.array(fc.constantFrom<Fate>('whole', 'lost', 'unanswered'), { maxLength: 40 }),
-      async (texts, fates) => {
+      fc.constantFrom('keys', 'bulk'),
+      async (texts, fates, of) => {
         const run = fakeRun({ fates });
-        const input = createRunInput(run, {});
+        const input = createRunInput(run, {}, { of });
         const takens: number[] = [];
         let typed = '';
         const waiting = texts.map(async (text, at) => {
@@ -37,7 +38,7 @@ test('whatever is cut, input arrives once, whole and in the order in which it wa
 test('keys go out one by one in one request, until nobody types any more', async () => {
   const clock = new FakeClock();
   const run = { ...fakeRun(), clock };
-  const input = createRunInput(run, {}, 0);
+  const input = createRunInput(run, {}, { taken: 0 });
   const taken: Promise<number>[] = [];
   for (const key of ['l', 's', '\n']) {
     taken.push(input.write(Buffer.from(key)));
@@ -62,7 +63,7 @@ test('who asks how much was taken does not wait until nobody types', async () =>
 
 test('nobody asks how much a fresh run has taken', async () => {
   const run = fakeRun();
-  await createRunInput(run, {}, 0).write(Buffer.from('a'));
+  await createRunInput(run, {}, { taken: 0 }).write(Buffer.from('a'));
   assert.deepEqual(run.asked, ['input', 'piece', 'end of input']);
 });
 
@@ -77,7 +78,7 @@ test('who comes later to a run that has taken input goes on behind it, and nothi
 
 test('a refusal reaches whoever typed, and the next keys are tried again', async () => {
   const run = fakeRun();
-  const input = createRunInput(run, {}, 5);
+  const input = createRunInput(run, {}, { taken: 5 });
   await assert.rejects(input.write(Buffer.from('a')), (error) => isCode(error, 'invalid'));
   assert.equal(await input.write(Buffer.from('b')), 1);
 });
@@ -90,9 +91,22 @@ test('a machine that is gone for good, or a client that is, ends all that waits'
   }
 });
 
+test('bulk goes in few requests, each added to while it is on its way', async () => {
+  const run = fakeRun();
+  const input = createRunInput(run, {}, { taken: 0, of: 'bulk' });
+  const piece = Buffer.alloc(256 * 1024, 'x');
+  for (let given = 0; given < 40; given += 1) {
+    void input.write(piece);
+    await input.room();
+  }
+  await input.end();
+  assert.equal(run.typed().length, 40 * piece.length);
+  assert.ok(run.asked.filter((what) => what === 'input').length <= 5, run.asked.join());
+});
+
 test('who has much waits while as much as one request carries waits', async () => {
   const gone = new AbortController();
-  const input = createRunInput(fakeRun({ last: 'silent' }), gone, 0);
+  const input = createRunInput(fakeRun({ last: 'silent' }), gone, { taken: 0 });
   const megabyte = Buffer.alloc(1024 * 1024);
   const given = [input.write(megabyte), input.write(megabyte.subarray(1_000))];
   await input.room();

@@ -31,8 +31,8 @@ interface Batch {
   isWhole: boolean;
 }
 
-/** Keys may be added to a request that is on its way until it has carried so much: what comes in bulk is told sooner to have been taken. */
-const joinedBytes = 32 * 1024;
+/** More may be added to a request that is on its way until it has carried so much: keys, of which somebody waits to hear that they were taken, or bulk. */
+const joinedBytes = { keys: 32 * 1024, bulk: 4 * 1024 * 1024 } as const;
 /** So much may wait for the next one, and goes together. */
 const batchBytes = 1024 * 1024;
 /** Of each piece, beside what is in it. */
@@ -41,8 +41,15 @@ const pieceBytes = 256;
 const quietMs = SECOND;
 const nothing = new Uint8Array();
 
-/** @param taken how much the run has taken by now, where that is known */
-export function createRunInput(place: RunPlace, waits: Waits, taken?: number): RunInput {
+export interface InputOptions {
+  /** How much the run has taken by now, where that is known. */
+  readonly taken?: number | undefined;
+  /** What mostly comes. */
+  readonly of?: keyof typeof joinedBytes;
+}
+
+export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'keys' }: InputOptions = {}): RunInput {
+  const joinable = joinedBytes[of];
   const moved = createBell();
   /** The first one is on its way, the last one takes what comes. */
   const batches: Batch[] = [];
@@ -51,6 +58,7 @@ export function createRunInput(place: RunPlace, waits: Waits, taken?: number): R
     for (let batch = batches[0]; batch; batch = batches[0]) {
       try {
         at ??= await askTaken(place, waits);
+        if (batch.cost >= joinable) close(batch);
         at = await send(batch, at, place, waits);
         batch.taken.resolve(at);
       } catch (error) {
@@ -75,14 +83,14 @@ export function createRunInput(place: RunPlace, waits: Waits, taken?: number): R
     batch.pieces.push(bytes);
     batch.cost += bytes.length + pieceBytes;
     batch.changed.ring();
-    if (bytes.length === 0 || batch.cost >= (batch === batches[0] ? joinedBytes : batchBytes)) close(batch);
+    if (bytes.length === 0 || batch.cost >= (batch === batches[0] ? joinable : Math.max(joinable, batchBytes))) close(batch);
     return batch.taken.promise;
   };
   return {
     write: (bytes) => add(bytes, false),
     end: () => add(nothing, true),
     async room() {
-      while (batches[1]?.isWhole) await moved.wait({});
+      while (batches[1] && batches[1].cost >= batchBytes) await moved.wait({});
     },
   };
 }
@@ -99,7 +107,6 @@ function askTaken(place: RunPlace, waits: Waits): Promise<number> {
 
 async function send(batch: Batch, from: number, place: RunPlace, waits: Waits): Promise<number> {
   const { buildlet, id, epoch, clock } = place;
-  if (batch.cost >= joinedBytes) close(batch);
   const over = new AbortController();
   const closing = closeWhenQuiet(batch, clock, over.signal);
   try {
