@@ -9,7 +9,8 @@ import { buffer, text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '@croft/runtime/clock';
-import { freePort, openTerminal, runProgram, sshHost, startSshFarm, type Ended, type SshFarm } from './testing-ssh.ts';
+import { freePort } from '@croft/runtime/testing';
+import { openTerminal, runProgram, sshHost, startSshFarm, type Ended, type SshFarm } from './testing-ssh.ts';
 import { startSshd, withoutSshd } from './testing-sshd.ts';
 
 const odd = { SPACES: ' a  b ', QUOTES: `'"\`\\`, DOLLAR: '$HOME $(id)', TWO: 'one\ntwo', NAME: 'äöü 日本' };
@@ -22,7 +23,7 @@ const needs = (...programs: string[]): false | string => {
 let place: SshFarm;
 let inst: string;
 before(async () => {
-  place = await startSshFarm(odd);
+  place = await startSshFarm({ env: odd });
   inst = `${place.session}@${sshHost}`;
 });
 after(() => place[Symbol.asyncDispose]());

@@ -2,13 +2,14 @@
 import { execFile, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { ConfigInput } from '@croft/config/define-config';
 import type { SessionView } from '@croft/protocol/sessions';
 import type { SshDoor } from '@croft/protocol/ssh';
 import { MINUTE, SECOND, systemClock } from '@croft/runtime/clock';
+import { freePort } from '@croft/runtime/testing';
 import { makeRepo } from './testing-repo.ts';
 import { startFarm, type TestFarm } from './testing.ts';
 
@@ -36,7 +37,17 @@ export const sshHost = '127.0.0.1';
 const runMs = 2 * MINUTE;
 const execFileOf = promisify(execFile);
 
-export async function startSshFarm(env: Readonly<Record<string, string>> = {}): Promise<SshFarm> {
+export interface SshFarmOptions {
+  /** The builder's. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** What it has else, or otherwise; its builder is `box`. */
+  readonly config?: Partial<ConfigInput>;
+  readonly hostType?: string;
+  /** Starts the machine, of a farm that has none by itself. */
+  machine?(farm: TestFarm): Promise<AsyncDisposable>;
+}
+
+export async function startSshFarm({ env = {}, config = {}, hostType, machine }: SshFarmOptions = {}): Promise<SshFarm> {
   await using stack = new AsyncDisposableStack();
   const { path: dir } = stack.use(await mkdtempDisposable(join(tmpdir(), 'croft-ssh-')));
   const repo = stack.use(await makeRepo({ README: 'a tool' }));
@@ -47,11 +58,13 @@ export async function startSshFarm(env: Readonly<Record<string, string>> = {}): 
       config: {
         ssh: { port },
         repos: [{ name: 'tool', url: repo.dir, depth: 1, pollMs: 'never' }],
-        builders: [{ name: 'box', repo: 'tool', env, steps: [step] }],
+        builders: [{ name: 'box', repo: 'tool', hostType, env, steps: [step] }],
         pools: [{ kind: 'local', size: 1 }],
+        ...config,
       },
     }),
   );
+  if (machine) stack.use(await machine(farm));
   const key = join(dir, 'id');
   await execFileOf('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key]);
   await farm.api('POST', '/api/v1/me/ssh-keys', { key: await readFile(`${key}.pub`, 'utf8') });
@@ -94,15 +107,6 @@ export function runProgram(
   });
   child.stdin?.on('error', () => undefined).end(input);
   return promise;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, sshHost);
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 export interface Terminal extends Disposable {

@@ -39,8 +39,8 @@ export interface BuildletOptions {
   readonly reverse?: boolean;
   /** Files of its home directory. */
   readonly home?: Readonly<Record<string, string>>;
-  /** What it has as `/etc/hosts`, in a mount namespace of its own; only root can do this. */
-  readonly hosts?: string;
+  /** What it has at these places, in a mount namespace of its own; only root can do this. */
+  readonly mounts?: Readonly<Record<string, string>>;
 }
 
 const croftMain = fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', import.meta.url));
@@ -57,7 +57,7 @@ export async function startBuildlet(maker: Maker, options: BuildletOptions): Pro
   let child: ChildProcess | undefined;
   let ended = Promise.resolve<number | NodeJS.Signals>(0);
   const start = async (): Promise<void> => {
-    const [program, ...args] = withHosts(options.hosts, commandOf(maker, { workDir, address, options }));
+    const [program, ...args] = withMounts(options.mounts, commandOf(maker, { workDir, address, options }));
     const started = spawn(program, args, { cwd: dir, env: environmentOf(dir, options), stdio: ['ignore', 'pipe', 'pipe'] });
     child = started;
     started.stdout.setEncoding('utf8').on('data', (piece: string) => void (output += piece));
@@ -127,9 +127,10 @@ function commandOf(maker: Maker, { workDir, address, options }: Place): Command 
 
 type Command = readonly [string, ...string[]];
 
-function withHosts(hosts: string | undefined, command: Command): Command {
-  if (hosts === undefined) return command;
-  return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', hosts, ...command];
+function withMounts(mounts: BuildletOptions['mounts'], command: Command): Command {
+  if (!mounts) return command;
+  const mount = 'while [ "$1" != -- ]; do mount --bind "$2" "$1" || exit 1; shift 2; done; shift; exec "$@"';
+  return ['unshare', '--mount', 'sh', '-c', mount, 'sh', ...Object.entries(mounts).flat(), '--', ...command];
 }
 
 function environmentOf(dir: string, { env, more }: BuildletOptions): Record<string, string> {

@@ -89,7 +89,9 @@ async function openStage(given: GoPrograms & { gomote: string }, kind: 'Croft' |
     const flags = reverseFlags('Go', { coordinator: 'farmer.golang.org', hostType, hostname: 'rack-1' });
     const home = { [`.gobuildkey-${hostType}`]: `${createHmac('md5', masterKey).update(hostType).digest('hex')}\n` };
     const more = { SSL_CERT_FILE: files.certFile };
-    stack.use(await startBuildlet('Go', { programs: given, env: process.env, reverse: true, flags, home, more, hosts }));
+    stack.use(
+      await startBuildlet('Go', { programs: given, env: process.env, reverse: true, flags, home, more, mounts: { '/etc/hosts': hosts } }),
+    );
     await farm.waitFor('the machine', () => farm.output().includes('machine dialled in'), { deadlineMs: MINUTE });
   }
   const { secret } = await farm.api<{ secret: string }>('POST', '/api/v1/tokens', {

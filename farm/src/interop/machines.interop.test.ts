@@ -159,7 +159,15 @@ test(`as its documentation says: a buildlet of ${of} with a key in its home dial
   const flags = reverseFlags('Go', { coordinator: goCoordinator, hostType, hostname: 'rack-1' });
   const more = { SSL_CERT_FILE: files.certFile };
   const home = { [`.gobuildkey-${hostType}`]: `${key}\n` };
-  await using buildlet = await startBuildlet('Go', { programs, env: process.env, reverse: true, flags, more, home, hosts });
+  await using buildlet = await startBuildlet('Go', {
+    programs,
+    env: process.env,
+    reverse: true,
+    flags,
+    more,
+    home,
+    mounts: { '/etc/hosts': hosts },
+  });
   const build = await endedBuild(farm, (await onlyBuild(farm)).id, { deadlineMs: waitMs });
   assert.deepEqual(build.end, { kind: 'passed' }, buildlet.output());
   assert.equal((await logOf(farm, build.id)).toString(), 'built with a real key\n');

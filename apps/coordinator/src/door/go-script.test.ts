@@ -50,4 +50,10 @@ for (const shell of ['/bin/sh', '/bin/bash', '/bin/csh', '/usr/bin/fish', '/bin/
     );
     assert.throws(() => sh(goScript({ commandLine: 'exit 7', env: {}, ground })), { status: 7 });
   });
+
+  test(`with ${shell} a work directory that was removed is made again`, { skip }, async () => {
+    await using dir = await mkdtempDisposable(join(tmpdir(), 'croft-gone-'));
+    const ground = { workDir: join(dir.path, 'work'), dir: 'app', path: [], env: {} };
+    assert.equal(sh(goScript({ commandLine: 'pwd', env: {}, ground })), `${ground.workDir}\n`);
+  });
 }

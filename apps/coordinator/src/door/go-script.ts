@@ -24,7 +24,8 @@ function scriptOf({ commandLine, env, ground }: Beginning): string {
   const variables = Object.entries({ ...ground.env, ...env }).map(([name, value]) => `export ${name}=${quoted(value)}`);
   const path = ground.path.length === 0 ? [] : [`export PATH="$PATH":${quoted(ground.path.join(':'))}`];
   const { workDir, dir } = ground;
-  const start = [`cd ${quoted(`${workDir}/${dir}`)} 2>/dev/null || cd ${quoted(workDir)}`];
+  const top = quoted(workDir); // their buildlet removes it when it clears its machine
+  const start = [`cd ${quoted(`${workDir}/${dir}`)} 2>/dev/null || cd ${top} 2>/dev/null || { mkdir -p ${top} && cd ${top}; }`];
   const shell = '"${SHELL:-/bin/sh}"';
   const command = commandLine === undefined ? `exec ${shell} -l` : `exec ${shell} -c ${quoted(commandLine)}`;
   return [...variables, ...path, ...start, command].join('\n');
