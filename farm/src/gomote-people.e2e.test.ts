@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { SessionView } from '@croft/protocol/sessions';
-import { HOUR, MINUTE } from '@croft/runtime/clock';
+import { HOUR, MINUTE, systemClock } from '@croft/runtime/clock';
 import { endedBuild, onlyBuild } from './testing-builds.ts';
 import { openPlace } from './testing-gomote.ts';
 import { makeCertificate, missingOpenssl } from './testing-tls.ts';
@@ -51,7 +51,7 @@ test('a session is extended, shared and noted, and each command tells one JSON v
 
   const changed = async (...args: string[]): Promise<SessionView | undefined> =>
     (await json<{ sessions: SessionView[] }>(...args)).sessions[0];
-  const before = Date.now();
+  const before = systemClock.now();
   const until = (await changed('extend', alias, '3h'))?.expiresAt ?? 0;
   assert.ok(Math.abs(until - before - 3 * HOUR) < MINUTE, String(until - before));
   assert.deepEqual((await changed('share', alias, 'bob', 'eve'))?.sharedWith, ['bob', 'eve']);

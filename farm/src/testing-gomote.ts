@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ConfigInput } from '@croft/config/define-config';
 import { MINUTE, systemClock } from '@croft/runtime/clock';
@@ -12,6 +12,8 @@ import { makeRepo, type TestRepo } from './testing-repo.ts';
 import { startFarm, type TestFarm } from './testing.ts';
 
 export const main = fileURLToPath(new URL('../../apps/gomote/src/main.ts', import.meta.url));
+
+const usualPath = `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`;
 
 export interface Ran {
   readonly status: number | null;
@@ -73,7 +75,7 @@ async function launch(
   args: readonly string[],
   { farm, home, env, cwd, stdin, onOutput, onStart }: RunOptions & { farm: TestFarm; home: string },
 ): Promise<Ran> {
-  const standing = { PATH: process.env['PATH'], HOME: home, CROFT_SERVER: farm.url };
+  const standing = { PATH: usualPath, HOME: home, CROFT_SERVER: farm.url };
   const child = spawn(process.execPath, [main, ...args], {
     cwd: cwd ?? home,
     env: { ...standing, ...env },

@@ -1,6 +1,5 @@
 /** A farm with an SSH door and a session on its only machine, and the stock clients with which people enter it. */
 import { execFile, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
