@@ -2,8 +2,6 @@
  * The main job: the services in one process, buildlets as their own, on this repository, another or the sample. Ctrl-C and the
  * terminal's end are the end of all of it; so is SIGTERM, but not for `npm run dev`, which starts it again.
  */
-import { once } from 'node:events';
-import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { declaredMachines } from '@croft/config/farm-config';
 import { readConfig } from '@croft/config/read-config';
@@ -16,7 +14,6 @@ import { printBuilds } from './print-builds.ts';
 import { ensureSampleProject } from './sample-project.ts';
 import { readSettings, usage } from './settings.ts';
 
-const usualSshPort = 2222;
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export async function startMainJob(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Main> {
@@ -26,7 +23,7 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
     return { finished: Promise.resolve(), async [Symbol.asyncDispose]() {} };
   }
   if (settings.sample !== undefined) await ensureSampleProject(settings.sample);
-  const config = readConfig({ ...settings.config, ssh: { port: await freeSshPort() } });
+  const config = readConfig({ ...settings.config, ssh: { orAnyPort: true } });
   const coordinator = await createCoordinator(config, { env });
   const [repo] = config.repos;
   const lines = [
@@ -56,18 +53,4 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
       await coordinator[Symbol.asyncDispose]();
     },
   };
-}
-
-/** The usual port, unless somebody else has it. */
-async function freeSshPort(): Promise<number> {
-  const probe = createServer().listen(usualSshPort, '127.0.0.1');
-  try {
-    await once(probe, 'listening');
-  } catch {
-    return 0;
-  }
-  const closed = once(probe, 'close');
-  probe.close();
-  await closed;
-  return usualSshPort;
 }

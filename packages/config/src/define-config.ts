@@ -79,6 +79,8 @@ export interface SshInput {
   host?: string | undefined;
   /** 2222 where nothing is said; 0 takes a free one. */
   port?: number | undefined;
+  /** Another port, where that one is taken. */
+  orAnyPort?: boolean | undefined;
   /** The name under which people reach it. */
   publicHost?: string | undefined;
   /** Logins at GitHub by person: their keys there let them in. A person is called as their token. */

@@ -58,6 +58,8 @@ export interface Environment {
 export interface Ssh {
   readonly host: string;
   readonly port: number;
+  /** Another one, where that is taken. */
+  readonly orAnyPort: boolean;
   /** As people reach it, and certificates call it. */
   readonly publicHost: string | undefined;
 }

@@ -62,6 +62,7 @@ const environmentShape = {
     .strictObject({
       host: z.string().min(1).default('127.0.0.1'),
       port: z.number().int().min(0).max(65_535).default(2222),
+      orAnyPort: z.boolean().default(false),
       publicHost: z
         .string()
         .regex(/^[A-Za-z0-9][A-Za-z0-9.-]{0,252}$/, 'is not the name of a host')

@@ -26,6 +26,16 @@ test('a command has its own standard error, input to its end, and its true exit 
   assert.match(counted, /^croft_ssh_bytes_total\{direction="sent"\} [1-9]\d\d\d/m);
 });
 
+test('where its port is taken it is refused with what to do, or opens at another one', async () => {
+  await using stage = await openDoorStage();
+  await assert.rejects(stage.another(false), {
+    message: new RegExp(`listen for SSH at ${host}:${stage.port}`),
+    hint: 'Set ssh.port to another port.',
+  });
+  await using other = await stage.another(true);
+  assert.notEqual(other.port, stage.port);
+});
+
 test('a command gets the session’s environment and of the client’s only how things are written', async () => {
   await using stage = await openDoorStage({ env: { CI: 'true', ODD: 'a "b" $c\nd' } });
   const sent = ['-o', 'SetEnv=LC_ALL=C.UTF-8 LD_PRELOAD=/evil CI=false'];

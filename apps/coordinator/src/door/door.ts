@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import ssh2, { type AuthContext, type ClientInfo, type Connection } from 'ssh2';
 import { SECOND } from '@croft/runtime/clock';
-import { CroftError, errorText, isCode } from '@croft/runtime/errors';
+import { CroftError, errorText, isCode, systemCode } from '@croft/runtime/errors';
 import { createTaskGroup, type TaskGroup } from '@croft/runtime/tasks';
 import { createAttempts, type Attempts } from '@croft/web/attempts';
 import { authenticate, type AuthenticateDeps } from './authenticate.ts';
@@ -21,6 +21,8 @@ import type { Login } from './visit.ts';
 export interface DoorOptions {
   readonly listenHost: string;
   readonly listenPort: number;
+  /** Another one, where that is taken. */
+  readonly orAnyPort?: boolean;
 }
 
 export type DoorDeps = AuthenticateDeps & Omit<ConnectionDeps, 'tasks' | 'goMachines'> & GoMachineDeps;
@@ -51,7 +53,7 @@ const keepAliveTries = 3;
 const maxTries = 30;
 
 /** @throws CroftError `unavailable` for an address that cannot be bound */
-export async function openDoor({ listenHost, listenPort }: DoorOptions, deps: DoorDeps): Promise<SshDoor> {
+export async function openDoor({ listenHost, listenPort, orAnyPort = false }: DoorOptions, deps: DoorDeps): Promise<SshDoor> {
   await using stack = new AsyncDisposableStack();
   const { clock, log, keys, metrics } = deps;
   const tasks = stack.use(createTaskGroup((task, error) => log.error('ssh work stopped', { task, error })));
@@ -78,13 +80,18 @@ export async function openDoor({ listenHost, listenPort }: DoorOptions, deps: Do
       socket.destroy();
     }
   });
-  listener.listen(listenPort, listenHost);
-  await once(listener, 'listening').catch((error: unknown) => {
-    throw new CroftError('unavailable', `listen for SSH at ${listenHost}:${listenPort}`, {
-      cause: error,
-      hint: 'Set ssh.port to another port.',
+  const listen = async (port: number): Promise<void> => {
+    listener.listen(port, listenHost);
+    await once(listener, 'listening');
+  };
+  await listen(listenPort)
+    .catch((error: unknown) => (orAnyPort && systemCode(error) === 'EADDRINUSE' ? listen(0) : Promise.reject(error)))
+    .catch((error: unknown) => {
+      throw new CroftError('unavailable', `listen for SSH at ${listenHost}:${listenPort}`, {
+        cause: error,
+        hint: 'Set ssh.port to another port.',
+      });
     });
-  });
   stack.defer(async () => {
     const closed = once(listener, 'close');
     listener.close();

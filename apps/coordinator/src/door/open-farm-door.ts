@@ -31,7 +31,7 @@ export interface FarmDoorDeps {
 export async function openFarmDoor(config: Ssh, deps: FarmDoorDeps): Promise<SshAccess & AsyncDisposable> {
   const keys = await openFarmKeys(deps.db);
   const host = config.publicHost ?? (isAnyAddress(config.host) ? 'localhost' : config.host);
-  const door = await openDoor({ listenHost: config.host, listenPort: config.port }, { ...deps, keys, host });
+  const door = await openDoor({ listenHost: config.host, listenPort: config.port, orAnyPort: config.orAnyPort }, { ...deps, keys, host });
   deps.log.info('ssh door opened', { host: config.host, port: door.port });
   return {
     ...createSshAccess(keys, { host, port: door.port }, deps),

@@ -47,6 +47,8 @@ export interface DoorStage extends AsyncDisposable {
   readonly metrics: Metrics;
   /** A door anew, as after a restart of the coordinator. */
   reopen(): Promise<void>;
+  /** A second door at the same port, or at any. */
+  another(orAnyPort: boolean): ReturnType<typeof openDoor>;
 }
 
 export const host = '127.0.0.1';
@@ -73,10 +75,9 @@ export async function openDoorStage(ground: Partial<SessionGround> = {}, loginSh
     await tokens.create({ name: person, role: 'developer', repos: [], expiresInMs: DAY });
     await people.add(person, { key: await readFile(`${file}.pub`, 'utf8'), name: '' });
   }
-  const metrics = createMetrics();
-  const deps = { ...base, metrics, sshUser: () => undefined, sessions, people, audit, keys, host };
-  const open = (listenPort: number): ReturnType<typeof openDoor> =>
-    openDoor({ listenHost: host, listenPort }, { ...deps, shells: createShells({ ...base, audit }) });
+  const deps = { ...base, metrics: createMetrics(), sshUser: () => undefined, sessions, people, audit, keys, host };
+  const open: (port: number, any?: boolean) => ReturnType<typeof openDoor> = (listenPort, orAnyPort = false) =>
+    openDoor({ listenHost: host, listenPort, orAnyPort }, { ...deps, shells: createShells({ ...base, audit }) });
   let door = await open(0);
   stack.defer(() => door[Symbol.asyncDispose]());
   const { port } = door;
@@ -101,11 +102,12 @@ export async function openDoorStage(ground: Partial<SessionGround> = {}, loginSh
     keyFile: (person = 'ann') => join(dir, person),
     ssh: (args, { input = '', person } = {}) => run('ssh', argsOf(args, person), input),
     start: (args, person) => spawn('ssh', argsOf(args, person)),
-    metrics,
+    metrics: deps.metrics,
     async audited() {
       const { entries } = await audit.list({ limit: 100 });
       return entries.map(({ who, what, target }) => `${who}: ${what} ${target}`).toReversed();
     },
+    another: (orAnyPort) => open(port, orAnyPort),
     async reopen() {
       await door[Symbol.asyncDispose]();
       door = await open(port);
