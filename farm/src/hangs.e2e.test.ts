@@ -18,7 +18,7 @@ const noticeMs = liveness.pingMs + 2_000;
 test('a machine that hangs for a moment keeps its build; one that hangs for long loses it to another attempt, and never gets it back', async () => {
   await using stage = await makeStage();
   await using repo = await makeRepo(stage.script('say "this is $RUN"; linger; wait_at "$RUN.goes"; say done'));
-  await using farm = await startFarm({ repo: repo.dir });
+  await using farm = await startFarm({ repo: repo.dir, args: ['--lend', '0'] });
   const { id } = await onlyBuild(farm);
   const lingers = await farm.waitFor('the command', () => stage.markedPid(`${id}.1.ci`, 'lingers'));
   const buildlet = processesOf(farm.dataDir).find(({ command }) => command.includes('programs/buildlet.mjs'));

@@ -22,7 +22,7 @@ test('kill -9 of the coordinator: the command goes on, a restart takes over, and
       'for n in $(seq 1 300); do say "line $n"; sleep 0.01; done; mark half x; wait_at end; for n in $(seq 301 400); do say "line $n"; done',
     ),
   );
-  await using farm = await startFarm({ repo: repo.dir });
+  await using farm = await startFarm({ repo: repo.dir, args: ['--lend', '0'] });
   const { id } = await onlyBuild(farm);
   const run = `${id}.1.ci`;
   const pid = await farm.waitFor('the command', () => stage.markedPid(run));
@@ -58,7 +58,7 @@ async function followLog(farm: TestFarm, build: string): Promise<Buffer> {
 test('kill -9 of a buildlet: its tree is gone and another attempt runs, 3 in all, each with evidence; retrying goes on counting', async () => {
   await using stage = await makeStage();
   await using repo = await makeRepo(stage.script('say "this is $RUN"; linger; wait_at end'));
-  await using farm = await startFarm({ repo: repo.dir });
+  await using farm = await startFarm({ repo: repo.dir, args: ['--lend', '0'] });
   const { id } = await onlyBuild(farm);
   for (const attempt of [1, 2, 3]) {
     const run = `${id}.${attempt}.ci`;
@@ -108,7 +108,7 @@ test('kill -9 of every Croft process: the next start leaves no process, director
   await using stage = await makeStage();
   await using repo = await makeRepo(stage.script('say "this is $RUN"; linger; wait_at end; say done'));
   for (const n of [2, 3, 4, 5]) await repo.commit({ a: `${n}\n` });
-  await using farm = await startFarm({ repo: repo.dir, args: ['--at-once', '2'] });
+  await using farm = await startFarm({ repo: repo.dir, args: ['--at-once', '2', '--lend', '0'] });
   const found = await foundBuilds(farm, 5);
   const running = await farm.waitFor('two that run', async () => {
     const now = (await listBuilds(farm)).filter(({ state }) => state === 'running').map(({ id }) => id);

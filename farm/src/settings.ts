@@ -23,7 +23,8 @@ export const usage = `Usage: npm start -- [options]
   --repo PATH_OR_URL   farm another repository; its command is found in each commit's tree
   --branch NAME        the branch to build (default: the one its HEAD is on); may be repeated
   --depth N            how many of the newest commits are built (default 5)
-  --at-once N          how many builds at once (default 1); one machine more is there to be borrowed
+  --at-once N          how many builds at once (default 1)
+  --lend N             how many machines more there are to be borrowed (default 1)
   --port N             port on 127.0.0.1 (default 8119; 0 takes a free one)
   --data-dir PATH      where everything is kept (default: below .croft of this clone, a directory for each repository)
   --database URL       postgres://… instead of the SQLite file
@@ -34,6 +35,7 @@ const options = {
   branch: { type: 'string', multiple: true },
   depth: { type: 'string', default: '5' },
   'at-once': { type: 'string', default: '1' },
+  lend: { type: 'string', default: '1' },
   port: { type: 'string', default: '8119' },
   'data-dir': { type: 'string' },
   database: { type: 'string' },
@@ -62,7 +64,7 @@ export function readSettings(args: readonly string[], root: string): FarmSetting
       logFile: join(dataDir, 'farm.log'),
       repos: [{ name, url, depth: wholeNumber('--depth', values.depth), branches: values.branch ?? [], pollMs: 5 * SECOND }],
       builders: isSample ? sampleBuilders : repo === undefined ? ownBuilders(name) : [{ name: 'ci', repo: name, steps: 'detect' }],
-      pools: [{ kind: 'local', size: wholeNumber('--at-once', values['at-once']), forSessions: 1 }],
+      pools: [{ kind: 'local', size: wholeNumber('--at-once', values['at-once']), forSessions: wholeNumber('--lend', values.lend) }],
     },
   };
 }
