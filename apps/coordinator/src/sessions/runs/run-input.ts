@@ -32,7 +32,7 @@ interface Batch {
 }
 
 /** More may be added to a request that is on its way until it has carried so much: keys, of which somebody waits to hear that they were taken, or bulk. */
-const joinedBytes = { keys: 32 * 1024, bulk: 4 * 1024 * 1024 } as const;
+const joinedBytes = { keys: 256 * 1024, bulk: 4 * 1024 * 1024 } as const;
 /** So much may wait for the next one, and goes together. */
 const batchBytes = 1024 * 1024;
 /** Of each piece, beside what is in it. */
