@@ -14,7 +14,7 @@ const failed = 1;
  * @param onEnd what the end of the machine's way is: the end of all (`close`), or of that way alone (`half`)
  */
 export async function joinStream(channel: DoorChannel, stream: Duplex, onEnd: 'close' | 'half'): Promise<void> {
-  const cut = (): void => void stream.destroy();
+  const cut = (): void => void setImmediate(() => stream.destroy()); // what came with the end is still given on
   stream.on('error', () => undefined); // its reader is told
   channel.closed.addEventListener('abort', cut, { once: true });
   if (channel.closed.aborted) cut();
