@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { mkdir, mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
@@ -65,7 +65,8 @@ void test('through the SSH door of a farm of ours to a machine of Go’s with it
   const tls = makeCertificate(dir.path);
   setDefaultCACertificates([...getCACertificates('default'), await readFile(tls.certFile, 'utf8')]);
   const itsKeys = join(dir.path, 'ssh');
-  await Promise.all([itsKeys, '/root/.ssh'].map((path) => mkdir(path, { recursive: true, mode: 0o700 })));
+  const whereGoWrites = join(userInfo().homedir, '.ssh');
+  await Promise.all([itsKeys, whereGoWrites].map((path) => mkdir(path, { recursive: true, mode: 0o700 })));
   await using _sshd = await startSshd(sshPort, join(itsKeys, 'authorized_keys'));
   const hostType = 'host-linux-test';
   await using door = await startSshFarm({
@@ -79,7 +80,7 @@ void test('through the SSH door of a farm of ours to a machine of Go’s with it
     },
     machine: ({ url }) => {
       const flags = reverseFlags('Go', { coordinator: new URL(url).host, hostType, hostname: 'rack-1' });
-      return startBuildlet('Go', { programs, env: process.env, reverse: true, flags, mounts: { '/root/.ssh': itsKeys } });
+      return startBuildlet('Go', { programs, env: process.env, reverse: true, flags, mounts: { [whereGoWrites]: itsKeys } });
     },
   });
   const at = `${door.session}@127.0.0.1`;
