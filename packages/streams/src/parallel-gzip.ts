@@ -22,12 +22,15 @@ const empty = Buffer.alloc(0);
 /** An empty block that says it is the last. */
 const end = Buffer.from([3, 0]);
 
-/** `usual` is never larger than what other programs make at 6, their usual level. */
+/** `usual` is about as large as what other programs make at 6, their usual level: 0.6 % smaller to 0.1 % larger. */
 export type GzipLevel = number | 'usual';
 
-/** Node's zlib sees no match of three bytes. Where so many pieces share a block, mostly heads of small files, it must look harder. */
+/**
+ * Node's zlib sees no match of three bytes. Where so many pieces share a block, mostly heads of small files, it must look harder now and
+ * then: 7 takes a quarter more time than 6, for 0.3 % less.
+ */
 const manyPieces = 100;
-const usualLevels = { few: 6, many: 7 };
+const harder = { level: 7, every: 4 };
 
 /**
  * A piece is copied before the next ones are asked for. Nothing comes out before the first block is full or the pieces have ended; from then
@@ -63,7 +66,7 @@ export async function* parallelGzip(
       if (!block) continue;
       checksum = crc32(block.block, checksum);
       length = (length + block.block.length) >>> 0;
-      const compressed = deflate(block, level);
+      const compressed = deflate(block, level === 'usual' ? usualLevel(block) : level);
       compressed.catch(() => undefined); // told where it is awaited
       underWay.push(compressed);
     }
@@ -90,6 +93,12 @@ interface Block {
   readonly block: Buffer;
   /** Of how many pieces, about. */
   readonly pieces: number;
+  /** How many come before it. */
+  readonly index: number;
+}
+
+function usualLevel({ pieces, index }: Block): number {
+  return pieces >= manyPieces && index % harder.every === 0 ? harder.level : 6;
 }
 
 /** So many buffers take turns: when a block is asked for, the one that came as many before must be done with. They are all left in `buffers`. */
@@ -97,8 +106,8 @@ async function* blocksOf(
   pieces: AsyncIterable<readonly Uint8Array[]>,
   { turns, buffers }: { turns: number; buffers: Buffer[] },
 ): AsyncGenerator<Block, void> {
-  let turn = 0;
-  const inTurn = (): Buffer => (buffers[turn++ % turns] ??= Buffer.allocUnsafeSlow(windowBytes + blockBytes));
+  const inTurn = (): Buffer => (buffers[index % turns] ??= Buffer.allocUnsafeSlow(windowBytes + blockBytes));
+  let index = 0;
   let buffer = inTurn();
   let start = 0;
   let at = 0;
@@ -108,8 +117,9 @@ async function* blocksOf(
       count += 1;
       for (let from = 0; from < piece.length;) {
         if (at === start + blockBytes) {
-          yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count };
+          yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count, index };
           count = 1;
+          index += 1;
           const next = inTurn();
           start = buffer.copy(next, 0, at - windowBytes, at);
           at = start;
@@ -123,11 +133,10 @@ async function* blocksOf(
       }
     }
   }
-  if (at > start) yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count };
+  if (at > start) yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count, index };
 }
 
-async function deflate({ block, dictionary, pieces }: Block, asked: GzipLevel): Promise<Buffer> {
-  const level = asked === 'usual' ? usualLevels[pieces < manyPieces ? 'few' : 'many'] : asked;
+async function deflate({ block, dictionary }: Block, level: number): Promise<Buffer> {
   const known = dictionary.length > 0 ? { dictionary } : {};
   const stream = createDeflateRaw({ level, memLevel, chunkSize, finishFlush: constants.Z_SYNC_FLUSH, ...known });
   const parts: Buffer[] = [];

@@ -137,26 +137,22 @@ function header(entry: TarEntry): Buffer {
   ]);
 }
 
+/** The type flags of POSIX. */
+const types = { file: '0', link: '2', 'character-device': '3', 'block-device': '4', directory: '5', fifo: '6' } as const;
+
 function headerOf(entry: TarEntry): TarHeader {
   const name = entry.path.toString('latin1');
-  const { mode, mtime = 0, owner } = entry;
-  const plain = { name, mode: (mode ?? 0o777) & 0o7777, size: 0, mtime, target: '', owner };
-  switch (entry.kind) {
-    case 'file':
-      return { ...plain, type: '0', size: entry.size };
-    case 'link':
-      return { ...plain, type: '2', target: entry.target.toString('latin1') };
-    case 'character-device':
-      return { ...plain, type: '3', device: entry.device };
-    case 'block-device':
-      return { ...plain, type: '4', device: entry.device };
-    case 'directory':
-      return { ...plain, type: '5', name: name.endsWith('/') ? name : `${name}/`, mode: (mode ?? 0o755) & 0o7777 };
-    case 'fifo':
-      return { ...plain, type: '6' };
-    default:
-      return entry satisfies never;
-  }
+  const { kind, mode = kind === 'directory' ? 0o755 : 0o777, mtime = 0, owner } = entry;
+  return {
+    name: kind === 'directory' && !name.endsWith('/') ? `${name}/` : name,
+    type: types[kind],
+    mode: mode & 0o7777,
+    size: kind === 'file' ? entry.size : 0,
+    mtime,
+    target: kind === 'link' ? entry.target.toString('latin1') : '',
+    owner,
+    device: kind === 'block-device' || kind === 'character-device' ? entry.device : undefined,
+  };
 }
 
 function recordsFor({ name, target, size, mtime, owner }: TarHeader): Map<string, string> {
