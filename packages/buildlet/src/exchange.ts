@@ -209,8 +209,8 @@ function answerOf(request: ClientRequest): Promise<IncomingMessage> {
 /** Uploads until done, or until the answer or a failure comes early, which then tells why. */
 async function send(content: AsyncIterable<Uint8Array>, request: ClientRequest, answered: Promise<IncomingMessage>): Promise<void> {
   const over = answered.then(
-    () => undefined,
-    () => undefined,
+    () => false as const,
+    () => false as const,
   );
   const pieces = content[Symbol.asyncIterator]();
   try {
@@ -219,7 +219,8 @@ async function send(content: AsyncIterable<Uint8Array>, request: ClientRequest, 
       if (!next) break;
       if (next.done) return void request.end();
       const { value } = next;
-      await Promise.race([new Promise((written) => request.write(value, written)), over]); // then its buffer may be used again
+      const isWritten = await Promise.race([new Promise((told) => request.write(value, (error) => told(!error))), over]);
+      if (!isWritten) break; // it may still be on its way: who is asked for the next piece may use the memory of this one again
     }
   } catch (error) {
     request.destroy();

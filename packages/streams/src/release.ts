@@ -10,7 +10,7 @@ const smallest = 2 * Buffer.poolSize;
  * For whoever is done with a chunk and all that came before it. Where it is the last of its memory, that is freed and the chunk is empty
  * afterwards; one that shares memory with what is to come is left to the collector.
  */
-export function release({ buffer, byteOffset, byteLength }: Buffer): void {
+export function release({ buffer, byteOffset, byteLength }: Uint8Array): void {
   if (buffer.byteLength > smallest && byteOffset + byteLength === buffer.byteLength) free(buffer);
 }
 

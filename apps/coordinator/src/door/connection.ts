@@ -12,7 +12,7 @@ import { createForwards, type Forwards } from './forwards.ts';
 import { serveForwardRequests } from './forward-requests.ts';
 import { serveSessionChannel, type SessionHandlers } from './session-channel.ts';
 import type { GoMachines } from './go-machines.ts';
-import { onGoodbye } from './ssh2-inside.ts';
+import { decryptOurselves, onGoodbye } from './ssh2-inside.ts';
 import { enterAs, type Login, type Visit } from './visit.ts';
 import type { Ways } from './ways.ts';
 import { note } from './words.ts';
@@ -41,6 +41,7 @@ export async function serveConnection(connection: Connection, login: Login, from
   const { log, clock, metrics } = deps;
   const gone = new AbortController();
   let isGoodbye = false;
+  decryptOurselves(connection);
   onGoodbye(connection, () => (isGoodbye = true));
   const closing = new Promise<void>((resolve) => {
     connection.once('close', () => {

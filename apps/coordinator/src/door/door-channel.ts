@@ -1,11 +1,11 @@
 /** One session channel of a client: what it asked for, its bytes both ways, and how it ends. */
 import type { Connection, ServerChannel } from 'ssh2';
 import { CroftError } from '@croft/runtime/errors';
-import { gather } from '@croft/streams/gather';
+import { openIntake } from './channel-intake.ts';
 import { createChannelWriter, type ChannelWriter } from './channel-writer.ts';
 
 export interface DoorChannel extends ChannelWriter {
-  /** What the client sends, until it says that there is no more; each piece is good only until the next one is asked for. To be read once. */
+  /** What the client sends. @see openIntake */
   read(): AsyncIterable<Buffer>;
   /** Aborted when it is closed, by the client or with its connection. @see Leaving */
   readonly closed: AbortSignal;
@@ -45,7 +45,7 @@ export function createDoorChannel(
   { connection, closed, events }: { connection: Connection; closed: AbortSignal; events: ChannelEvents },
 ): DoorChannel {
   channel.on('error', () => undefined); // its reader and writer are told
-  const pieces = gather(channel, { destroys: false });
+  const pieces = openIntake(channel);
   return {
     ...createChannelWriter(channel, connection, closed),
     read: () => pieces,

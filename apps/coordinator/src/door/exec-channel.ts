@@ -51,7 +51,7 @@ export async function joinExec(channel: DoorChannel, joined: Joined, visit: Visi
   const tell = (say: (waits: Waits) => Promise<unknown>): void => tellRun(place, say, deps);
   channel.onSignal((name) => tell((waits) => buildlet.signal(id, `SIG${name}` as NodeJS.Signals, epoch, waits)));
   channel.onResize((size) => tell((waits) => buildlet.resize(id, clamped(size), epoch, waits)));
-  const input = createRunInput(place, { signal }, { taken: joined.isOwn ? 0 : undefined, of: 'bulk' });
+  const input = createRunInput(place, { signal }, { taken: joined.isOwn ? 0 : undefined, of: 'bulk', owns: true });
   deps.tasks.start('exec input', () => typeInto(channel, input, signal)); // ends with the channel, which may be later than the run
   try {
     const write = joined.addCr ? withCr(channel.write) : channel.write;
@@ -78,7 +78,7 @@ async function typeInto(channel: DoorChannel, input: RunInput, signal: AbortSign
   try {
     for await (const piece of channel.read()) {
       if (refusal !== undefined) continue;
-      void give(input.write(Buffer.from(piece)));
+      void give(input.write(piece));
       await input.room();
     }
     if (!channel.closed.aborted) await give(input.end());

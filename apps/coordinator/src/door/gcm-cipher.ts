@@ -63,11 +63,7 @@ export function createGcmCipher({ algorithm, key, iv, outSeqno, isWaiting, write
       write(length);
       write(encrypted, () => free(encrypted.buffer));
       write(one.getAuthTag());
-      for (let at = iv.length - 1; at >= counterAt; at -= 1) {
-        const next = ((iv[at] ?? 0) + 1) % 256;
-        iv[at] = next;
-        if (next !== 0) break;
-      }
+      countUp(iv);
       cipher.outSeqno = (cipher.outSeqno + 1) >>> 0;
     },
     free() {
@@ -75,6 +71,15 @@ export function createGcmCipher({ algorithm, key, iv, outSeqno, isWaiting, write
     },
   };
   return cipher;
+}
+
+/** For the next packet. */
+export function countUp(iv: Buffer): void {
+  for (let at = iv.length - 1; at >= counterAt; at -= 1) {
+    const next = ((iv[at] ?? 0) + 1) % 256;
+    iv[at] = next;
+    if (next !== 0) break;
+  }
 }
 
 function addChance(padding: Buffer): void {

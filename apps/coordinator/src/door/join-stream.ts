@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { gather } from '@croft/streams/gather';
-import { freeWhole } from '@croft/streams/release';
+import { freeWhole, release } from '@croft/streams/release';
 import type { DoorChannel } from './door-channel.ts';
 
 const ok = 0;
@@ -42,8 +42,7 @@ async function sendAll(channel: DoorChannel, stream: Duplex): Promise<void> {
   try {
     for await (const piece of channel.read()) {
       if (stream.destroyed) return;
-      const own = Buffer.from(piece);
-      if (stream.write(own, () => stream instanceof Socket && freeWhole(own))) continue;
+      if (stream.write(piece, (error) => !error && stream instanceof Socket && release(piece))) continue;
       await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
     }
     stream.end();

@@ -1,11 +1,13 @@
 /**
  * What the library does but does not offer. It is pinned, and each of these is tried by a test of the door: the offer of ciphers to one client,
- * a goodbye told from a lost connection, agent channels, waiting for a channel's window, and encrypting.
+ * a goodbye told from a lost connection, agent channels, waiting for a channel's window, taking in what comes, encrypting and decrypting.
  */
 import type { CipherGCMTypes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Connection, ServerChannel } from 'ssh2';
+import { freeWhole } from '@croft/streams/release';
 import { createGcmCipher, type PacketCipher } from './gcm-cipher.ts';
+import { createGcmDecipher, type PacketDecipher } from './gcm-decipher.ts';
 
 interface Offer {
   readonly lists: { readonly kex: { readonly array: readonly string[] } } & {
@@ -21,6 +23,7 @@ interface InsideConnection {
     /** While keys are exchanged. */
     readonly _kexinit: Buffer | undefined;
     _cipher: PacketCipher | LibraryGcm;
+    _decipher: PacketDecipher | LibraryGcmDecipher;
     readonly _handlers: { DISCONNECT(...told: unknown[]): void };
     openssh_authAgent(channel: number, window: number, packet: number): void;
   };
@@ -32,7 +35,19 @@ interface LibraryGcm extends PacketCipher {
   readonly _encIV: Buffer;
 }
 
+interface LibraryGcmDecipher extends PacketDecipher {
+  readonly _decipherSSLName: CipherGCMTypes;
+  readonly _decipherKey: Buffer;
+  readonly _decipherIV: Buffer;
+  /** Of the length of a packet that has begun to come. */
+  readonly _lenBytes: number;
+}
+
 interface InsideChannel {
+  readonly _client: Connection;
+  readonly incoming: { readonly window: number };
+  push(data: Buffer | null): boolean;
+  _read(): void;
   readonly outgoing: { readonly window: number; readonly state: string };
   _waitWindow: boolean;
   _chunkcb: (() => void) | undefined;
@@ -79,6 +94,47 @@ export function encryptOurselves(connection: Connection): void {
     isWaiting: () => protocol._kexinit !== undefined,
     write: (bytes, done) => void (socket.writable && socket.write(bytes, done)),
   });
+}
+
+/** Whether what the packet that is being read carries was copied, and is of no use any more. */
+const taken = { isCopied: false };
+
+/** Has what comes from now on decrypted by our own decipher, where that is AES-GCM. */
+export function decryptOurselves(connection: Connection): void {
+  const protocol = inside(connection)._protocol;
+  let ours: PacketDecipher | undefined;
+  const changeOver = (): void => {
+    const theirs = protocol._decipher;
+    if (theirs === ours || !('_decipherSSLName' in theirs && theirs._decipherSSLName.endsWith('-gcm')) || theirs._lenBytes > 0) return;
+    ours = createGcmDecipher({
+      algorithm: theirs._decipherSSLName,
+      key: theirs._decipherKey,
+      iv: theirs._decipherIV,
+      inSeqno: theirs.inSeqno,
+      onPayload: theirs._onPayload,
+      taken,
+    });
+    protocol._decipher = ours;
+  };
+  socketOf(connection).prependListener('data', changeOver); // with each new key there is a new one of theirs
+  socketOf(connection).on('data', (chunk: Buffer) => {
+    if (protocol._decipher === ours) freeWhole(chunk); // the library has read it before us, and our decipher keeps nothing of it
+  });
+}
+
+/** Has what comes on a channel given to `take` from now on, which copies it; it may be there already. Only its end goes to the channel’s own stream. */
+export function takeIn(channel: ServerChannel, take: (data: Buffer) => void): { widen(): void } {
+  const one = channel as unknown as InsideChannel;
+  const { push } = one;
+  for (let piece = channel.read() as Buffer | null; piece; piece = channel.read() as Buffer | null) take(piece);
+  one.push = (data) => {
+    if (data === null) return push.call(one, null);
+    if (one.incoming.window < 0) socketOf(one._client).destroy(); // nobody may send more than was asked for
+    take(data);
+    taken.isCopied = true;
+    return false; // the window is widened when it was taken on
+  };
+  return { widen: () => one._read() };
 }
 
 /** When the client says that it leaves, before its connection ends. */

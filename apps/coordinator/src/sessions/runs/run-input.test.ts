@@ -104,6 +104,22 @@ test('bulk goes in few requests, each added to while it is on its way', async ()
   assert.ok(run.asked.filter((what) => what === 'input').length <= 5, run.asked.join());
 });
 
+test('the memory of what was taken is given back, unless some of it may still be on its way', async () => {
+  const isFreed = async (isLate: boolean): Promise<boolean> => {
+    const run = fakeRun();
+    const writeStdin: typeof run.buildlet.writeStdin = async (...asked) => {
+      const { content } = asked[1];
+      if (isLate && !(content instanceof Uint8Array)) return (await content[Symbol.asyncIterator]().next()).value.length as number; // and it is not asked for more
+      return run.buildlet.writeStdin(...asked);
+    };
+    const input = createRunInput({ ...run, buildlet: { ...run.buildlet, writeStdin } }, {}, { taken: 0, of: 'bulk', owns: true });
+    const piece = Buffer.allocUnsafeSlow(512 * 1024);
+    await input.write(piece);
+    return piece.length === 0;
+  };
+  assert.deepEqual(await Promise.all([false, true].map(isFreed)), [true, false]);
+});
+
 test('who has much waits while as much as one request carries waits', async () => {
   const gone = new AbortController();
   const input = createRunInput(fakeRun({ last: 'silent' }), gone, { taken: 0 });

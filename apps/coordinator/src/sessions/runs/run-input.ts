@@ -5,6 +5,7 @@
  */
 import { SECOND, type Waits } from '@croft/runtime/clock';
 import { createBell, type Bell } from '@croft/runtime/tasks';
+import { release } from '@croft/streams/release';
 import { keepAsking, type RunPlace } from './run-place.ts';
 
 export interface RunInput {
@@ -29,12 +30,16 @@ interface Batch {
   cost: number;
   /** Nothing is added any more. */
   isWhole: boolean;
+  /** Every piece has gone out. */
+  isSent: boolean;
 }
 
 /** More may be added to a request that is on its way until it has carried so much: keys, of which somebody waits to hear that they were taken, or bulk. */
 const joinedBytes = { keys: 256 * 1024, bulk: 4 * 1024 * 1024 } as const;
 /** So much may wait for the next one, and goes together. */
 const batchBytes = 1024 * 1024;
+/** So much is copied together to go out at once. */
+const littleBytes = 64 * 1024;
 /** Of each piece, beside what is in it. */
 const pieceBytes = 256;
 /** So long after the last key a request ends, or up to twice as long, to learn what was taken. */
@@ -46,10 +51,13 @@ export interface InputOptions {
   readonly taken?: number | undefined;
   /** What mostly comes. */
   readonly of?: keyof typeof joinedBytes;
+  /** The memory of what is written is nobody else's, and comes piece after piece: it is released when the run has taken it. */
+  readonly owns?: boolean;
 }
 
-export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'keys' }: InputOptions = {}): RunInput {
+export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'keys', owns = false }: InputOptions = {}): RunInput {
   const joinable = joinedBytes[of];
+  let releases = owns;
   const moved = createBell();
   /** The first one is on its way, the last one takes what comes. */
   const batches: Batch[] = [];
@@ -61,7 +69,10 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
         if (batch.cost >= joinable) close(batch);
         at = await send(batch, at, place, waits);
         batch.taken.resolve(at);
+        releases &&= batch.isSent; // a machine may say that it took what is still on its way
+        if (releases) for (const piece of batch.pieces) release(piece);
       } catch (error) {
+        releases = false;
         at = undefined;
         batch.taken.reject(error);
       }
@@ -74,7 +85,8 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
     const newest = batches.at(-1);
     if (newest && !newest.isWhole && !isLast) return newest;
     if (newest) close(newest);
-    const batch = { pieces: [], taken: Promise.withResolvers<number>(), isLast, changed: createBell(), cost: 0, isWhole: isLast };
+    const told = { taken: Promise.withResolvers<number>(), changed: createBell() };
+    const batch: Batch = { ...told, pieces: [] as Uint8Array[], isLast, cost: 0, isWhole: isLast, isSent: false };
     if (batches.push(batch) === 1) void sendAll();
     return batch;
   };
@@ -131,12 +143,28 @@ async function closeWhenQuiet(batch: Batch, clock: RunPlace['clock'], signal: Ab
   close(batch);
 }
 
+/** Is asked for the next piece when the one before has gone out. */
 async function* contentOf(batch: Batch): AsyncGenerator<Uint8Array> {
+  batch.isSent = false;
   for (let given = 0; ;) {
     const fresh = batch.pieces.slice(given);
     given += fresh.length;
-    if (fresh.length > 0) yield fresh.length === 1 && fresh[0] ? fresh[0] : Buffer.concat(fresh);
-    else if (batch.isWhole) return;
+    if (fresh.length > 0) yield* joined(fresh);
+    else if (batch.isWhole) break;
     else await batch.changed.wait({});
   }
+  batch.isSent = true;
+}
+
+/** In few pieces: what lies one after the other in memory is one, and little is copied together. */
+function* joined(pieces: readonly Uint8Array[]): Generator<Uint8Array, void> {
+  if (pieces.length > 1 && pieces.reduce((bytes, { length }) => bytes + length, 0) <= littleBytes)
+    return void (yield Buffer.concat(pieces));
+  let run: Uint8Array = nothing;
+  for (const piece of pieces) {
+    const isNext = run.buffer === piece.buffer && run.byteOffset + run.length === piece.byteOffset;
+    if (!isNext && run.length > 0) yield run;
+    run = isNext ? new Uint8Array(run.buffer, run.byteOffset, run.length + piece.length) : piece;
+  }
+  if (run.length > 0) yield run;
 }
