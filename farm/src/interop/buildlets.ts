@@ -10,6 +10,7 @@ import { SECOND, systemClock } from '@croft/runtime/clock';
 import { freePort } from '@croft/runtime/testing';
 import { until } from '../testing-waiting.ts';
 import type { GoPrograms } from './go-programs.ts';
+import type { Command, OwnNetwork } from './own-network.ts';
 
 export type Maker = 'Go' | 'Croft';
 
@@ -41,6 +42,8 @@ export interface BuildletOptions {
   readonly home?: Readonly<Record<string, string>>;
   /** What it has at these places, in a mount namespace of its own; only root can do this. */
   readonly mounts?: Readonly<Record<string, string>>;
+  /** Where it runs, if not on this machine's. */
+  readonly network?: OwnNetwork;
 }
 
 const croftMain = fileURLToPath(new URL('../../../apps/buildlet/src/main.ts', import.meta.url));
@@ -57,7 +60,8 @@ export async function startBuildlet(maker: Maker, options: BuildletOptions): Pro
   let child: ChildProcess | undefined;
   let ended = Promise.resolve<number | NodeJS.Signals>(0);
   const start = async (): Promise<void> => {
-    const [program, ...args] = withMounts(options.mounts, commandOf(maker, { workDir, address, options }));
+    const command = withMounts(options.mounts, commandOf(maker, { workDir, address, options }));
+    const [program, ...args] = options.network?.enter(dir, command) ?? command;
     const started = spawn(program, args, { cwd: dir, env: environmentOf(dir, options), stdio: ['ignore', 'pipe', 'pipe'] });
     child = started;
     started.stdout.setEncoding('utf8').on('data', (piece: string) => void (output += piece));
@@ -124,8 +128,6 @@ function commandOf(maker: Maker, { workDir, address, options }: Place): Command 
   const open = options.reverse ? [] : ['-insecure-listen'];
   return [process.execPath, croftMain, ...given, ...open, '-state-dir', `${workDir}.state`];
 }
-
-type Command = readonly [string, ...string[]];
 
 function withMounts(mounts: BuildletOptions['mounts'], command: Command): Command {
   if (!mounts) return command;

@@ -1,12 +1,12 @@
 /**
- * Go's own buildlet, and our driver over its client and its reverse pool (`farm/interop/`), built with the installed `go` and kept
+ * Go's own buildlet and gomote, and our driver over its client and its reverse pool (`farm/interop/`), built with the installed `go` and kept
  * below `.croft/interop`. Their sources are, in this order: those of a clone of golang/build that `CROFT_GO_BUILD_SOURCES` names, at
  * the commit of mid-2022; the same commit from the module proxy; the pinned newest version. Nothing of them is in this repository.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -20,8 +20,17 @@ export interface GoPrograms {
   readonly buildlet: string;
   /** Path of our driver of Go's client and pool. */
   readonly driver: string;
-  /** Path of Go's gomote of mid-2022, which has both protocols; later ones have one. */
-  readonly gomote: string | undefined;
+  /** Path of Go's gomote, which speaks v2. */
+  readonly gomote: string;
+  /** Where the sources are those of mid-2022, whose gomote speaks v1 as well. */
+  readonly older: OlderPrograms | undefined;
+}
+
+export interface OlderPrograms {
+  /** Calls the `gomote` beside it. */
+  readonly racebuild: string;
+  /** The gomote of mid-2017, with v1 alone. */
+  readonly gomote2017: string;
 }
 
 export interface GoProgramsOptions {
@@ -34,6 +43,7 @@ export interface GoProgramsOptions {
 
 const module = 'golang.org/x/build';
 const commitOf2022 = '529c4e31021c';
+const commitOf2017 = '885c07b0b0fa';
 const nameOf2022 = `Go of 2022-07 (${commitOf2022})`;
 const pinned = {
   version: 'v0.0.0-20260918145456-c0ee0fbd16a3',
@@ -85,7 +95,9 @@ function goEnvironment(env: GoProgramsOptions['env']): Record<string, string | u
 
 /** Other sources, another go or another driver are built anew. */
 async function cacheName(goVersion: string, { CROFT_GO_BUILD_SOURCES: sources }: GoProgramsOptions['env']): Promise<string> {
-  const hash = createHash('sha256').update(`${goVersion} ${sources || 'module'} ${commitOf2022} ${pinned.version} gomote\n`);
+  const hash = createHash('sha256').update(
+    `${goVersion} ${sources || 'module'} ${commitOf2022} ${commitOf2017} ${pinned.version} clients\n`,
+  );
   const files = (await readdir(ourRoot, { recursive: true })).filter((name) => name.endsWith('.go')).toSorted();
   for (const file of files) hash.update(`${file}\n`).update(await readFile(join(ourRoot, file)));
   return `${sources ? 'sources' : 'module'}-${hash.digest('hex').slice(0, 16)}`;
@@ -101,8 +113,8 @@ async function kept(dir: string): Promise<GoPrograms | { readonly missing: strin
 }
 
 function programsIn(dir: string, version: string): GoPrograms {
-  const gomote = version === nameOf2022 ? join(dir, 'gomote') : undefined;
-  return { version, gomote, buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver') };
+  const older = version === nameOf2022 ? { racebuild: join(dir, 'racebuild'), gomote2017: join(dir, 'gomote2017') } : undefined;
+  return { version, older, buildlet: join(dir, 'buildlet'), driver: join(dir, 'driver'), gomote: join(dir, 'gomote') };
 }
 
 /** The kernel frees it when its owner is killed. */
@@ -134,10 +146,19 @@ async function make(dir: string, go: string, options: GoProgramsOptions): Promis
   await removeClouds(join(tree, ourDirs.pool));
   for (const [name, place] of Object.entries(ourDirs)) await cp(join(ourRoot, name), join(tree, place), { recursive: true });
   options.progress?.(`building ${version}: its buildlet and gomote, and our driver of it`);
-  const wanted = ['./cmd/buildlet', './croft/driver', ...(version === nameOf2022 ? ['./cmd/gomote'] : [])];
-  await runIn(tree, [go, 'build', '-o', `${making}/`, ...wanted], buildMs).catch((cause: unknown) => {
-    throw new CroftError('invalid', `build ${version} with ${go}`, { cause });
-  });
+  const build = (where: string, to: string, wanted: readonly string[]): Promise<string> =>
+    runIn(where, [go, 'build', '-o', join(making, to), ...wanted], buildMs).catch((cause: unknown) => {
+      throw new CroftError('invalid', `build ${wanted.join(', ')} of ${version} with ${go}`, { cause });
+    });
+  await build(tree, '/', ['./cmd/buildlet', './cmd/gomote', './croft/driver', ...(version === nameOf2022 ? ['./cmd/racebuild'] : [])]);
+  if (version === nameOf2022) {
+    const oldest = join(making, 'oldest');
+    await mkdir(oldest);
+    await putCommit(oldest, commitOf2017, { go, runIn, options });
+    for (const name of ['go.mod', 'go.sum']) await cp(join(tree, name), join(oldest, name)); // it is older than modules
+    await build(oldest, 'gomote2017', ['-mod=mod', './cmd/gomote']);
+    await rm(oldest, { recursive: true });
+  }
   await rm(tree, { recursive: true });
   await writeFile(join(making, 'version'), `${version}\n`);
   await removeOlder(dir);
@@ -152,33 +173,47 @@ interface Sources {
 }
 
 /** @returns what they are called, or why there are none */
-async function putSources(tree: string, { go, runIn, options }: Sources): Promise<string | { readonly missing: string }> {
-  const named = options.env['CROFT_GO_BUILD_SOURCES'];
-  if (named) {
-    const archive = join(dirname(tree), 'tree.tar');
-    try {
-      await runIn(tree, ['git', '-C', named, 'archive', '--output', archive, commitOf2022], downloadMs);
-    } catch (cause) {
-      const hint = 'CROFT_GO_BUILD_SOURCES names a clone of golang/build, bare or not, that holds this commit.';
-      throw new CroftError('invalid', `take ${commitOf2022} from ${named}`, { cause, hint });
-    }
-    await runIn(tree, ['tar', '-xf', archive], downloadMs);
+async function putSources(tree: string, sources: Sources): Promise<string | { readonly missing: string }> {
+  const { options } = sources;
+  options.progress?.(`fetching ${module}`);
+  if (options.env['CROFT_GO_BUILD_SOURCES']) {
+    await putCommit(tree, commitOf2022, sources);
     return nameOf2022;
   }
-  const download = async (version: string): Promise<{ Dir: string; Sum: string }> =>
-    JSON.parse(await runIn(tree, [go, 'mod', 'download', '-json', `${module}@${version}`], downloadMs)) as { Dir: string; Sum: string };
-  options.progress?.(`fetching ${module}`);
-  const old = await download(commitOf2022).catch(() => undefined);
+  const isOld = await putModule(tree, commitOf2022, sources).then(
+    () => true,
+    () => false,
+  );
+  if (isOld) return nameOf2022;
   try {
-    const { Dir, Sum } = old ?? (await download(pinned.version));
-    if (!old && Sum !== pinned.sum) return { missing: `${module}@${pinned.version} is not what it was: ${Sum}` };
-    await runIn(tree, ['cp', '-R', `${Dir}/.`, tree], downloadMs);
-    await runIn(tree, ['chmod', '-R', 'u+w', tree], downloadMs);
-    return old ? nameOf2022 : pinned.name;
+    const sum = await putModule(tree, pinned.version, sources);
+    return sum === pinned.sum ? pinned.name : { missing: `${module}@${pinned.version} is not what it was: ${sum}` };
   } catch (error) {
     const [, why] = /"Error": "(.*)"/.exec((error as { stdout?: string }).stdout ?? '') ?? [];
     return { missing: `${module}@${pinned.version} cannot be had: ${why ?? errorText(error).trim().split('\n').at(-1)}` };
   }
+}
+
+/** From the clone that is named, else from the module proxy. */
+async function putCommit(tree: string, commit: string, sources: Sources): Promise<void> {
+  const named = sources.options.env['CROFT_GO_BUILD_SOURCES'];
+  if (!named) return void (await putModule(tree, commit, sources));
+  const archive = `${tree}.tar`;
+  await sources.runIn(tree, ['git', '-C', named, 'archive', '--output', archive, commit], downloadMs).catch((cause: unknown) => {
+    const hint = 'CROFT_GO_BUILD_SOURCES names a clone of golang/build, bare or not, that holds this commit.';
+    throw new CroftError('invalid', `take ${commit} from ${named}`, { cause, hint });
+  });
+  await sources.runIn(tree, ['tar', '-xf', archive], downloadMs);
+  await rm(archive);
+}
+
+/** @returns its checksum */
+async function putModule(tree: string, version: string, { go, runIn }: Sources): Promise<string> {
+  const said = await runIn(tree, [go, 'mod', 'download', '-json', `${module}@${version}`], downloadMs);
+  const { Dir, Sum } = JSON.parse(said) as { Dir: string; Sum: string };
+  await runIn(tree, ['cp', '-R', `${Dir}/.`, tree], downloadMs);
+  await runIn(tree, ['chmod', '-R', 'u+w', tree], downloadMs);
+  return Sum;
 }
 
 /** Of the pool only what is about reverse buildlets: its clouds take minutes to compile. */

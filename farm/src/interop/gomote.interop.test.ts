@@ -1,251 +1,60 @@
 /**
- * Go's own gomote of July 2022, unchanged, against a farm of ours: both its protocols, on our buildlet and on Go's. It finds the farm under
- * the names that are built into it, by a hosts file in a mount namespace of its own.
+ * Go's own gomote, unchanged, against a farm of ours, on our buildlet and on Go's: of July 2022 with both protocols, of July 2017 with the first one,
+ * and of today with the second. Acceptance 14 of gomote-ssh.md.
  */
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
-import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:https';
-import { tmpdir, userInfo } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
-import { buffer, text } from 'node:stream/consumers';
-import { after, before, describe, test } from 'node:test';
-import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, mkdtempDisposable, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describe, test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
-import type { ConfigInput } from '@croft/config/define-config';
-import { MINUTE, systemClock } from '@croft/runtime/clock';
-import { makeRepo } from '../testing-repo.ts';
-import { startFarm, type TestFarm } from '../testing.ts';
-import { reverseFlags, startBuildlet } from './buildlets.ts';
-import { goPrograms, type GoPrograms } from './go-programs.ts';
-import { answerFor } from './own-loopback.ts';
+import { withoutSshd } from '../testing-sshd.ts';
+import type { Maker } from './buildlets.ts';
+import { goPrograms, type GoPrograms, type OlderPrograms } from './go-programs.ts';
+import { builders, openGomoteStage, type GomoteStage } from './gomote-stage.ts';
+import { withoutOwnNetwork } from './own-network.ts';
 
 const programs = await goPrograms({ env: process.env, progress: (line) => process.stderr.write(`${line}\n`) });
-const run = promisify(execFile);
-const farmAddress = '127.66.84.5';
-const tokenAddress = '127.66.84.6';
-const sshPort = 2222;
-const hostType = 'host-linux-go';
-const builder = 'linux-amd64';
-const masterKey = 'the master key of this test';
-/** The first one waits until the farm has a machine. */
-const commandMs = 3 * MINUTE;
+const noNetwork = await withoutOwnNetwork();
+const [builder = '', raceBuilder = ''] = builders;
 
-let dir: string;
-let authority: string;
-let files: { certFile: string; keyFile: string };
-before(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'croft-interop-'));
-  files = { certFile: join(dir, 'cert.pem'), keyFile: join(dir, 'key.pem') };
-  const names = ['farmer.golang.org', 'build.golang.org', 'oauth2.googleapis.com'].map((name) => `DNS:${name}`).join(',');
-  const wanted = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=croft'];
-  await run('openssl', [...wanted, '-addext', `subjectAltName=${names},IP:127.0.0.1`, '-keyout', files.keyFile, '-out', files.certFile]);
-  authority = await readFile(files.certFile, 'utf8');
-  setDefaultCACertificates([...getCACertificates('default'), authority]);
-});
-after(() => rm(dir, { recursive: true }));
+type Given = GoPrograms & { readonly older: OlderPrograms };
 
-interface Said {
-  readonly code: number;
-  readonly stdout: Buffer;
-  readonly stderr: string;
-}
-
-interface Stage extends AsyncDisposable {
-  readonly farm: TestFarm;
-  readonly home: string;
-  /** Go's gomote as ann; fails the test unless it ends as expected. */
-  gomote(args: readonly string[], wish?: { readonly code?: number; readonly input?: string | Buffer }): Promise<Said>;
-  /** What it wrote, without the last line feed. */
-  said(...args: string[]): Promise<string>;
-}
-
-async function openStage(given: GoPrograms & { gomote: string }, kind: 'Croft' | 'Go'): Promise<Stage> {
-  await using stack = new AsyncDisposableStack();
-  const masterKeyFile = join(dir, 'master.key');
-  await writeFile(masterKeyFile, masterKey);
-  const repo = stack.use(await makeRepo('#!/bin/sh\n'));
-  const pools: ConfigInput['pools'] =
-    kind === 'Croft' ? [{ kind: 'local', size: 2 }] : [{ kind: 'reverse', name: 'rack', hostType, expect: 1 }];
-  const config: Partial<ConfigInput> = {
-    repos: [{ name: 'go', url: repo.dir, pollMs: 'never' }],
-    builders: [{ name: builder, repo: 'go', steps: 'detect', env: { GO_BUILDER_NAME: builder }, ...(kind === 'Go' && { hostType }) }],
-    ...(kind === 'Go' && { hostTypes: [{ name: hostType }] }),
-    pools,
-    tls: files,
-    publicHosts: ['127.0.0.1', 'farmer.golang.org', 'build.golang.org'],
-    compat: { goBuilderKeys: true, masterKeyFile },
-    ssh: { host: farmAddress, port: sshPort, publicHost: 'farmer.golang.org' },
-  };
-  const farm = stack.use(await startFarm({ config, env: { NODE_EXTRA_CA_CERTS: files.certFile } }));
-  const web = await answerFor(farmAddress, 443, Number(new URL(farm.url).port));
-  if (!web) throw new Error(`port 443 of ${farmAddress} is taken`);
-  stack.use(web);
-  const hosts = join(dir, 'hosts');
-  await writeFile(hosts, `127.0.0.1 localhost\n${farmAddress} farmer.golang.org build.golang.org\n${tokenAddress} oauth2.googleapis.com\n`);
-  if (kind === 'Go') {
-    const flags = reverseFlags('Go', { coordinator: 'farmer.golang.org', hostType, hostname: 'rack-1' });
-    const home = { [`.gobuildkey-${hostType}`]: `${createHmac('md5', masterKey).update(hostType).digest('hex')}\n` };
-    const more = { SSL_CERT_FILE: files.certFile };
-    stack.use(
-      await startBuildlet('Go', { programs: given, env: process.env, reverse: true, flags, home, more, mounts: { '/etc/hosts': hosts } }),
-    );
-    await farm.waitFor('the machine', () => farm.output().includes('machine dialled in'), { deadlineMs: MINUTE });
-  }
-  const { secret } = await farm.api<{ secret: string }>('POST', '/api/v1/tokens', {
-    name: 'ann',
-    role: 'developer',
-    repos: [],
-    expiresInMs: 3_600_000,
+/** Skips by name what cannot be tried here. */
+function check(name: string, buildlet: Maker, body: (given: GoPrograms, t: TestContext) => Promise<void>): void {
+  void test(`${name}, on ${buildlet}’s buildlet`, async (t) => {
+    if ('missing' in programs) return t.skip(programs.missing);
+    if (noNetwork !== undefined) return t.skip(noNetwork);
+    if (buildlet === 'Go' && withoutSshd) return t.skip(withoutSshd);
+    await body(programs, t);
   });
-  stack.use(await answerTokens(secret));
-  const home = await makeHome(stack, { secret, kind });
-  const gomote: Stage['gomote'] = async (args, { code = 0, input = '' } = {}) => {
-    const ended = await runGomote(given.gomote, args, { home, input });
-    assert.equal(
-      ended.code,
-      code,
-      `gomote ${args.join(' ')}: ${ended.stderr}${ended.stdout.toString().slice(0, 2_000)}\n${farm.output().slice(-4_000)}`,
-    );
-    return ended;
-  };
-  const owned = stack.move();
-  return {
-    farm,
-    home,
-    gomote,
-    said: async (...args) => (await gomote(args)).stdout.toString().replace(/\n$/, ''),
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
 }
 
-/** What the client keeps: a token of the farm for v1, a refresh token for v2; a small GOROOT, and an ssh that asks nobody. */
-async function makeHome(stack: AsyncDisposableStack, { secret, kind }: { secret: string; kind: string }): Promise<string> {
-  const home = await mkdtemp(join(dir, 'home-'));
-  stack.defer(() => rm(home, { recursive: true, force: true }));
-  const key = createHmac('md5', masterKey).update('user-ann').digest('hex');
-  const contents: Record<string, string> = {
-    '.config/gomote/user-ann.token': kind === 'Croft' ? secret : key,
-    '.config/gomote/iap-refresh-token': '{"refresh_token":"of no use"}',
-    'goroot/src/hello.sh': '#!/bin/sh\necho "hello from $GO_BUILDER_NAME"\nexit 3\n',
-    'goroot/src/ü name': 'x',
-    'goroot/README': 'read me\n',
-    'bin/ssh':
-      '#!/bin/sh\nexec /usr/bin/ssh -T -F /dev/null -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -i "$HOME/key" "$@"\n',
-  };
-  for (const [name, content] of Object.entries(contents)) {
-    await mkdir(dirname(join(home, name)), { recursive: true });
-    await writeFile(join(home, name), content, { mode: 0o600 });
-  }
-  await chmod(join(home, 'bin/ssh'), 0o755);
-  await chmod(join(home, 'goroot/src/hello.sh'), 0o755);
-  await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(home, 'key')]);
-  await mkdir(join(home, '.config/gomote/.ssh'), { mode: 0o700 });
-  await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(home, '.config/gomote/.ssh/id_ed25519')]);
-  return home;
-}
-
-/** In the place of Google's: whoever comes with a refresh token gets the farm's token. */
-async function answerTokens(secret: string): Promise<AsyncDisposable> {
-  const tls = { cert: authority, key: await readFile(files.keyFile) };
-  const server = createServer(tls, (request, response) => {
-    request.resume();
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ id_token: secret }));
-  }).listen(443, tokenAddress);
-  await once(server, 'listening');
-  return {
-    async [Symbol.asyncDispose]() {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
-}
-
-async function runGomote(
-  program: string,
-  args: readonly string[],
-  { home, input }: { home: string; input: string | Buffer },
-): Promise<Said> {
-  const command = [
-    '--mount',
-    'sh',
-    '-c',
-    'mount --bind "$0" /etc/hosts && exec "$@"',
-    join(dir, 'hosts'),
-    program,
-    '-user',
-    'ann',
-    ...args,
-  ];
-  const env = {
-    PATH: `${join(home, 'bin')}${delimiter}/usr/local/go/bin${delimiter}/usr/sbin${delimiter}/usr/bin${delimiter}/sbin${delimiter}/bin`,
-    HOME: home,
-    TMPDIR: home,
-    GOROOT: join(home, 'goroot'),
-    SSL_CERT_FILE: files.certFile,
-  };
-  const child = spawn('unshare', command, {
-    cwd: join(home, 'goroot'),
-    env,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    signal: systemClock.deadline(commandMs),
-    killSignal: 'SIGKILL',
+function checkOlder(name: string, buildlet: Maker, body: (given: Given) => Promise<void>): void {
+  check(name, buildlet, async (given, t) => {
+    const { older } = given;
+    if (older) return body({ ...given, older });
+    t.skip(`${given.version} has no gomote with the first protocol`);
   });
-  child.stdin.on('error', () => undefined).end(input);
-  const [stdout, stderr, [code]] = await Promise.all([buffer(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { stdout, stderr, code: Number(code) };
 }
 
-/** Or why there is none. */
-function readyGomote(): (GoPrograms & { gomote: string }) | string {
-  if ('missing' in programs) return programs.missing;
-  if (programs.gomote === undefined) return `${programs.version} has no gomote with both protocols`;
-  if (userInfo().uid !== 0 || process.platform !== 'linux') return 'another hosts file needs a mount namespace, so root on Linux';
-  return { ...programs, gomote: programs.gomote };
-}
-
-for (const kind of ['Croft', 'Go'] as const) {
-  describe(`Go’s gomote on ${kind}’s buildlet`, () => {
-    test('v1: create, list, put, push, run, ls, gettar, ssh, rm, destroy', async (t) => {
-      const given = readyGomote();
-      if (typeof given === 'string') return t.skip(given);
-      await using stage = await openStage(given, kind);
+describe('Go’s gomote of 2022', () => {
+  for (const buildlet of ['Croft', 'Go'] as const) {
+    checkOlder('v1: create, list, put, push, run, ls, gettar, ssh, rm, destroy', buildlet, async (given) => {
+      await using stage = await openGomoteStage(given, { env: process.env, buildlet });
       const { gomote, said } = stage;
       const name = await said('create', builder);
       assert.equal(name, `user-ann-${builder}-0`);
-      assert.match(await said('list'), new RegExp(`^${name}\t${builder}\t\\S+\texpires in \\S+$`));
-      await gomote(['put', '-mode', '755', name, '-', 'go1.4/bin/go'], { input: '#!/bin/sh\n' }); // or push would fetch the toolchain
-      const pushed = await gomote(['push', name]);
-      assert.match(pushed.stderr, /Uploading \d+ new\/changed files/);
-      assert.doesNotMatch((await gomote(['push', name])).stderr, /Uploading/, 'a second push sends nothing');
-      const ran = await gomote(['run', name, 'go/src/hello.sh'], { code: 1 });
-      assert.equal(ran.stdout.toString(), `hello from ${builder}\n`);
-      assert.match(ran.stderr, /Error running run: exit status 3/);
       const bytes = await gomote(['run', '-e', 'X=$(id) "%d', name, '/bin/sh', '-c', String.raw`printf '%s \0 \377' "$X"`]);
       assert.deepEqual(bytes.stdout, Buffer.from('$(id) "%d \0 \xff', 'latin1'));
-      const path = await said('run', '-path', '$WORKDIR/x,$PATH', name, '/bin/sh', '-c', 'echo $PATH');
-      assert.match(path, /^\/\S+\/x:\S+:/);
       assert.equal(await said('run', '-path', 'EMPTY', name, '/bin/sh', '-c', 'echo "[$PATH]"'), '[]');
-      assert.match(await said('ls', '-R', name, '.'), /^-rwxr-xr-x\tgo\/src\/hello\.sh\t/m);
-      const archive = (await gomote(['gettar', '-dir', 'go/src', name])).stdout;
-      await writeFile(join(stage.home, 'got.tar.gz'), archive);
-      assert.match((await run('tar', ['-tzf', join(stage.home, 'got.tar.gz')])).stdout, /hello\.sh/);
-      await gomote(['puttar', '-dir', 'again', name, join(stage.home, 'got.tar.gz')]);
-      assert.match(await said('ls', name, 'again'), /hello\.sh/);
-      await gomote(['rm', name, 'again']);
-      await trySsh(stage, ['ssh', name], kind);
-      await gomote(['destroy', name]);
-      assert.equal(await said('list'), '');
-      assert.match((await gomote(['run', name, '/bin/true'], { code: 1 })).stderr, /unknown builder|unknown or expired buildlet/);
+      assert.match((await gomote(['create'], { code: 1 })).stderr, /Valid types:/);
+      await tryV1(stage, name);
     });
 
-    test('v2: create, list, put, push, run, ls, gettar, ping, ssh, rm, destroy', async (t) => {
-      const given = readyGomote();
-      if (typeof given === 'string') return t.skip(given);
-      await using stage = await openStage(given, kind);
+    checkOlder('v2: create, list, put, push, run, ls, gettar, ping, ssh, rm, destroy', buildlet, async (given) => {
+      await using stage = await openGomoteStage(given, { env: process.env, buildlet });
       const { gomote, said } = stage;
       const v2 = (...args: string[]): Promise<string> => said('v2', ...args);
       const name = await v2('create', builder);
@@ -259,33 +68,140 @@ for (const kind of ['Croft', 'Go'] as const) {
       assert.match(ran.stderr, /command execution failed: exit status 3/);
       assert.match(await v2('run', '-path', '$WORKDIR/x,$PATH', name, '/bin/sh', '-c', 'echo $PATH'), /^\/\S+\/x:\S+:/);
       assert.match(await v2('ls', '-R', name, '.'), /^-rwxr-xr-x\tgo\/src\/hello\.sh\t/m);
-      const archive = (await gomote(['v2', 'gettar', '-dir', 'go/src', name])).stdout;
-      await writeFile(join(stage.home, 'got.tar.gz'), archive);
-      assert.match((await run('tar', ['-tzf', join(stage.home, 'got.tar.gz')])).stdout, /hello\.sh/);
-      await gomote(['v2', 'puttar', '-dir', 'again', name, join(stage.home, 'got.tar.gz')]);
+      const archive = join(stage.home, 'got.tar.gz');
+      await writeFile(archive, (await gomote(['v2', 'gettar', '-dir', 'go/src', name])).stdout);
+      await gomote(['v2', 'puttar', '-dir', 'again', name, archive]);
       assert.match(await v2('ls', name, 'again'), /hello\.sh/);
       await gomote(['v2', 'rm', name, 'again']);
+      await gomote(['v2', 'putbootstrap', name]);
       await gomote(['v2', 'ping', name]);
-      await trySsh(stage, ['v2', 'ssh', name], kind);
+      await trySsh(stage, ['v2', 'ssh', name]);
       await gomote(['v2', 'destroy', name]);
       assert.equal(await v2('list'), '');
     });
+  }
+
+  checkOlder('racebuild brings back what its script built', 'Croft', async (given) => {
+    await using dir = await mkdtempDisposable(join(tmpdir(), 'croft-race-'));
+    await writeExecutables(dir.path, raceStubs);
+    await using stage = await openGomoteStage(given, { env: process.env, buildlet: 'Croft', path: dir.path });
+    const goroot = join(stage.home, 'race');
+    await mkdir(join(goroot, 'src/runtime/race'), { recursive: true });
+    await writeFile(join(goroot, 'src/runtime/race/README'), 'what there is:\n');
+    const git = (...args: string[]): Promise<unknown> => promisify(execFile)('git', ['-C', goroot, ...args]);
+    await git('init', '--quiet');
+    await git('-c', 'user.name=x', '-c', 'user.email=x', 'commit', '--quiet', '--allow-empty', '--message=it');
+    await stage.run(given.older.racebuild, ['-rev', 'abcdef', '-goroot', goroot, '-platforms', 'linux/amd64']);
+    const [syso, readme] = await Promise.all(
+      ['race_linux_amd64.syso', 'README'].map((name) => readFile(join(goroot, 'src/runtime/race', name), 'utf8')),
+    );
+    assert.match(syso ?? '', /^abcdef for [0-9a-f]{40}\n$/);
+    assert.match(readme ?? '', /^what there is:\nrace_linux_amd64\.syso built with LLVM abcdef and Go [0-9a-f]{40}\.\n$/);
+    assert.equal(await stage.said('list'), '', `what it made (of ${raceBuilder}) it gave back`);
   });
+});
+
+describe('Go’s gomote of 2017', () => {
+  checkOlder('create, list, put, push, run, ls, gettar, ssh, rm, destroy', 'Croft', async (given) => {
+    await using stage = await openGomoteStage(given, { env: process.env, buildlet: 'Croft', gomote: given.older.gomote2017 });
+    const name = await stage.said('create', builder);
+    assert.equal(name, `user-ann-${builder}-0`);
+    assert.match(await stage.said('put14', name), /No GoBootstrapURL/);
+    await tryV1(stage, name);
+  });
+});
+
+describe('today’s gomote of Go', () => {
+  for (const buildlet of ['Croft', 'Go'] as const) {
+    check('login, create -setup, push, run, files, ssh, scp, groups, destroy', buildlet, async (given, t) => {
+      if (given.older) return t.skip(`these are programs of ${given.version}`);
+      await using stage = await openGomoteStage(given, { env: process.env, buildlet });
+      const { gomote, said, home } = stage;
+      assert.match((await gomote(['login'])).stdout.toString(), /Please visit https:\/\/sign\.in\/here/);
+      assert.equal(await said('create', '-list'), builders.join('\n'));
+      const made = (await gomote(['create', '-setup', builder])).stdout.toString();
+      const name = `ann-${builder}-0`;
+      assert.match(made, new RegExp(`^${name}\nmade by ${builder} in /.*/go/src\n$`));
+      assert.match(await said('list'), new RegExp(`^${name}\t${builder}\t`));
+      assert.doesNotMatch((await gomote(['push', name])).stderr, /Uploading/, 'it was pushed already');
+      const ran = await gomote(['run', '-e', 'X=$(id) "%d', name, 'go/src/hello.sh'], { code: 1 });
+      assert.match(ran.stdout.toString(), new RegExp(`^hello from ${builder}\n`));
+      const bytes = await gomote(['run', '-e', 'X=$(id) "%d', name, '/bin/sh', '-c', String.raw`printf '%s \0 \377' "$X"`]);
+      assert.deepEqual(bytes.stdout, Buffer.from('$(id) "%d \0 \xff', 'latin1'));
+      assert.match(await said('run', '-path', '$WORKDIR/x,$PATH', name, '/bin/sh', '-c', 'echo $PATH'), /^\/\S+\/x:\S+:/);
+      await gomote(['run', '-until', 'FAIL', name, '/bin/sh', '-c', 'echo FAIL']);
+      await gomote(['put', name, join(home, 'goroot/README'), 'put/README']);
+      assert.match(await said('ls', '-R', '-d', name, 'put'), /^-rw-------\tREADME\t8\t\S+\t[0-9a-f]{40}$/m);
+      await gomote(['gettar', '-dir', 'put', name]);
+      await gomote(['puttar', '-dir', 'again', name, `${name}.tar.gz`]);
+      await gomote(['ping', name]);
+      await trySsh(stage, ['ssh', name]);
+      assert.match(await said('ssh', name, 'pwd; cat ../again/README'), /\/go\nread me$/);
+      await gomote(['scp', join(home, 'goroot/README'), `${name}:copied`]);
+      await gomote(['scp', `${name}:copied`, join(home, 'back')]);
+      assert.equal(await readFile(join(home, 'back'), 'utf8'), 'read me\n');
+      await gomote(['rm', name, 'again', 'put', 'go/copied']);
+      await gomote(['destroy', name]);
+      if (buildlet === 'Go') return; // there is one machine
+      await gomote(['create', '-count', '2', '-new-group', 'two', builder]);
+      const both = await gomote(['-group', 'two', 'run', '/bin/sh', '-c', 'exit 0']);
+      assert.equal(both.stderr.match(/Wrote results from/g)?.length, 2, both.stderr);
+      await gomote(['-group', 'two', 'destroy', '-destroy-group']);
+      assert.equal(await said('list'), '');
+    });
+  }
+});
+
+/** What both old clients write the same. */
+async function tryV1(stage: GomoteStage, name: string): Promise<void> {
+  const { gomote, said } = stage;
+  assert.match(await said('list'), new RegExp(`^${name}\t${builder}\t\\S+\texpires in \\S+$`));
+  await gomote(['put', '-mode', '755', name, '-', 'go1.4/bin/go'], { input: '#!/bin/sh\n' }); // or push would fetch the toolchain
+  assert.match((await gomote(['push', name])).stderr, /Uploading \d+ new\/changed files/);
+  assert.doesNotMatch((await gomote(['push', name])).stderr, /Uploading/, 'a second push sends nothing');
+  const ran = await gomote(['run', name, 'go/src/hello.sh'], { code: 1 });
+  assert.equal(ran.stdout.toString(), `hello from ${builder}\n`);
+  assert.match(ran.stderr, /Error running run: exit status 3/);
+  assert.match(await said('run', '-path', '$WORKDIR/x,$PATH', name, '/bin/sh', '-c', 'echo $PATH'), /^\/\S+\/x:\S+:/);
+  assert.match(await said('ls', '-R', name, '.'), /^-rwxr-xr-x\tgo\/src\/hello\.sh\t/m);
+  const archive = join(stage.home, 'got.tar.gz');
+  await writeFile(archive, (await gomote(['gettar', '-dir', 'go/src', name])).stdout);
+  assert.match((await promisify(execFile)('tar', ['-tzf', archive])).stdout, /hello\.sh/);
+  await gomote(['puttar', '-dir', 'again', name, archive]);
+  assert.match(await said('ls', name, 'again'), /hello\.sh/);
+  await gomote(['rm', name, 'again']);
+  await trySsh(stage, ['ssh', name]);
+  await gomote(['destroy', name]);
+  assert.equal(await said('list'), '');
+  assert.match((await gomote(['run', name, '/bin/true'], { code: 1 })).stderr, /unknown builder|unknown or expired buildlet/);
 }
 
-/** v1 comes in with a key of ann's account, v2 with the certificate that the farm signs. Go's buildlets need an sshd, which is for the door's own tests. */
-async function trySsh({ farm, gomote, home }: Stage, args: string[], kind: 'Croft' | 'Go'): Promise<void> {
-  if (kind === 'Go') return;
-  if (args[0] === 'ssh') {
-    const publicKey = await readFile(join(home, 'key.pub'), 'utf8');
-    const token = (await readFile(join(home, '.config/gomote/user-ann.token'), 'utf8')).trim();
-    const added = await fetch(`${farm.url}/api/v1/me/ssh-keys`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ key: publicKey.trim(), name: 'laptop' }),
-    });
-    assert.ok(added.ok, await added.text());
-  }
+async function trySsh({ gomote }: GomoteStage, args: string[]): Promise<void> {
   const { stdout } = await gomote(args, { input: 'echo "in $GO_BUILDER_NAME"\nexit\n' });
   assert.match(stdout.toString(), new RegExp(`^in ${builder}\r?$`, 'm'));
+}
+
+/** What racebuild's script calls on the machine: it clones two repositories, and builds in one of them. */
+const raceStubs = {
+  'apt-get': '#!/bin/sh\n',
+  git: `#!/bin/sh
+case "$1 $2" in
+  'clone https://go.googlesource.com/go')
+    mkdir -p go/src/runtime/race && echo '#!/bin/sh' > go/src/race.bash && chmod +x go/src/race.bash ;;
+  'clone https://github.com/llvm/llvm-project')
+    there=llvm-project/compiler-rt/lib/tsan/go && mkdir -p $there
+    printf '#!/bin/sh\\necho "$REV for $GOREV" > race_linux_amd64.syso\\n' > $there/buildgo.sh && chmod +x $there/buildgo.sh ;;
+  checkout\\ *) ;;
+  *) exec /usr/bin/git "$@" ;;
+esac
+`,
+};
+
+async function writeExecutables(dir: string, contents: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, content] of Object.entries(contents)) {
+    const path = join(dir, name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, content);
+    await chmod(path, 0o755);
+  }
 }

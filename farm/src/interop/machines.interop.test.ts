@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { mkdtemp, mkdtempDisposable, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir, userInfo } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
@@ -16,7 +16,7 @@ import { until } from '../testing-waiting.ts';
 import { endOfFarm, startFarm } from '../testing.ts';
 import { reverseFlags, startBuildlet, type BuildletProcess } from './buildlets.ts';
 import { goPrograms, type GoPrograms } from './go-programs.ts';
-import { answerFor } from './own-loopback.ts';
+import { openOwnNetwork, withoutOwnNetwork } from './own-network.ts';
 
 const programs = await goPrograms({ env: process.env, progress: (text) => process.stderr.write(`${text}\n`) });
 const of = 'missing' in programs ? 'Go' : programs.version;
@@ -25,8 +25,6 @@ const hostType = 'host-linux-test';
 const masterKey = 'the master key of this test';
 const goCoordinator = 'farmer.golang.org';
 const waitMs = MINUTE;
-/** Of this machine, and nobody else's. */
-const ownLoopback = '127.66.84.1';
 
 let dir: string;
 let files: { certFile: string; keyFile: string };
@@ -146,28 +144,18 @@ test('the development key opens the door on loopback, and no other: an open addr
 
 test(`as its documentation says: a buildlet of ${of} with a key in its home dials ${goCoordinator}, checks who answers, and builds`, async (t) => {
   if ('missing' in programs) return t.skip(programs.missing);
-  if (userInfo().uid !== 0 || process.platform !== 'linux') return t.skip('another hosts file needs a mount namespace, so root on Linux');
+  const noNetwork = await withoutOwnNetwork();
+  if (noNetwork !== undefined) return t.skip(noNetwork);
   const masterKeyFile = join(dir, 'master.key');
   await writeFile(masterKeyFile, `${masterKey}\n`);
   await using repo = await makeRepo('#!/bin/sh\necho built with a real key\n');
   await using farm = await startFarm({ config: config(repo, { compat: { goBuilderKeys: true, masterKeyFile } }) });
-  await using name = await answerFor(ownLoopback, 443, Number(new URL(farm.url).port));
-  if (!name) return t.skip(`port 443 of ${ownLoopback} is taken`);
-  const hosts = join(dir, 'hosts');
-  await writeFile(hosts, `127.0.0.1 localhost\n${ownLoopback} ${goCoordinator}\n`);
+  await using network = await openOwnNetwork({ '127.0.0.2': goCoordinator }, { '127.0.0.2:443': Number(new URL(farm.url).port) });
   const key = createHmac('md5', masterKey).update(hostType).digest('hex');
   const flags = reverseFlags('Go', { coordinator: goCoordinator, hostType, hostname: 'rack-1' });
   const more = { SSL_CERT_FILE: files.certFile };
   const home = { [`.gobuildkey-${hostType}`]: `${key}\n` };
-  await using buildlet = await startBuildlet('Go', {
-    programs,
-    env: process.env,
-    reverse: true,
-    flags,
-    more,
-    home,
-    mounts: { '/etc/hosts': hosts },
-  });
+  await using buildlet = await startBuildlet('Go', { programs, env: process.env, reverse: true, flags, more, home, network });
   const build = await endedBuild(farm, (await onlyBuild(farm)).id, { deadlineMs: waitMs });
   assert.deepEqual(build.end, { kind: 'passed' }, buildlet.output());
   assert.equal((await logOf(farm, build.id)).toString(), 'built with a real key\n');
