@@ -1,6 +1,6 @@
 /**
  * Options as Go's tools write them: `-count 3`, `-count=3`, `-status=false`. They become what commander reads, up to where the words of
- * somebody else's command begin; those of the program come first, wherever they were written.
+ * somebody else's command begin; those of the program come first, wherever they were written. Go's `v2` in front of a command says nothing here.
  */
 import type { Command, Option } from 'commander';
 
@@ -22,6 +22,7 @@ export function withGoFlags(program: Command, args: readonly string[]): string[]
       if (takesNext && at + 1 < args.length) place.push(args[(at += 1)] ?? '');
       continue;
     }
+    if (word === 'v2' && command === program && positions === 0) continue;
     const inner = positions === 0 ? command.commands.find((one) => one.name() === word) : undefined;
     if (inner) command = inner;
     else positions += 1;

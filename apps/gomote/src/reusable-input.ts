@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Cli } from '@croft/cli/program';
 
 export interface Reusable extends AsyncDisposable {
   /** It can be read more than once. */
@@ -10,7 +11,8 @@ export interface Reusable extends AsyncDisposable {
   read(): AsyncIterable<Uint8Array>;
 }
 
-export async function openReusable(input: AsyncIterable<Uint8Array>, times: number): Promise<Reusable> {
+export async function openReusable({ stdin: input, stderr }: Pick<Cli, 'stdin' | 'stderr'>, times: number): Promise<Reusable> {
+  if (input.isTerminal) await stderr.write('# reading standard input; Ctrl-D ends it\n');
   if (times === 1) return { isRepeatable: false, read: () => input, async [Symbol.asyncDispose]() {} };
   const dir = await mkdtemp(join(tmpdir(), 'gomote-'));
   const path = join(dir, 'input');

@@ -1,13 +1,19 @@
 /** A command line from arguments to exit status. Commands get all they touch as one argument, so that tests can hold it. */
 import { Command, CommanderError } from 'commander';
 import type { Clock } from '@croft/runtime/clock';
-import { type CroftError, asCroftError, errorText } from '@croft/runtime/errors';
+import { asCroftError, CroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
 import { PipeClosed, type Output } from './terminal.ts';
 
+/** Standard input. */
+export interface Input extends AsyncIterable<Uint8Array> {
+  /** Somebody sits there, and may not know that a command waits for them. */
+  readonly isTerminal: boolean;
+}
+
 export interface Cli {
-  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -31,7 +37,8 @@ export interface GlobalOptions {
 
 /** A command's work; its result is the exit status, `ok` when it has none. */
 export type Action = () => Promise<number | void>;
-export type Run = (action: Action) => Promise<void>;
+/** @param failed the exit status when it fails here, of a command whose own is somebody else's */
+export type Run = (action: Action, failed?: number) => Promise<void>;
 export type AddCommand = (program: Command, cli: Cli, run: Run) => void;
 
 /** Commands whose code is loaded when one of them is called: most of a program's start would be code that it does not run. */
@@ -60,24 +67,56 @@ export type RunCli = (args: readonly string[], cli: Cli) => Promise<number>;
 
 /** @returns what gives the exit status of a command line, and never throws */
 export function createCli(described: Program): RunCli {
-  return async (args, cli) => {
+  return async (args, given) => {
     let status: number = exitCodes.ok;
-    const run: Run = async (action) => {
+    let statusOfFailure: number | undefined;
+    const run: Run = async (action, failed) => {
+      statusOfFailure = failed;
       status = (await action()) ?? exitCodes.ok;
     };
+    const stdout = watched(given.stdout);
+    const cli: Cli = { ...given, stdout };
+    const program = createProgram(described, cli);
+    const tell = async (failure: CroftError): Promise<void> => {
+      if (program.opts<GlobalOptions>().json && !stdout.wasUsed) await stdout.write(`${JSON.stringify(errorValue(failure))}\n`);
+    };
     try {
-      const program = createProgram(described, cli);
       for (const family of described.commands) await addFamily(program, family, { args, cli, run });
       await program.parseAsync(described.read?.(program, args) ?? args, { from: 'user' });
       return status;
     } catch (error) {
       if (error instanceof PipeClosed) return exitCodes.ok;
-      if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      if (error instanceof CommanderError) {
+        if (error.exitCode === 0) return exitCodes.ok;
+        await tell(new CroftError('invalid', error.message.replace(/^error: /, ''))).catch(() => {});
+        return exitCodes.usage;
+      }
       const failure = asCroftError(error, 'internal', described.name);
       await tellFailure(cli.stderr, described.name, failure).catch(() => {});
-      return exitCodeOf(failure);
+      await tell(failure).catch(() => {});
+      return statusOfFailure ?? exitCodeOf(failure);
     }
   };
+}
+
+/** Says whether something was written to it: with `--json` there is one value, of the command or of its failure. */
+function watched(output: Output): Output & { readonly wasUsed: boolean } {
+  let wasUsed = false;
+  return {
+    ...output,
+    get wasUsed() {
+      return wasUsed;
+    },
+    write(data) {
+      wasUsed = true;
+      return output.write(data);
+    },
+  };
+}
+
+function errorValue(failure: CroftError): { readonly error: { code: string; message: string; hint?: string } } {
+  const { code, hint } = failure;
+  return { error: { code, message: errorText(failure), ...(hint === undefined ? {} : { hint }) } };
 }
 
 function createProgram({ name, about, help, options }: Program, cli: Cli): Command {
@@ -85,7 +124,7 @@ function createProgram({ name, about, help, options }: Program, cli: Cli): Comma
     .description(about)
     .option('--server <url>', 'the farm; the one running in a directory above by default')
     .option('--token <token>', 'who you are; CROFT_TOKEN or a file keep it off the process list')
-    .option('--json', 'one JSON value on stdout instead of text')
+    .option('--json', 'one JSON value on stdout instead of text, also of what fails')
     .addHelpText('after', help)
     .showHelpAfterError(`(${name} --help lists what there is)`)
     .exitOverride()
@@ -116,7 +155,7 @@ function print(output: Output, text: string): void {
 }
 
 /** What failed, why, and what to try. */
-export async function tellFailure(stderr: Output, name: string, failure: CroftError): Promise<void> {
+async function tellFailure(stderr: Output, name: string, failure: CroftError): Promise<void> {
   await stderr.write(`${stderr.paint('red', `${name}:`)} ${errorText(failure)}\n`);
   if (failure.hint) await stderr.write(`${failure.hint}\n`);
 }

@@ -1,5 +1,6 @@
 /** Runs a command line in this process. */
 import process from 'node:process';
+import { isatty } from 'node:tty';
 import { systemClock } from '@croft/runtime/clock';
 import { systemRandom } from '@croft/runtime/random';
 import { interruption } from './interruption.ts';
@@ -9,7 +10,7 @@ import { outputTo } from './terminal.ts';
 export async function startCli(run: RunCli): Promise<void> {
   process.exitCode = await run(process.argv.slice(2), {
     // Only asked for when it is wanted: whoever looks at it keeps the process alive.
-    stdin: { [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator]() },
+    stdin: { isTerminal: isatty(0), [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator]() },
     stdout: outputTo(process.stdout, process.env),
     stderr: outputTo(process.stderr, process.env),
     env: process.env,

@@ -16,7 +16,8 @@ export interface Ran {
 }
 
 export interface RunOptions {
-  readonly stdin?: string;
+  /** Whole, or as it comes. */
+  readonly stdin?: string | AsyncIterable<Uint8Array>;
   readonly env?: Record<string, string>;
   readonly cwd?: string;
   readonly terminal?: boolean;
@@ -40,9 +41,10 @@ export const testNow = Date.UTC(2026, 0, 15, 12);
 export async function runWith(run: RunCli, args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   const { stdin = '', env = {}, cwd = '/', terminal = false, onStdout, random = seededRandom(1) } = options;
   const { signal = new AbortController().signal, deadline = clock.deadline } = options;
+  const input = typeof stdin === 'string' ? Readable.from([Buffer.from(stdin)]) : stdin;
   const [out, err] = [recorder(terminal, onStdout), recorder(terminal)];
   const cli: Cli = {
-    stdin: Readable.from([Buffer.from(stdin)]),
+    stdin: { isTerminal: terminal, [Symbol.asyncIterator]: () => input[Symbol.asyncIterator]() },
     stdout: out.output,
     stderr: err.output,
     env,

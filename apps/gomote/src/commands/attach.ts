@@ -6,7 +6,7 @@ import type { Cli, Run } from '@croft/cli/program';
 import { printable } from '@croft/cli/terminal';
 import { endSentence, statusOf } from '../follow-run.ts';
 import { chooseOne } from '../instances.ts';
-import { apart } from '../own-failure.ts';
+import { ownFailure } from '../own-failure.ts';
 import { patiently } from '../patience.ts';
 import { completeCommand, runIdOf, shownRun } from '../run-on-machine.ts';
 import { openWorld, type GomoteOptions, type Machine } from '../world.ts';
@@ -16,7 +16,7 @@ export function addAttach(program: Command, cli: Cli, run: Run): void {
     .command('attach [words...]')
     .usage('[instance] [run]')
     .addHelpText('after', help)
-    .action((words: string[], _, command: Command) => run(() => apart(cli, () => attach(words, command.optsWithGlobals(), cli))));
+    .action((words: string[], _, command: Command) => run(() => attach(words, command.optsWithGlobals(), cli), ownFailure));
 }
 
 const help = `

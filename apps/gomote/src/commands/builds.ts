@@ -1,17 +1,16 @@
 /** `gomote repro`, `hold` and `unhold`: machines of builds. */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { parseBuildId } from '@croft/domain/names';
 import { CroftError } from '@croft/runtime/errors';
 import type { SessionView } from '@croft/protocol/sessions';
 import type { Cli, Run } from '@croft/cli/program';
 import { parseDuration } from '../durations.ts';
-import { followToMachine } from '../wait-for-machine.ts';
+import { makeInstances, type Making } from '../make-instances.ts';
 import { openWorld, type GomoteOptions, type World } from '../world.ts';
 import { sessionLine } from './sessions.ts';
 
-interface ReproOptions extends GomoteOptions {
+interface ReproOptions extends GomoteOptions, Making {
   readonly note: string;
-  readonly status: boolean;
 }
 
 interface HoldOptions extends GomoteOptions {
@@ -22,8 +21,12 @@ interface HoldOptions extends GomoteOptions {
 export function addBuilds(program: Command, cli: Cli, run: Run): void {
   program
     .command('repro <build>')
+    .option('--status', 'say on stderr what it waits for (default; -status=false does not)', true)
     .option('--no-status', 'say nothing while waiting')
+    .option('--count <n>', 'so many at once', '1')
+    .option('--new-group <name>', 'make this group of them')
     .option('--note <text>', 'what it is for', '')
+    .addOption(new Option('--public', 'taken for the sake of Go’s tools').hideHelp())
     .addHelpText('after', '\n  gomote ssh $(gomote repro B35fab4cf3f0ef9e6)')
     .action((build: string, _, command: Command) => run(() => repro(build, command.optsWithGlobals(), cli)));
   program
@@ -42,14 +45,15 @@ function buildOf(text: string): string {
   return parseBuildId(text.startsWith('bB') ? text.slice(1) : text);
 }
 
-async function repro(build: string, { note, status, ...given }: ReproOptions, cli: Cli): Promise<void> {
-  const world = await openWorld(given, cli);
-  const asked = await world.client.call('build.repro', { params: { build: buildOf(build) }, body: { note } });
-  const session = await followToMachine(asked, { status, ...world });
-  await show(session, world);
-  const detail = await world.client.call('build.get', { params: { build: buildOf(build) } });
+async function repro(build: string, { note, ...options }: ReproOptions, cli: Cli): Promise<void> {
+  const world = await openWorld(options, cli);
+  const params = { build: buildOf(build) };
+  const made = await makeInstances(options, world, () => world.client.call('build.repro', { params, body: { note } }));
+  const detail = await world.client.call('build.get', { params });
   const failed = detail.attemptList.at(-1)?.steps.find(({ exit }) => exit !== undefined && !(exit.kind === 'exited' && exit.code === 0));
-  if (failed) await cli.stderr.write(`# the step that failed: gomote run ${session.alias} ${failed.argv.map(quoted).join(' ')}\n`);
+  if (!failed) return;
+  for (const { alias } of made)
+    await cli.stderr.write(`# the step that failed: gomote run ${alias} ${failed.argv.map(quoted).join(' ')}\n`);
 }
 
 async function hold(build: string, { note, for: time, ...given }: HoldOptions, cli: Cli): Promise<void> {

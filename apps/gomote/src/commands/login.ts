@@ -1,5 +1,6 @@
 /** `gomote login`: remembers a farm and who you are there, for every command of ours. */
 import type { Command } from 'commander';
+import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import { Readable } from 'node:stream';
 import { connect, rememberLogin } from '@croft/cli/connect';
@@ -18,15 +19,23 @@ const help = `
   gomote login https://farm.example < token
   croft token create --name ann --role developer   # who may make tokens makes one
 
-The token is CROFT_TOKEN, else read from standard input, up to its end. It is kept in ~/.config/croft/login.json, readable by you alone, and
+The token is CROFT_TOKEN, else read from standard input, up to its end, or of a terminal the first line. It is kept in ~/.config/croft/login.json, readable by you alone, and
 shown to that farm only. An empty one forgets who you are and keeps the address.`;
 
 async function login(url: string, given: GlobalOptions, cli: Cli): Promise<void> {
-  const token = given.token ?? cli.env['CROFT_TOKEN'] ?? (await text(Readable.from(cli.stdin))).trim();
+  const token = given.token ?? cli.env['CROFT_TOKEN'] ?? (await readToken(url, cli));
   if (token !== '' && !/^[\x21-\x7e]{1,500}$/.test(token)) throw new CroftError('invalid', 'what was read is not a token');
   const client = await connect({ server: url, ...(token === '' ? {} : { token }) }, cli);
   const who = await client.call('me.get');
   const path = await rememberLogin({ server: client.server, ...(token === '' ? {} : { token }) }, cli.env);
   if (given.json) await cli.stdout.write(`${JSON.stringify({ server: client.server, ...who })}\n`);
   else await cli.stderr.write(`${printable(who.name)} at ${client.server}, kept in ${path}\n`);
+}
+
+async function readToken(url: string, { stdin, stderr }: Cli): Promise<string> {
+  if (!stdin.isTerminal) return (await text(Readable.from(stdin))).trim();
+  await stderr.write(`# waiting for a token of ${printable(url)}: paste it and press Enter; Enter alone forgets who you are\n`);
+  const lines = createInterface({ input: Readable.from(stdin) });
+  for await (const line of lines) return line.trim();
+  return '';
 }

@@ -38,6 +38,11 @@ export function addPut(program: Command, cli: Cli, run: Run): void {
     .option('--gorev <commit>', 'a commit of Go’s repository here, with the VERSION that its build wants')
     .addHelpText('after', putTarHelp)
     .action((words: string[], _, command: Command) => run(() => putTar(words, command.optsWithGlobals(), cli)));
+  for (const name of ['put14', 'putbootstrap'])
+    program
+      .command(`${name} [instance]`, { hidden: true })
+      .description('taken for the sake of Go’s tools; toolchains are the machine’s own')
+      .action((instance: string | undefined, _, command: Command) => run(() => putBootstrap(instance, command.optsWithGlobals(), cli)));
 }
 
 const putTarHelp = `
@@ -58,7 +63,7 @@ async function put(words: readonly string[], { mode: given, ...options }: PutOpt
   const asked = given === undefined ? undefined : parseMode(given);
   const file = source === '-' ? undefined : await stat(resolve(cli.cwd, source)).catch(notReadable(source));
   if (file && !file.isFile()) throw new CroftError('invalid', `${source} is not a file`, { hint: 'gomote push sends directories.' });
-  await using input = source === '-' ? await openReusable(cli.stdin, chosen.sessions.length) : undefined;
+  await using input = source === '-' ? await openReusable(cli, chosen.sessions.length) : undefined;
   const mode = asked ?? (file ? file.mode & 0o777 : 0o666);
   await onEach(chosen, world, async ({ files, session }, signal) => {
     await sendPatiently(cli, { isRepeatable: input?.isRepeatable ?? true, signal }, async () => {
@@ -107,6 +112,14 @@ async function putTar(words: readonly string[], { dir, url, gorev, ...options }:
   if (world.json) await cli.stdout.write(`${JSON.stringify({ dir })}\n`);
 }
 
+/** As with Go's where no toolchain is configured. */
+async function putBootstrap(name: string | undefined, given: GomoteOptions, cli: Cli): Promise<void> {
+  const world = await openWorld(given, cli);
+  const { sessions } = await chooseInstances(name === undefined ? [] : [name], world);
+  for (const { alias } of sessions) await cli.stderr.write(`# ${alias}: toolchains are the machine’s own; nothing was put there\n`);
+  if (world.json) await cli.stdout.write(`${JSON.stringify({ put: [] })}\n`);
+}
+
 interface Asked {
   readonly named: string;
   readonly url: string | undefined;
@@ -118,7 +131,7 @@ async function openArchive({ named, url, gorev }: Asked, times: number, cli: Cli
   if (address !== undefined) return { kind: 'address', url: address };
   const commit = gorev ?? (isCommit(named) ? named : undefined);
   if (commit !== undefined) return { kind: 'bytes', ...(await archiveOfCommit(commit, cli)) };
-  if (named === '-') return { kind: 'bytes', ...(await openReusable(cli.stdin, times)) };
+  if (named === '-') return { kind: 'bytes', ...(await openReusable(cli, times)) };
   const path = resolve(cli.cwd, named);
   await stat(path).catch(notReadable(named));
   return { kind: 'bytes', isRepeatable: true, read: () => createReadStream(path), async [Symbol.asyncDispose]() {} };

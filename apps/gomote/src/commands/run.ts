@@ -13,7 +13,7 @@ import { endSentence, statusOf, type EndedRun, type Sinks } from '../follow-run.
 import { fetchTree } from '../fetch-tree.ts';
 import { chooseInstances, type Chosen } from '../instances.ts';
 import { outputFile } from '../output-file.ts';
-import { apart, ownFailure } from '../own-failure.ts';
+import { ownFailure } from '../own-failure.ts';
 import { pathIn, probeEnvironment } from '../probe-environment.ts';
 import { completeCommand, shownRun, startCommand } from '../run-on-machine.ts';
 import { parsePattern, watchFor } from '../until-match.ts';
@@ -43,7 +43,7 @@ export function addRun(program: Command, cli: Cli, run: Run): void {
     .option('--detach', 'leave it running; prints its name for gomote attach')
     .passThroughOptions()
     .addHelpText('after', help)
-    .action((words: string[], _, command: Command) => run(() => apart(cli, () => runCommand(words, command.optsWithGlobals(), cli))));
+    .action((words: string[], _, command: Command) => run(() => runCommand(words, command.optsWithGlobals(), cli), ownFailure));
 }
 
 const help = `

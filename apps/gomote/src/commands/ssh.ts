@@ -15,7 +15,7 @@ import { exitCodes } from '@croft/cli/exit-codes';
 import type { Cli, Run } from '@croft/cli/program';
 import type { SessionView } from '@croft/protocol/sessions';
 import { chooseOne } from '../instances.ts';
-import { apart } from '../own-failure.ts';
+import { ownFailure } from '../own-failure.ts';
 import { openWorld, type GomoteOptions, type World } from '../world.ts';
 
 interface SshOptions extends GomoteOptions {
@@ -32,7 +32,7 @@ export function addSsh(program: Command, cli: Cli, run: Run): void {
     .option('--i-will-not-break-the-host', 'taken for the sake of Go’s tools; changes nothing')
     .passThroughOptions()
     .addHelpText('after', help)
-    .action((words: string[], _, command: Command) => run(() => apart(cli, () => ssh(words, command.optsWithGlobals(), cli))));
+    .action((words: string[], _, command: Command) => run(() => ssh(words, command.optsWithGlobals(), cli), ownFailure));
 }
 
 const help = `
