@@ -55,14 +55,14 @@ async function connectTo({ host, port }: Place, signal: AbortSignal): Promise<So
   }
 }
 
-async function handshake(socket: Socket, { coordinator, ca, insecureDev }: Trust, signal: AbortSignal): Promise<tls.TLSSocket> {
-  const { host } = coordinator;
+async function handshake(socket: Socket, trust: Trust, signal: AbortSignal): Promise<tls.TLSSocket> {
+  const { insecureDev } = trust;
+  const { host } = trust.coordinator;
   const secured = tls.connect({
     socket,
     host,
     ...(isIP(host) === 0 ? { servername: host } : {}),
-    ca: ca ?? systemRoots(),
-    minVersion: 'TLSv1.2',
+    secureContext: contextOf(trust),
     rejectUnauthorized: !insecureDev,
   });
   try {
@@ -75,11 +75,17 @@ async function handshake(socket: Socket, { coordinator, ca, insecureDev }: Trust
   }
 }
 
-let roots: string[] | undefined;
+const contexts = new WeakMap<Trust, tls.SecureContext>();
+
+/** The same for each connection: to read all authorities again takes longer than the handshake. */
+function contextOf(trust: Trust): tls.SecureContext {
+  const context = contexts.get(trust) ?? tls.createSecureContext({ ca: trust.ca ?? systemRoots(), minVersion: 'TLSv1.2' });
+  contexts.set(trust, context);
+  return context;
+}
 
 /** Whom Node trusts and, where it can tell, whom the system does. */
 function systemRoots(): string[] {
   const all = (type: 'default' | 'system'): string[] => tls.getCACertificates?.(type) ?? [...tls.rootCertificates];
-  roots ??= [...new Set([...all('default'), ...all('system')])];
-  return roots;
+  return [...new Set([...all('default'), ...all('system')])];
 }
