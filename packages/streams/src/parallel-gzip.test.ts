@@ -3,10 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { parallelGzip } from './parallel-gzip.ts';
+import { parallelGzip, type Piece } from './parallel-gzip.ts';
 
-async function pack(pieces: readonly (readonly Uint8Array[])[], level = 6): Promise<Buffer> {
-  const given = async function* (): AsyncGenerator<readonly Uint8Array[]> {
+async function pack(pieces: readonly (readonly Piece[])[], level = 6): Promise<Buffer> {
+  const given = async function* (): AsyncGenerator<readonly Piece[]> {
     yield* pieces;
   };
   return Buffer.concat(await Array.fromAsync(parallelGzip(given(), { level })));
@@ -40,6 +40,28 @@ test('any pieces come back at any level, also where the buffers are used again',
       fc.integer({ min: 1, max: 9 }),
       async (pieces, level) => {
         assert.ok(gunzipSync(await pack(pieces, level)).equals(Buffer.concat(pieces.flat())));
+      },
+    ),
+    { numRuns: 25 },
+  );
+});
+
+test('pieces that put themselves there come back between others, also when they are shorter than they said', async () => {
+  const filler = fc.record({ length: fc.nat(66_000), more: fc.nat(2_000) });
+  const whole = fc.integer({ min: 1, max: 1_100_000 });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.oneof({ weight: 9, arbitrary: filler }, { weight: 1, arbitrary: whole }), { maxLength: 80 }),
+      async (given) => {
+        const plain: Buffer[] = [];
+        const pieces = given.map((one, at): Piece => {
+          const content = numbers((typeof one === 'number' ? one : one.length) + at).subarray(at);
+          plain.push(content);
+          return typeof one === 'number'
+            ? content
+            : { maxBytes: one.length + one.more, fill: (memory: Buffer, start: number) => content.copy(memory, start) };
+        });
+        assert.ok(gunzipSync(await pack([pieces], 1)).equals(Buffer.concat(plain)));
       },
     ),
     { numRuns: 25 },

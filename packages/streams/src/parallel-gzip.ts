@@ -2,6 +2,7 @@
  * One gzip member (RFC 1952), compressed on all cores: blocks are deflated by themselves in zlib's threads, each with the end of the one
  * before as its dictionary, and end on a byte (a sync flush), so that they make one stream in a row.
  */
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { constants, crc32, createDeflateRaw } from 'node:zlib';
@@ -29,8 +30,18 @@ export type GzipLevel = number | 'usual';
  * Node's zlib sees no match of three bytes. Where so many pieces share a block, mostly heads of small files, it must look harder now and
  * then: 7 takes a quarter more time than 6, for 0.3 % less.
  */
-const manyPieces = 100;
+const manyPieces = 50;
 const harder = { level: 7, every: 4 };
+
+/** A piece that puts itself to where it is compressed, in one block and at once. */
+export interface Filler {
+  /** Half a block at most. */
+  readonly maxBytes: number;
+  /** Returns how many bytes it has put there. */
+  readonly fill: (memory: Buffer, at: number) => number;
+}
+
+export type Piece = Uint8Array | Filler;
 
 /**
  * A piece is copied before the next ones are asked for. Nothing comes out before the first block is full or the pieces have ended; from then
@@ -38,7 +49,7 @@ const harder = { level: 7, every: 4 };
  * @throws what `pieces` throws
  */
 export async function* parallelGzip(
-  pieces: AsyncIterable<readonly Uint8Array[]>,
+  pieces: AsyncIterable<readonly Piece[]>,
   { level }: { level: GzipLevel },
 ): AsyncGenerator<Buffer, void> {
   const width = Math.min(availableParallelism() + 2, maxUnderWay);
@@ -103,7 +114,7 @@ function usualLevel({ pieces, index }: Block): number {
 
 /** So many buffers take turns: when a block is asked for, the one that came as many before must be done with. They are all left in `buffers`. */
 async function* blocksOf(
-  pieces: AsyncIterable<readonly Uint8Array[]>,
+  pieces: AsyncIterable<readonly Piece[]>,
   { turns, buffers }: { turns: number; buffers: Buffer[] },
 ): AsyncGenerator<Block, void> {
   const inTurn = (): Buffer => (buffers[index % turns] ??= Buffer.allocUnsafeSlow(windowBytes + blockBytes));
@@ -112,19 +123,26 @@ async function* blocksOf(
   let start = 0;
   let at = 0;
   let count = 0;
+  const cut = function* (): Generator<Block, void> {
+    yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count, index };
+    count = 1;
+    index += 1;
+    const next = inTurn();
+    start = buffer.copy(next, 0, at - windowBytes, at);
+    at = start;
+    buffer = next;
+  };
   for await (const together of pieces) {
     for (const piece of together) {
       count += 1;
+      if (!(piece instanceof Uint8Array)) {
+        assert(piece.maxBytes <= blockBytes / 2);
+        if (at + piece.maxBytes > start + blockBytes) yield* cut();
+        at += piece.fill(buffer, at);
+        continue;
+      }
       for (let from = 0; from < piece.length;) {
-        if (at === start + blockBytes) {
-          yield { dictionary: buffer.subarray(0, start), block: buffer.subarray(start, at), pieces: count, index };
-          count = 1;
-          index += 1;
-          const next = inTurn();
-          start = buffer.copy(next, 0, at - windowBytes, at);
-          at = start;
-          buffer = next;
-        }
+        if (at === start + blockBytes) yield* cut();
         const room = start + blockBytes - at;
         const part = from === 0 && piece.length <= room ? piece : piece.subarray(from, from + room);
         buffer.set(part, at);

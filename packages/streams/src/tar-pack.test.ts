@@ -7,6 +7,7 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { packTarGz, type TarEntry } from './tar-pack.ts';
+import { formatHeader, parseHeader, splitName } from './tar-header.ts';
 import { unpackTarGz } from './tar-unpack.ts';
 
 const now = Date.UTC(2026, 0, 1);
@@ -121,6 +122,40 @@ test('entries that are given together are packed as one by one', async () => {
     assert.ok(gunzipSync(together).equals(gunzipSync(await packed(entries, level))));
   });
   await fc.assert(property, { numRuns: 20 });
+});
+
+test('contents that are read to where they are compressed are packed as others; what has become shorter has the size it was read with', async () => {
+  const property = fc.asyncProperty(archives, fc.constantFrom(0, 1), fc.nat(300_000), async (entries, level, most) => {
+    const shorter = entries.map((entry) => {
+      if (entry.kind !== 'file') return entry;
+      const content = (entry.content as Buffer).subarray(0, most);
+      return { ...entry, size: content.length, content };
+    });
+    const read = shorter.map((entry, at): TarEntry => {
+      if (entry.kind !== 'file') return entry;
+      const { size } = entries[at] as typeof entry;
+      return { ...entry, size, content: (memory, from) => entry.content.copy(memory, from) };
+    });
+    assert.ok(gunzipSync(await packed(read, level)).equals(gunzipSync(await packed(shorter, level))));
+  });
+  await fc.assert(property, { numRuns: 25 });
+});
+
+test('a name that fits is divided at its directory, and read as it was', () => {
+  const part = fc.string({ unit: fc.constantFrom('a', '.', '-'), minLength: 1, maxLength: 70 });
+  const property = fc.property(fc.array(part, { minLength: 1, maxLength: 5 }), fc.constantFrom('', '/'), (parts, end) => {
+    const name = parts.join('/') + end;
+    const split = splitName(name);
+    if (!split) return assert.ok(name.length > 100);
+    assert.equal(split.prefix ? `${split.prefix}/${split.name}` : split.name, name);
+    assert.ok(split.name.length <= 100 && split.prefix.length <= 155);
+    const header = { name, type: end ? '5' : '0', mode: 0o4755, size: 8 ** 11 - 1, mtime: 1e9, target: '' };
+    assert.deepEqual(parseHeader(formatHeader(header)), header);
+  });
+  fc.assert(property);
+  assert.deepEqual(splitName('a/b/c/'), { prefix: 'a/b', name: 'c/' });
+  assert.throws(() => formatHeader({ name: 'a', type: '0', mode: 0, size: 8 ** 11, mtime: 0, target: '' }), { code: 'invalid' });
+  assert.throws(() => formatHeader({ name: 'a', type: '0', mode: 0, size: 0, mtime: -1, target: '' }), { code: 'invalid' });
 });
 
 test('what is packed is what is unpacked: any names, modes, links and content, cut anywhere', async () => {

@@ -4,7 +4,7 @@
  */
 import { CroftError } from '@croft/runtime/errors';
 import { isUtf8 } from 'node:buffer';
-import { type GzipLevel, parallelGzip } from './parallel-gzip.ts';
+import { type Filler, type GzipLevel, parallelGzip, type Piece } from './parallel-gzip.ts';
 import { storedGzip } from './stored-gzip.ts';
 import { quoteName } from './quote-name.ts';
 import {
@@ -31,14 +31,20 @@ interface Attributes {
   readonly owner?: TarOwner;
 }
 
+/**
+ * Puts a content of at most some hundred KiB to where it is compressed, at once. The number of bytes is returned: no more than were announced,
+ * and fewer when it has become shorter since.
+ */
+export type ReadInto = (memory: Buffer, at: number) => number;
+
 type FileEntry = TarEntry & { readonly kind: 'file' };
 
 export type TarEntry =
   | (Attributes & {
       readonly kind: 'file';
       readonly size: number;
-      /** Exactly `size` bytes. */
-      readonly content: Buffer | AsyncIterable<Uint8Array>;
+      /** Exactly `size` bytes, unless it is read at once. */
+      readonly content: Buffer | AsyncIterable<Uint8Array> | ReadInto;
     })
   | (Pick<Attributes, 'path'> & Partial<Attributes> & { readonly kind: 'link'; readonly target: Buffer })
   | (Pick<Attributes, 'path'> & Partial<Attributes> & { readonly kind: 'directory' })
@@ -62,7 +68,7 @@ export function packTarGz(
 }
 
 /** In pieces of its own, a stored block or more each. */
-async function* gathered(pieces: AsyncIterable<readonly Uint8Array[]>): AsyncGenerator<Buffer, void> {
+async function* gathered(pieces: AsyncIterable<readonly Piece[]>): AsyncGenerator<Buffer, void> {
   let batch: Uint8Array[] = [];
   let length = 0;
   for await (const piece of flat(pieces)) {
@@ -77,24 +83,27 @@ async function* gathered(pieces: AsyncIterable<readonly Uint8Array[]>): AsyncGen
   yield Buffer.concat(batch, length);
 }
 
-async function* flat(pieces: AsyncIterable<readonly Uint8Array[]>): AsyncGenerator<Uint8Array, void> {
-  for await (const together of pieces) yield* together;
+async function* flat(pieces: AsyncIterable<readonly Piece[]>): AsyncGenerator<Uint8Array, void> {
+  for await (const together of pieces) for (const piece of together) yield piece instanceof Uint8Array ? piece : filled(piece);
 }
 
-async function* tarPieces(entries: AsyncIterable<TarEntry | readonly TarEntry[]>): AsyncGenerator<readonly Uint8Array[], void> {
+function filled({ maxBytes, fill }: Filler): Buffer {
+  const memory = Buffer.allocUnsafe(maxBytes);
+  return memory.subarray(0, fill(memory, 0));
+}
+
+async function* tarPieces(entries: AsyncIterable<TarEntry | readonly TarEntry[]>): AsyncGenerator<readonly Piece[], void> {
   for await (const given of entries) {
-    const pieces: Uint8Array[] = [];
+    const pieces: Piece[] = [];
     for (const entry of isSeveral(given) ? given : [given]) {
-      pieces.push(header(entry));
-      if (entry.kind !== 'file') continue;
-      if (Buffer.isBuffer(entry.content)) {
-        if (entry.content.length !== entry.size) throw wrongLength(entry, entry.size - entry.content.length);
-        pieces.push(entry.content);
-      } else {
-        yield pieces.splice(0);
+      if (entry.kind !== 'file') pieces.push(header(entry));
+      else if (typeof entry.content === 'function') pieces.push(readWhole(entry, entry.content));
+      else if (Buffer.isBuffer(entry.content)) pieces.push(header(entry), checked(entry, entry.content), paddingOf(entry));
+      else {
+        yield [...pieces.splice(0), header(entry)];
         yield* contentOf(entry, entry.content);
+        pieces.push(paddingOf(entry));
       }
-      pieces.push(paddingOf(entry));
     }
     yield pieces;
   }
@@ -103,6 +112,29 @@ async function* tarPieces(entries: AsyncIterable<TarEntry | readonly TarEntry[]>
 
 function isSeveral(given: TarEntry | readonly TarEntry[]): given is readonly TarEntry[] {
   return Array.isArray(given);
+}
+
+function checked(entry: FileEntry, content: Buffer): Buffer {
+  if (content.length !== entry.size) throw wrongLength(entry, entry.size - content.length);
+  return content;
+}
+
+/** Header, content and padding. */
+function readWhole(entry: FileEntry, read: ReadInto): Filler {
+  const announced = header(entry);
+  const { length } = announced;
+  return {
+    maxBytes: length + entry.size + blockSize,
+    fill(memory, at) {
+      const size = read(memory, at + length);
+      const head = size === entry.size ? announced : header({ ...entry, size });
+      head.copy(memory, at);
+      const end = at + length + size;
+      const padded = end + (-size & (blockSize - 1));
+      memory.fill(0, end, padded);
+      return padded - at;
+    },
+  };
 }
 
 async function* contentOf(entry: FileEntry, content: AsyncIterable<Uint8Array>): AsyncGenerator<readonly Uint8Array[], void> {

@@ -8,7 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { mayHold, selects } from '@croft/domain/pattern';
 import { CroftError } from '@croft/runtime/errors';
 import { free } from '@croft/streams/release';
-import type { TarEntry } from '@croft/streams/tar-pack';
+import type { ReadInto, TarEntry } from '@croft/streams/tar-pack';
 import { readAccounts, type Accounts } from './accounts.ts';
 import { readFlags } from './read-flags.ts';
 import { entriesInTurn, walkTree, type SystemPath, type Walked } from './walk.ts';
@@ -25,7 +25,7 @@ const pieceBytes = 1024 * 1024;
 const nsPerSecond = 1_000_000_000n;
 
 /**
- * Small files come several together. A root that is no directory is one entry with an empty name. By patterns, what may not be read is left
+ * Small files come several together, to be read when they are packed. A root that is no directory is one entry with an empty name. By patterns, what may not be read is left
  * out: no step could read it either.
  * @throws what the system says of any other; CroftError `invalid` at a socket, which no archive can hold
  */
@@ -35,24 +35,17 @@ export async function* treeEntries(root: string, { match, signal }: TreeOptions)
   const scratch = Buffer.allocUnsafeSlow(pieceBytes);
   const reading = { accounts: readAccounts(), scratch, signal };
   const together: TarEntry[] = [];
-  let used = 0;
   let count = 0;
   try {
     for (const found of walkTree(root, { enters })) {
       if ((count += 1) % entriesInTurn === 0) {
         yield together.splice(0);
-        used = 0;
         await nextTurn();
         signal.throwIfAborted();
       }
       if (!all && !(selects(match, textOf(found.path)) && isPlain(found))) continue;
-      const entry = entryOf(found, { ...reading, used });
-      together.push(entry);
-      if (entry.kind !== 'file') continue;
-      used += entry.size;
-      if (entry.size <= atOnceBytes && used <= pieceBytes - atOnceBytes) continue;
-      yield together.splice(0);
-      used = 0;
+      together.push(entryOf(found, reading));
+      if (found.stats.isFile() && found.stats.size > atOnceBytes) yield together.splice(0); // it takes long: what follows is looked at afterwards
     }
     yield together;
   } finally {
@@ -81,9 +74,8 @@ function mayRead(at: SystemPath, bits: number): boolean {
 
 interface Reading {
   readonly accounts: Accounts;
-  /** For contents: a large file has all of it once those before it were taken, a small one what is behind them. */
+  /** For contents of large files, one at a time. */
   readonly scratch: Buffer;
-  readonly used: number;
   readonly signal: AbortSignal;
 }
 
@@ -93,7 +85,7 @@ function entryOf({ path, at, stats }: Walked, reading: Reading): TarEntry {
   const head = { path: Buffer.from(path, 'latin1'), mode: Number(stats.mode) & 0o7777, mtime, owner };
   if (stats.isDirectory()) return { kind: 'directory', ...head };
   if (stats.isSymbolicLink()) return { kind: 'link', ...head, target: fs.readlinkSync(at, 'buffer') };
-  if (stats.isFile()) return { kind: 'file', ...head, ...contentOf(at, Number(stats.size), reading) };
+  if (stats.isFile()) return { kind: 'file', ...head, size: Number(stats.size), content: contentOf(at, Number(stats.size), reading) };
   if (stats.isFIFO()) return { kind: 'fifo', ...head };
   if (stats.isSocket()) throw new CroftError('invalid', `archive/tar: sockets not supported: ${at.toString()}`);
   return { kind: stats.isBlockDevice() ? 'block-device' : 'character-device', ...head, device: deviceOf(stats.rdev) };
@@ -110,22 +102,20 @@ function deviceOf(rdev: bigint): { major: number; minor: number } {
   return { major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)), minor: Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)) };
 }
 
-function contentOf(
-  at: SystemPath,
-  size: number,
-  { used, ...reading }: Reading,
-): { size: number; content: Buffer | AsyncGenerator<Buffer> } {
-  if (size > atOnceBytes) return { size, content: pieces(at, size, reading) };
-  const fd = fs.openSync(at, readFlags);
-  try {
-    return { size, content: reading.scratch.subarray(used, used + fs.readSync(fd, reading.scratch, used, size, null)) };
-  } finally {
-    fs.closeSync(fd);
-  }
+function contentOf(at: SystemPath, size: number, reading: Reading): ReadInto | AsyncGenerator<Buffer> {
+  if (size > atOnceBytes) return pieces(at, size, reading);
+  return (memory, from) => {
+    const fd = fs.openSync(at, readFlags);
+    try {
+      return fs.readSync(fd, memory, from, size, null);
+    } finally {
+      fs.closeSync(fd);
+    }
+  };
 }
 
 /** As many bytes as were announced: what is added meanwhile does not belong to it. */
-async function* pieces(at: SystemPath, size: number, { scratch, signal }: Omit<Reading, 'used'>): AsyncGenerator<Buffer> {
+async function* pieces(at: SystemPath, size: number, { scratch, signal }: Reading): AsyncGenerator<Buffer> {
   await using file = await open(at, readFlags);
   for (let from = 0; from < size;) {
     signal.throwIfAborted();
