@@ -34,6 +34,12 @@ export async function queuedBuilds(sql: Sql, { limit, builders, restedAt }: Head
   return found.toSorted(compareWaiting);
 }
 
+/** Whether any build, or any session, waits for a machine. */
+export async function anybodyWaits(sql: Sql): Promise<boolean> {
+  const session = `SELECT 1 FROM sessions WHERE state <> 'ended' AND state = 'waiting'`; // the first is what the index is for
+  return (await sql.get(`SELECT 1 WHERE EXISTS (SELECT 1 FROM builds WHERE queue IS NOT NULL) OR EXISTS (${session})`)) !== undefined;
+}
+
 /** The distinct needs of queued builds: one step in the index for each, however long the queue is. */
 async function queuedNeeds(sql: Sql): Promise<string[]> {
   const text = `WITH RECURSIVE keys(key) AS (

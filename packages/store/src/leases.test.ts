@@ -11,7 +11,9 @@ import {
   heldLeases,
   insertLease,
   lastLease,
+  leasedMachines,
   leaseOfHolder,
+  leaseOfMachine,
   passLease,
   takeOverLease,
   writeAsHolder,
@@ -120,12 +122,16 @@ eachDatabase('leases', (open) => {
     assert.equal(got.length, 1);
     assert.deepEqual(await database.read((sql) => heldLeases(sql)), got);
     assert.deepEqual(await database.read((sql) => leaseOfHolder(sql, holder)), got[0]);
+    assert.deepEqual(await database.read((sql) => leaseOfMachine(sql, machine)), got[0]);
+    assert.deepEqual(await database.read(leasedMachines), new Set([machine]));
   });
 
   test('each acquisition has a higher epoch', async () => {
     await using database = await open();
     const first = await leased(database);
     await database.write((sql) => endLease(sql, lease, { epoch: first, at: 3_000 }));
+    assert.equal(await database.read((sql) => leaseOfMachine(sql, machine)), undefined);
+    assert.deepEqual(await database.read(leasedMachines), new Set());
     const second = await database.write((sql) => insertLease(sql, { id: other, machine, holder, at: 4_000 }));
     assert.deepEqual([first, second?.state.epoch], [1, 2]);
     const ended = await database.read((sql) => getLease(sql, lease));

@@ -22,7 +22,7 @@ export interface Hold {
 
 /** Leases the machine under its next epoch. @returns undefined when somebody holds it */
 export async function insertLease(sql: Sql, { id, machine, holder, at }: NewLease): Promise<Lease | undefined> {
-  if (await sql.get(`SELECT id FROM leases WHERE machine = ? AND state = 'held'`, [machine])) return undefined;
+  if (await leaseOfMachine(sql, machine)) return undefined;
   const epoch = await nextEpoch(sql, machine);
   const text = `INSERT INTO leases (id, machine, holder_kind, holder_id, epoch, state, acquired_at) VALUES (?, ?, ?, ?, ?, 'held', ?)
     ON CONFLICT (machine) WHERE state = 'held' DO NOTHING`;
@@ -39,6 +39,18 @@ export async function getLease(sql: Sql, id: LeaseId): Promise<Lease | undefined
 export async function heldLeases(sql: Sql): Promise<Lease[]> {
   const rows = await sql.all<LeaseRow>(`SELECT ${columns} FROM leases WHERE state = 'held' ORDER BY acquired_at, id`);
   return rows.map(toLease);
+}
+
+/** The lease that somebody holds on it now. */
+export async function leaseOfMachine(sql: Sql, machine: MachineId): Promise<Lease | undefined> {
+  const row = await sql.get<LeaseRow>(`SELECT ${columns} FROM leases WHERE machine = ? AND state = 'held'`, [machine]);
+  return row && toLease(row);
+}
+
+/** Those that somebody holds. */
+export async function leasedMachines(sql: Sql): Promise<Set<MachineId>> {
+  const rows = await sql.all<Pick<LeaseRow, 'machine'>>(`SELECT machine FROM leases WHERE state = 'held'`);
+  return new Set(rows.map(({ machine }) => machine));
 }
 
 /** The lease that this holder holds now. */

@@ -11,6 +11,7 @@ import {
 } from '@croft/domain/names';
 import { advanceSession } from '@croft/domain/session';
 import { CroftError, isCode } from '@croft/runtime/errors';
+import { anybodyWaits } from './build-lists.ts';
 import { insertBuild } from './builds.ts';
 import type { Database } from './database.ts';
 import {
@@ -75,7 +76,9 @@ eachDatabase('sessions', (open) => {
 
   test('they queue in the order of arrival, among builds', async () => {
     await using database = await open();
+    assert.equal(await database.read(anybodyWaits), false);
     const first = await insert(database, newSession(1), 'ann-linux-0');
+    assert.equal(await database.read(anybodyWaits), true);
     const repo = parseRepoName('app');
     const tested = [{ repo, revision: parseRevision('a'.repeat(40)) }];
     const queued = { builder: first.builder, trigger: { kind: 'branch', ref: 'main' }, band: 'release', needs: first.needs } as const;

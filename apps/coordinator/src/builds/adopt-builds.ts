@@ -4,7 +4,7 @@ import type { AttemptEnd } from '@croft/domain/outcome';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Database } from '@croft/store/database';
-import { heldLeases } from '@croft/store/leases';
+import { leasedMachines } from '@croft/store/leases';
 import { machineIds, markMachine } from '@croft/store/machines';
 import type { Machines } from '../machines/watch-machines.ts';
 import type { Drivers } from './drive-builds.ts';
@@ -86,7 +86,7 @@ async function forsaken({ db, machines, clock }: AdoptionDeps): Promise<MachineI
   const stored = await db.read(machineIds);
   const here = new Set(machines.list().map((machine) => machine.observed.id)); // after: what is stored is in the list a moment later
   const missing = stored.filter((id) => !here.has(id));
-  const leased = new Set((await db.read(heldLeases)).map((lease) => lease.machine));
+  const leased = await db.read(leasedMachines);
   for (const id of missing.filter((machine) => !leased.has(machine))) {
     await db.write((sql) => markMachine(sql, id, { state: 'gone', at: clock.now(), evidence: 'its pool does not have it any more' }));
   }

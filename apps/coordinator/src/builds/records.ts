@@ -14,7 +14,7 @@ import { artifactsOf, insertArtifact } from '@croft/store/artifacts';
 import { runningBuilds } from '@croft/store/build-lists';
 import { getBuild, getBuildForUpdate, saveBuildState, type StoredBuild } from '@croft/store/builds';
 import type { Database, Sql } from '@croft/store/database';
-import { endLease, heldLeases, insertLease, leaseOfHolder, takeOverLease, writeAsHolder } from '@croft/store/leases';
+import { endLease, insertLease, leaseOfHolder, leaseOfMachine, takeOverLease, writeAsHolder } from '@croft/store/leases';
 import { completeLog, expireLog, saveSegment, setLogLength } from '@croft/store/logs';
 import { insertSteps, saveStepState, stepsOf } from '@croft/store/steps';
 import type { Metrics } from '../events.ts';
@@ -197,7 +197,7 @@ async function takeOver(sql: Sql, id: BuildId, wanted?: number): Promise<Work | 
 }
 
 async function workOn(sql: Sql, machine: MachineId): Promise<Work | undefined> {
-  const lease = (await heldLeases(sql)).find((held) => held.machine === machine);
+  const lease = await leaseOfMachine(sql, machine);
   if (!lease || lease.holder.kind !== 'attempt') return undefined;
   const [build, attempt] = lease.holder.id.split('.');
   return { build: build as BuildId, attempt: Number(attempt), lease: { id: lease.id, machine, epoch: lease.state.epoch } };

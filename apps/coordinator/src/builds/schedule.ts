@@ -4,10 +4,10 @@ import type { BuilderName, MachineId } from '@croft/domain/names';
 import { SECOND, type Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Bell } from '@croft/runtime/tasks';
-import { queuedBuilds, runningBuilds } from '@croft/store/build-lists';
+import { anybodyWaits, queuedBuilds, runningBuilds } from '@croft/store/build-lists';
 import { lastAttempts, medianDurationMs } from '@croft/store/attempts';
 import type { Database, Sql } from '@croft/store/database';
-import { heldLeases } from '@croft/store/leases';
+import { leasedMachines } from '@croft/store/leases';
 import { liveSessions, type Session } from '@croft/store/sessions';
 import { ringOrRest } from '../keep-doing.ts';
 import type { WatchedMachine } from '../machines/watch-machines.ts';
@@ -39,12 +39,14 @@ async function assignNow({ db, machines, builders, hold, clock }: ScheduleDeps):
   if (hold() !== undefined || !machines().some((machine) => machine.observed.state === 'up')) return nothing;
   const now = clock.now();
   return db.read(async (sql) => {
-    const names = builders().map(({ name }) => name);
-    const sessions = waitingSessions(await liveSessions(sql));
-    // Most of the time nothing waits, and then there is no need to look at thousands of machines.
-    if (sessions.length === 0 && (await queuedBuilds(sql, { limit: 1, builders: names, restedAt: now })).length === 0) return nothing;
+    // Each second, and beside what people type: most of the time nobody waits, or nothing is free, and then no more is looked at.
+    if (!(await anybodyWaits(sql))) return nothing;
     const views = viewMachines(machines(), await leasedMachines(sql));
-    const limit = views.filter((machine) => machine.state === 'ready' && machine.forSessions !== true).length;
+    const ready = views.filter((machine) => machine.state === 'ready');
+    if (ready.length === 0) return nothing;
+    const sessions = waitingSessions(await liveSessions(sql));
+    const limit = ready.filter((machine) => machine.forSessions !== true).length;
+    const names = builders().map(({ name }) => name);
     const waiting = limit === 0 ? [] : await queuedBuilds(sql, { limit, builders: names, restedAt: now });
     return planAssignments({ waiting, sessions, machines: views, now });
   });
@@ -113,10 +115,6 @@ function waitingSessions(live: readonly Session[]): WaitingSession[] {
 /** When machines that people have are free if nobody uses them any more. */
 function expiries(live: readonly Session[]): [MachineId, number][] {
   return live.flatMap(({ state }) => (state.kind === 'active' ? [[state.machine, state.expiresAt] as [MachineId, number]] : []));
-}
-
-async function leasedMachines(sql: Sql): Promise<Set<MachineId>> {
-  return new Set((await heldLeases(sql)).map((lease) => lease.machine));
 }
 
 function viewMachines(

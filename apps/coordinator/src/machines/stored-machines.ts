@@ -5,7 +5,7 @@ import type { Farm } from '@croft/protocol/api';
 import type { Clock } from '@croft/runtime/clock';
 import type { Log } from '@croft/runtime/log';
 import type { Database, Work } from '@croft/store/database';
-import { heldLeases } from '@croft/store/leases';
+import { leaseOfMachine } from '@croft/store/leases';
 import { getMachine, listMachines, markMachine, upsertMachine } from '@croft/store/machines';
 import { watchMachines, type Machines } from './watch-machines.ts';
 
@@ -49,7 +49,7 @@ export function createMachines({ db, pools, clock, log }: MachineParts, { wake, 
       onLost,
       whyHeld,
       // A write, so that it comes after whatever is giving the machine out at this moment.
-      isLeased: (id) => db.write(async (sql) => (await heldLeases(sql)).some(({ machine }) => machine === id)),
+      isLeased: (id) => db.write(async (sql) => (await leaseOfMachine(sql, id)) !== undefined),
       onChange: wake,
     },
     { clock, log },

@@ -9,8 +9,8 @@ import type { SessionRecords } from './session-records.ts';
 export interface Entrances {
   /** Counts as use now, and until it is disposed. @throws CroftError `conflict` when the session is not active any more */
   open(session: Session): Promise<Entrance>;
-  /** Stores what use there was; call it again and again. */
-  renew(live: readonly Session[]): Promise<void>;
+  /** Stores what use there was; call it again and again. @returns whether anything of these sessions has changed */
+  renew(live: readonly Session[]): Promise<boolean>;
   /** Told of each move: those who are on its machine learn of its end. */
   moved(session: Session): void;
   /** Whether anybody is on any machine. */
@@ -35,9 +35,10 @@ export interface EntrancesDeps {
 
 export function createEntrances({ records, limits, clock }: EntrancesDeps): Entrances {
   const uses = new Map<SessionId, Use>();
-  const note = async ({ id, state }: Session, at: number): Promise<void> => {
-    if (state.kind !== 'active' || at <= state.usedAt || !isUseDue(state, clock.now(), limits())) return;
+  const note = async ({ id, state }: Session, at: number): Promise<boolean> => {
+    if (state.kind !== 'active' || at <= state.usedAt || !isUseDue(state, clock.now(), limits())) return false;
     await records.move(id, { kind: 'used', at, limits: limits() });
+    return true;
   };
   return {
     get isBusy() {
@@ -64,15 +65,19 @@ export function createEntrances({ records, limits, clock }: EntrancesDeps): Entr
       return { ended: use.ending.signal, [Symbol.dispose]: close };
     },
     async renew(live) {
+      let isChanged = false;
       for (const [id, use] of uses) {
         const session = live.find((one) => one.id === id);
         if (session?.state.kind !== 'active') continue;
         if (use.count > 0) use.usedAt = clock.now();
-        await note(session, use.usedAt).catch((error: unknown) => {
-          if (!isCode(error, 'conflict')) throw error; // it has ended meanwhile
+        const isNoted = await note(session, use.usedAt).catch((error: unknown) => {
+          if (!isCode(error, 'conflict')) throw error;
+          return true; // it has ended meanwhile
         });
+        isChanged ||= isNoted;
         if (use.count === 0 && use.usedAt <= session.state.usedAt) uses.delete(id);
       }
+      return isChanged;
     },
     moved({ id, alias, state }) {
       const use = uses.get(id);

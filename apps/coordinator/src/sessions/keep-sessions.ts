@@ -57,8 +57,8 @@ export function createSessionKeeper(deps: SessionKeeperDeps): SessionKeeper {
     });
   };
   const pass = async (): Promise<number> => {
-    if (entrances.isBusy) await entrances.renew(await records.live()); // before it is seen whose time is up
-    const live = await records.live();
+    let live = await records.live();
+    if (entrances.isBusy && (await entrances.renew(live))) live = await records.live(); // before it is seen whose time is up
     for (const session of live) {
       const reason = whyDone(session, deps);
       if (reason !== undefined) await records.move(session.id, { kind: 'end', at: clock.now(), reason, byItself: true });

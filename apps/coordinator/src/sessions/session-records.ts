@@ -9,7 +9,7 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
 import { appendAudit } from '@croft/store/audit';
 import type { Database, Sql } from '@croft/store/database';
-import { assertHeld, endLease, heldLeases, insertLease, leaseOfHolder, takeOverLease } from '@croft/store/leases';
+import { assertHeld, endLease, insertLease, leaseOfHolder, leaseOfMachine, takeOverLease } from '@croft/store/leases';
 import {
   describeSession,
   getSession,
@@ -173,7 +173,7 @@ async function moveAs(sql: Sql, { session: id, lease }: SessionWork, event: Mach
 }
 
 async function lose(sql: Sql, machine: MachineId, event: SessionEvent & { kind: 'lost' }): Promise<Session | undefined> {
-  const lease = (await heldLeases(sql)).find((held) => held.machine === machine);
+  const lease = await leaseOfMachine(sql, machine);
   if (!lease || lease.holder.kind !== 'session') return undefined;
   const session = await getSessionForUpdate(sql, parseSessionId(lease.holder.id));
   const state = advanceSession(session.state, event);
