@@ -22,12 +22,15 @@ interface Dialled extends AsyncDisposable {
   readonly given: Duplex[];
 }
 
-function dialled(answer: RequestListener): Dialled {
+/** @param turns of the event loop until a write of the client's is told to have gone out */
+function dialled(answer: RequestListener, turns = 0): Dialled {
   const server = createServer({ keepAliveTimeout: 0 }, answer);
   const ends: Duplex[] = [];
   const given: Duplex[] = [];
   const dial = async (): Promise<Duplex> => {
     const [ours, theirs] = duplexPair();
+    const { _write: write } = ours;
+    ours._write = (bytes, encoding, done) => write.call(ours, bytes, encoding, (error) => void later(turns, () => done(error)));
     ends.push(theirs);
     given.push(ours);
     server.emit('connection', theirs);
@@ -35,6 +38,11 @@ function dialled(answer: RequestListener): Dialled {
   };
   const client = createBuildlet({ dial, name: 'mac-7', password: '' }, { clock: systemClock });
   return { client, ends, given, [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() };
+}
+
+async function later(turns: number, act: () => void): Promise<void> {
+  for (let left = turns; left > 0; left -= 1) await new Promise(setImmediate);
+  act();
 }
 
 test('requests go over one connection after the other has ended, and tell the machine its name', async () => {
@@ -48,6 +56,16 @@ test('requests go over one connection after the other has ended, and tell the ma
   await Promise.all(Array.from({ length: 5 }, () => machine.client.workDir({})));
   assert.equal(machine.ends.length, 5, 'those that are asked at once take more, and what is there first');
   assert.deepEqual([...hosts], ['mac-7']);
+});
+
+test('an upload that is answered before its end is told to have gone out leaves its connection to the next one', async () => {
+  const answer: RequestListener = (request, response) => void request.resume().once('end', () => response.end('{"length":3}'));
+  await using machine = dialled(answer, 20);
+  for (let n = 0; n < 3; n += 1) {
+    assert.equal(await machine.client.writeStdin(id, { from: 0, content: Buffer.from('abc') }, 1, {}), 3);
+    await later(50, () => undefined);
+  }
+  assert.equal(machine.ends.length, 1);
 });
 
 test('a connection that died while it was idle, or as it was taken, is replaced', async () => {

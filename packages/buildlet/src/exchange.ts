@@ -158,7 +158,8 @@ async function answerTo(request: ClientRequest, { body }: Question): Promise<Inc
   if (!body || typeof body.content === 'string') request.end(body?.content);
   else await send(body.content, request, answered);
   const response = await answered;
-  response.once('close', () => request.destroy()); // an upload that was answered early is not sent on
+  // An upload that was answered early is not sent on; of one whose end was written, the connection is kept.
+  response.once('close', () => request.writableEnded || request.destroy());
   return response;
 }
 
