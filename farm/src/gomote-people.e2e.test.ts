@@ -29,14 +29,21 @@ test('the machine of a failed build is kept and let go; another one is made like
   assert.equal(await must(['run', held.alias, 'cat', 'prepared']), 'prepared\n');
   const [line] = (await must(['list'])).split('\n');
   assert.match(line ?? '', /\tci\t.*\texpires in (?:1h59m|2h0m).*\tlook at it$/);
-  await must(['unhold', id]);
+  assert.equal((JSON.parse(await must(['unhold', '--json', id])) as SessionView).alias, held.alias);
 
-  const repro = await gomote(['repro', '-note', 'once more', id]);
+  const repro = await gomote(['repro', '-note', 'once more', '-new-group', 'again', '-public', id]);
   const name = repro.stdout.trim();
+  assert.equal(await must(['group', 'list']), `Name\tInstances\nagain\t${name}\n`);
   assert.equal(repro.status, 0, repro.stderr);
   assert.match(repro.stderr, new RegExp(`# the step that failed: gomote run ${name} sh -c 'cat nowhere'`));
   assert.equal(await must(['run', name, 'sh', '-c', 'cat prepared; echo $FROM_BUILDER']), 'prepared\nit\n');
   assert.equal((await gomote(['run', name, 'sh', '-c', 'cat nowhere'])).status, 1);
+  await must(['-group', 'again', 'destroy', '-destroy-group']);
+  const { sessions } = JSON.parse(await must(['repro', '--json', '-count', '1', '-status=false', id])) as { sessions: SessionView[] };
+  assert.deepEqual(
+    sessions.map(({ builder, state }) => [builder, state]),
+    [['ci', 'active']],
+  );
 });
 
 test('a session is extended, shared and noted, and each command tells one JSON value where that is asked for', async () => {
@@ -100,6 +107,31 @@ test('the first Ctrl-C interrupts a command, the second kills it; who follows on
   assert.match(followed.stderr, /the command was killed by SIGINT/);
 });
 
+test('a third Ctrl-C leaves at once, whatever the farm and the command do', async () => {
+  await using place = await openPlace();
+  const { farm, gomote, must } = place;
+  await must(['create', 'ci']);
+  const onStart = (child: ChildProcess): void => {
+    let said = '';
+    child.stdout?.once('data', () => {
+      process.kill(farm.pid, 'SIGSTOP'); // so that nothing of the first two arrives
+      child.kill('SIGINT');
+    });
+    child.stderr?.on('data', (piece: Buffer) => {
+      said += piece;
+      if (/again (?:kills it|leaves at once)\n$/.test(said)) child.kill('SIGINT');
+    });
+  };
+  try {
+    const left = await gomote(['run', 'local-ci-0', 'sh', '-c', 'trap "" INT; echo begun; sleep 600'], { onStart });
+    assert.equal(left.status, 130, left.stderr);
+    assert.match(left.stderr, /Ctrl-C again kills it\n[^]*Ctrl-C again leaves at once\n[^]*interrupted/);
+  } finally {
+    process.kill(farm.pid, 'SIGCONT');
+  }
+  assert.match(await must(['list']), /^local-ci-0\t/, 'the session is still there');
+});
+
 test(
   'over TLS with an authority of one’s own, who signs in is known from then on, and a wrong token is told',
   { skip: missingOpenssl() },
@@ -119,6 +151,8 @@ test(
     assert.notEqual(wrong.status, 0);
     assert.match(wrong.stderr, /token/);
     assert.match((await gomote(['login', farm.url], { env, stdin: `${secret}\n` })).stderr, /^ann at https:/);
+    const { name, role } = JSON.parse(await must(['login', '--json', farm.url], { env, stdin: secret })) as Record<string, string>;
+    assert.deepEqual([name, role], ['ann', 'developer']);
     assert.equal(await must(['create', 'ci'], { env }), 'ann-ci-0\n');
     await writeFile(join(home, 'file'), 'over TLS\n');
     await must(['put', 'ann-ci-0', 'file'], { env });

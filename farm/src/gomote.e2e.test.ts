@@ -48,6 +48,7 @@ describe('gomote', () => {
     await farm.waitFor('its place', () => /local-ci-1 waits at position \d/.test(said));
     child.kill('SIGINT');
     await once(child, 'close');
+    assert.equal(child.exitCode, 130);
     assert.doesNotMatch((await gomote(['list'])).stdout, /local-ci-1/);
   });
 
@@ -107,21 +108,27 @@ describe('gomote', () => {
     await must(['destroy', inst]);
   });
 
-  test('a port of the machine is a port here', async () => {
+  test('a port of the machine is a port here, and so is its remote desktop', async () => {
     await using place = await openPlace();
     const { farm, home, must } = place;
     await must(['create', 'ci']);
-    const served = createServer((_, response) => response.end('from the machine'));
-    await once(served.listen(0, '127.0.0.1'), 'listening'); // the machine is this one
-    const args = [main, '--json', 'forward', '-listen', 'localhost:0', 'local-ci-0', String((served.address() as AddressInfo).port)];
-    const child = spawn(process.execPath, args, { cwd: home, env: { PATH: process.env['PATH'], HOME: home, CROFT_SERVER: farm.url } });
-    const [said] = (await once(child.stdout, 'data')) as [Buffer];
-    const { listen } = JSON.parse(said.toString()) as { listen: { port: number } };
-    assert.equal(await (await fetch(`http://localhost:${listen.port}/`)).text(), 'from the machine');
-    child.kill('SIGINT');
-    await once(child, 'close');
-    served.closeAllConnections();
-    served.close();
+    const reach = async (port: number, ...words: string[]): Promise<string> => {
+      const served = createServer((_, response) => response.end(`port ${port} of the machine`));
+      await once(served.listen(port, '127.0.0.1'), 'listening'); // the machine is this one
+      const { port: at } = served.address() as AddressInfo;
+      const args = [main, '--json', ...words, '-listen', 'localhost:0', 'local-ci-0', ...(port === 0 ? [String(at)] : [])];
+      const child = spawn(process.execPath, args, { cwd: home, env: { PATH: process.env['PATH'], HOME: home, CROFT_SERVER: farm.url } });
+      const [said] = (await once(child.stdout, 'data')) as [Buffer];
+      const { listen } = JSON.parse(said.toString()) as { listen: { port: number } };
+      const answer = await (await fetch(`http://localhost:${listen.port}/`)).text();
+      child.kill('SIGINT');
+      const [status] = (await once(child, 'close')) as [number];
+      served.closeAllConnections();
+      served.close();
+      return `${status}: ${answer}`;
+    };
+    assert.equal(await reach(0, 'forward'), '130: port 0 of the machine');
+    assert.equal(await reach(3389, 'rdp'), '130: port 3389 of the machine');
   });
 
   test('a group runs everywhere, forgets who has gone, and -until stops at the match (check 12)', async () => {
@@ -145,6 +152,11 @@ describe('gomote', () => {
     await must(['create', 'ci']);
     const shown = await gomote(['ssh', 'local-ci-0', 'printf "%s" "$FROM_BUILDER"; exit 7']);
     assert.deepEqual([shown.status, shown.stdout], [7, 'a b"$c'], shown.stderr);
+    const { instance, argv } = JSON.parse(await must(['--json', 'ssh', '-i-will-not-break-the-host', 'local-ci-0', 'true'])) as {
+      instance: string;
+      argv: string[];
+    };
+    assert.deepEqual([instance, argv[0], argv.at(-1)], ['local-ci-0', 'ssh', 'true']);
     assert.match(await must(['ssh', '-config', 'local-ci-0']), /^Host local-ci-0\n {2}HostName [^]*CertificateFile/);
   });
 

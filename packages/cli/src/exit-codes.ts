@@ -16,6 +16,7 @@ export const exitCodes = {
 
 export function exitCodeOf({ code }: CroftError): number {
   if (code === 'invalid') return exitCodes.usage;
+  if (code === 'cancelled') return exitCodes.interrupted;
   if (code === 'unavailable' || code === 'timeout') return exitCodes.unreachable;
   if (code === 'unauthenticated' || code === 'forbidden') return exitCodes.notAllowed;
   return exitCodes.failed;

@@ -94,7 +94,7 @@ export function createCli(described: Program): RunCli {
       const failure = asCroftError(error, 'internal', described.name);
       await tellFailure(cli.stderr, described.name, failure).catch(() => {});
       await tell(failure).catch(() => {});
-      return statusOfFailure ?? exitCodeOf(failure);
+      return failure.code === 'cancelled' ? exitCodes.interrupted : (statusOfFailure ?? exitCodeOf(failure));
     }
   };
 }

@@ -146,7 +146,7 @@ test('of 2022: create as a stream, a heartbeat beside the command, all else as i
     assert.match(lines.at(-1) ?? '', /^\{"buildlet":\{"User":"user-ann","Name":"user-ann-linux-1",/);
     assert.match(said(await client.askMachine('GET /status')), /^200 \{"Version":\d+/);
     await tryFiles(machine, client);
-    await tryCommands(machine, client);
+    await tryCommands(machine, client, '&env=GO_DISABLE_OUTBOUND_NETWORK%3Dfalse');
     assert.equal(said(await client.askMachine('POST /halt', { framing: 'Content-Length: 0' })), '200 ');
   });
 });
@@ -174,11 +174,11 @@ async function tryFiles(machine: TestBuildlet, client: Client): Promise<void> {
   assert.match(said(await client.askMachine('GET /ls?digest=false&dir=.&recursive=false&skip=')), /^200 drwx\S+\tgo\/\n$/);
 }
 
-async function tryCommands(machine: TestBuildlet, client: Client): Promise<void> {
+/** @param more variables that this client adds as its last */
+async function tryCommands(machine: TestBuildlet, client: Client, more = ''): Promise<void> {
   await writeFile(join(machine.workDir, 'go/all.bash'), '#!/bin/sh\npwd; echo "$@|$A|$B|$PATH"; printf "%%d \\0\\377"\n', { mode: 0o755 });
-  const asked =
-    'cmd=go%2Fall.bash&cmdArg=-v&debug=false&dir=&env=GO_BUILDER_NAME%3Dlinux&env=A%3Db+c&env=B%3D1&mode=&path=%24WORKDIR%2Fbin&path=%24PATH';
-  const ran = await client.postForm('/exec', asked);
+  const asked = 'cmd=go%2Fall.bash&cmdArg=-v&debug=false&dir=&env=GO_BUILDER_NAME%3Dlinux&env=A%3Db+c&env=B%3D1';
+  const ran = await client.postForm('/exec', `${asked}${more}&mode=&path=%24WORKDIR%2Fbin&path=%24PATH`);
   const path = `${machine.workDir}/bin:`;
   assert.ok(ran.body.toString('latin1').startsWith(`${machine.workDir}/go\n-v|b c|1|${path}`), ran.body.toString());
   assert.ok(ran.body.toString('latin1').endsWith('\n%d \0\xff'));
