@@ -35,7 +35,7 @@ async function withStory(options: { scripts?: boolean }, story: (story: Story) =
   const complaints: string[] = [];
   try {
     const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     page.on('pageerror', (error) => complaints.push(error.message));
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
     await story({ farm, stage, page, id, complaints });

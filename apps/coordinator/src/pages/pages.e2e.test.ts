@@ -45,7 +45,7 @@ async function withPage(path: string, look: Look, story: (page: Page) => Promise
   const complaints: string[] = [];
   try {
     const page = await context.newPage();
-    page.setDefaultTimeout(8_000);
+    page.setDefaultTimeout(60_000);
     page.on('pageerror', (error) => complaints.push(error.message));
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
     await page.goto(path);

@@ -47,7 +47,7 @@ async function withPage(path: string, { scripts = true, expects }: Look, story: 
   const complain = (text: string): void => void (expects?.test(text) || complaints.push(text));
   try {
     const page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     page.on('pageerror', (error) => complain(error.message));
     page.on('console', (message) => message.type() === 'error' && complain(message.text()));
     await page.goto(path);
