@@ -62,8 +62,8 @@ export interface TestFarm extends AsyncDisposable {
 const farmMain = fileURLToPath(new URL('./main.ts', import.meta.url));
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const coordinatorMain = fileURLToPath(new URL('../../apps/coordinator/src/main.ts', import.meta.url));
-const startMs = 30 * SECOND;
-const endMs = 30 * SECOND;
+const startMs = MINUTE;
+const endMs = MINUTE;
 
 /**
  * Resolves when it serves. Disposal ends a farm that runs as Ctrl-C does.

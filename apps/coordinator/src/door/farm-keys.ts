@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { CroftError } from '@croft/runtime/errors';
 import type { Database } from '@croft/store/database';
 import { getSetting, setSetting } from '@croft/store/settings';
+import { newKey, type NewKey } from './new-key.ts';
 import { keyFromObject, parseKeyLine, type PublicKey } from './public-key.ts';
 
 export interface FarmKeys {
@@ -56,11 +57,10 @@ async function kept<T>(database: Pick<Database, 'read' | 'write'>, name: string,
 
 async function makeHostKeys(): Promise<StoredHost[]> {
   const { generateKeyPair } = ssh2.utils;
-  const make = (begin: (done: (error: Error | null, pair: { public: string; private: string }) => void) => void): Promise<StoredHost> =>
-    new Promise((resolve, reject) =>
-      begin((error, pair) => (error ? reject(error) : resolve({ line: pair.public, secret: pair.private }))),
-    );
-  return Promise.all([make((done) => generateKeyPair('ed25519', done)), make((done) => generateKeyPair('rsa', { bits: rsaBits }, done))]);
+  const rsa = new Promise<NewKey>((resolve, reject) =>
+    generateKeyPair('rsa', { bits: rsaBits }, (error, pair) => (error ? reject(error) : resolve(pair))),
+  );
+  return [newKey(), await rsa].map((pair) => ({ line: pair.public, secret: pair.private }));
 }
 
 function makeAuthority(): string {

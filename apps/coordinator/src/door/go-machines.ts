@@ -1,8 +1,8 @@
 /** Which way leads to Go's machines: through their own buildlet, with one key of the farm's for each session. */
-import ssh2 from 'ssh2';
 import { createGoClient } from '@croft/buildlet/go-client';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { openGoWays } from './go-ways.ts';
+import { newKey, type NewKey } from './new-key.ts';
 import type { Visit } from './visit.ts';
 import type { Ways } from './ways.ts';
 
@@ -17,15 +17,13 @@ export interface GoMachineDeps {
   sshUser(hostType: string): string | undefined;
 }
 
-type KeyPair = ReturnType<typeof ssh2.utils.generateKeyPairSync>;
-
 /** Sessions whose keys are remembered; of more, the oldest gets another one. */
 const maxKeys = 1_000;
 
 export function createGoMachines({ clock, sshUser }: GoMachineDeps): GoMachines {
-  const keys = new Map<string, KeyPair>();
-  const keyOf = (session: string): KeyPair => {
-    const key = keys.get(session) ?? ssh2.utils.generateKeyPairSync('ed25519', { comment: `croft-${session}` });
+  const keys = new Map<string, NewKey>();
+  const keyOf = (session: string): NewKey => {
+    const key = keys.get(session) ?? newKey(`croft-${session}`);
     if (!keys.has(session) && keys.size >= maxKeys) keys.delete(keys.keys().next().value ?? '');
     keys.set(session, key);
     return key;

@@ -9,11 +9,11 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PassThrough, type Duplex } from 'node:stream';
-import ssh2 from 'ssh2';
 import { SECOND, systemClock } from '@croft/runtime/clock';
 import { freePort } from '@croft/runtime/testing';
 import type { ChannelEnd, DoorChannel } from './door-channel.ts';
 import { openGoWays } from './go-ways.ts';
+import { newKey } from './new-key.ts';
 import type { Visit } from './visit.ts';
 import type { Ways } from './ways.ts';
 import { fakeSession } from '../sessions/testing.ts';
@@ -33,7 +33,7 @@ async function openStage(): Promise<Stage> {
   await mkdir('/run/sshd', { recursive: true });
   await mkdir(join(dir, 'work', 'app'), { recursive: true });
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, 'host')]);
-  const key = ssh2.utils.generateKeyPairSync('ed25519', {});
+  const key = newKey();
   await writeFile(join(dir, 'authorized'), `${key.public}\n`);
   const port = await freePort();
   const settings = [
@@ -150,7 +150,7 @@ test('which hop failed is said, and what is missing', { skip }, async () => {
   await using stage = await openStage();
   const dead = {
     user: 'root',
-    key: ssh2.utils.generateKeyPairSync('ed25519', {}),
+    key: newKey(),
     clock: { ...systemClock, sleep: async () => undefined },
   };
   const refused = { ...dead, tunnel: async (): Promise<Duplex> => Promise.reject(new Error('502 dial tcp: connection refused')) };
