@@ -117,6 +117,36 @@ test('croft farm tells machines, what waits and what is wrong, and the exit stat
   assert.deepEqual(JSON.parse((await on('repos', '--json')).stdout), { repos: farm.repos });
 });
 
+test('croft machines list asks for each page, and tells which machines are kept for borrowing', async () => {
+  const [machine] = farm.machines;
+  const counts = { ready: 2, busy: 0, away: 0 };
+  const kept = { ...machine, id: 'local-2', forSessions: true, next: 'waits for somebody to borrow it' };
+  await using server = await openTestServer({
+    'GET /api/v1/machines': (request) => {
+      const isFirst = new URL(request.url).searchParams.get('after') === null;
+      return Response.json({ machines: [isFirst ? machine : kept], found: 2, counts, ...(isFirst && { next: 'local-1' }) });
+    },
+  });
+  const on = (...args: string[]) => runWith(['machines', 'list', ...args, '--server', server.url]);
+  assert.equal(
+    (await on('--state', 'ready', 'linux', 'local')).stdout,
+    'local-1  ready  linux                 takes work\nlocal-2  ready  for sessions,linux    waits for somebody to borrow it\n',
+  );
+  assert.deepEqual(server.asked, [
+    'GET /api/v1/machines?find=linux+local&limit=500&state=ready',
+    'GET /api/v1/machines?find=linux+local&limit=500&state=ready&after=local-1',
+  ]);
+  const { machines } = JSON.parse((await on('--json')).stdout) as { machines: { id: string; forSessions?: boolean }[] };
+  assert.deepEqual(
+    machines.map(({ id, forSessions }) => [id, forSessions]),
+    [
+      ['local-1', undefined],
+      ['local-2', true],
+    ],
+  );
+  assert.equal((await on('--state', 'asleep')).status, 2);
+});
+
 test('croft grid shows a mark for each cell, and croft builders the newest build of each', async () => {
   const commit = (n: number) => ({
     repo: 'app',

@@ -150,6 +150,8 @@ export const machineViewSchema = z.object({
   freeBytes: z.number().optional(),
   /** Why it takes no new work although it answers; absent when it does. */
   held: z.string().optional(),
+  /** It takes no builds: it is kept for people who borrow one. */
+  forSessions: z.boolean().optional(),
   /** What it found out about itself, last; absent for machines that do not test themselves. */
   selfTest: selfTestSchema.optional(),
   /** What it is doing, and until when that may take. */

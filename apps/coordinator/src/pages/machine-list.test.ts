@@ -32,6 +32,11 @@ test('a busy machine tells whose it is, since when and by which lease', async ()
   assert.match(await shown(testMachine({ lease: { ...lease, session } })), /href="\/sessions\/S0123456789abcdef"><bdi>ann-linux-0/);
 });
 
+test('a machine that is kept for borrowing says so, with the way there', async () => {
+  assert.match(await shown(testMachine({ forSessions: true })), /<a class="label kept" href="\/sessions"[^>]*>kept for borrowing<\/a>/);
+  assert.doesNotMatch(await shown(testMachine()), /borrowing/);
+});
+
 test('many machines come in pages that can be searched, few without any of that', async () => {
   assert.doesNotMatch(await shown(testMachine()), /<form class="borrow"|class="pager"/);
   const counts = { ready: 9_000, busy: 900, away: 100 };

@@ -69,7 +69,7 @@ function machineTable({ list, mayTend, now }: MachineListView): Html {
   const rows = list.machines.map((machine) => [
     html`${bdi(machine.id)} <span class="dim">${bdi(machine.pool)} · ${bdi(machine.hostType)}</span>${lineOf(machine, now)}${containerOf(machine)}`,
     machine.state === 'ready' && machine.held !== undefined ? badge('skipped', 'closed') : badge(lookOfMachine(machine), machine.state),
-    machine.labels.map((label) => html`<span class="label">${bdi(label)}</span> `) as unknown as Html,
+    labelsOf(machine),
     machine.lease ? holder(machine.lease, now) : html`<span class="dim">nothing</span>`,
     html`${instant(machine.createdAt, now)}`,
     html`${instant(machine.seenAt, now)}`,
@@ -78,6 +78,12 @@ function machineTable({ list, mayTend, now }: MachineListView): Html {
     html`${bdi(machine.next)}${machine.evidence ? html` <span class="dim">${bdi(machine.evidence)}</span>` : ''}${machine.note ? html` <strong class="warn">${bdi(machine.note)}</strong>` : ''}${mayTend ? tending(machine) : ''}`,
   ]);
   return table(['Machine', 'State', 'Labels', 'Does', 'Made', 'Last heard', 'Free disk', 'Self-test', 'Next'], rows, 'Machines');
+}
+
+/** One that is kept for borrowing says so first: it is no place for builds, however free it looks. */
+function labelsOf({ labels, forSessions }: MachineView): Html {
+  const kept = forSessions === true ? html`<a class="label kept" href="/sessions" title="It takes no builds">kept for borrowing</a> ` : '';
+  return html`${kept}${labels.map((label) => html`<span class="label">${bdi(label)}</span> `)}`;
 }
 
 /** Host name, address, time and version of one that dials in. */

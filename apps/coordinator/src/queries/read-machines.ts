@@ -171,6 +171,7 @@ function toMachineView(machine: ShownMachine, held: Held | undefined, now: Watch
     seenAt: now?.seenAt ?? machine.seenAt,
     ...(freeBytes === undefined ? {} : { freeBytes }),
     ...(up && now?.observed.held !== undefined ? { held: now.observed.held } : {}),
+    ...(now?.observed.forSessions === true ? { forSessions: true } : {}),
     ...(up && now?.observed.selfTest ? { selfTest: now.observed.selfTest } : {}),
     ...(held ? { lease: toLeaseView(held) } : {}),
     ...(version === undefined ? {} : { version }),

@@ -67,11 +67,11 @@ export function machineTable(machines: readonly MachineView[], { stdout, clock }
   );
 }
 
-function machineRow({ id, state, labels, lease, next, evidence, seenAt }: MachineView, now: number): Cell[] {
+function machineRow({ id, state, labels, forSessions, lease, next, evidence, seenAt }: MachineView, now: number): Cell[] {
   return [
     { text: printable(id) },
     { text: state, style: state === 'ready' ? 'green' : state === 'busy' ? 'blue' : 'red' },
-    { text: labels.map(printable).join(',') },
+    { text: [...(forSessions ? ['for sessions'] : []), ...labels.map(printable)].join(',') },
     { text: lease?.build ?? lease?.session?.alias ?? '' },
     {
       text: state === 'away' || state === 'gone' ? `seen ${formatRelative(seenAt, now)}; ${printable(evidence ?? next)}` : printable(next),
