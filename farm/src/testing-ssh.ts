@@ -44,23 +44,23 @@ export interface SshFarmOptions {
   readonly hostType?: string;
   /** Starts the machine, of a farm that has none by itself. */
   machine?(farm: TestFarm): Promise<AsyncDisposable>;
+  /** Starts the farm. */
+  open?(config: Partial<ConfigInput>): Promise<AsyncDisposable & { readonly farm: TestFarm }>;
 }
 
-export async function startSshFarm({ env = {}, config = {}, hostType, machine }: SshFarmOptions = {}): Promise<SshFarm> {
+export async function startSshFarm({ env = {}, config = {}, hostType, machine, open = openPlain }: SshFarmOptions = {}): Promise<SshFarm> {
   await using stack = new AsyncDisposableStack();
   const { path: dir } = stack.use(await mkdtempDisposable(join(tmpdir(), 'croft-ssh-')));
   const repo = stack.use(await makeRepo({ README: 'a tool' }));
   const port = await freePort();
   const step = { name: 'nothing', argv: ['true'] };
-  const farm = stack.use(
-    await startFarm({
-      config: {
-        ssh: { port },
-        repos: [{ name: 'tool', url: repo.dir, depth: 1, pollMs: 'never' }],
-        builders: [{ name: 'box', repo: 'tool', hostType, env, steps: [step] }],
-        pools: [{ kind: 'local', size: 1 }],
-        ...config,
-      },
+  const { farm } = stack.use(
+    await open({
+      ssh: { port },
+      repos: [{ name: 'tool', url: repo.dir, depth: 1, pollMs: 'never' }],
+      builders: [{ name: 'box', repo: 'tool', hostType, env, steps: [step] }],
+      pools: [{ kind: 'local', size: 1 }],
+      ...config,
     }),
   );
   if (machine) stack.use(await machine(farm));
@@ -89,6 +89,11 @@ export async function startSshFarm({ env = {}, config = {}, hostType, machine }:
     start: (args) => spawn('ssh', argsOf(args)),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+async function openPlain(config: Partial<ConfigInput>): Promise<AsyncDisposable & { readonly farm: TestFarm }> {
+  const farm = await startFarm({ config });
+  return { farm, [Symbol.asyncDispose]: () => farm[Symbol.asyncDispose]() };
 }
 
 /** A program's end, whatever it is. */
