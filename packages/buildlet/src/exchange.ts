@@ -9,7 +9,7 @@ import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText, systemCode } from '@croft/runtime/errors';
 import { request as httpRequest } from '@croft/runtime/node-http';
 import { gather } from '@croft/streams/gather';
-import { freeWhole } from '@croft/streams/release';
+import { dropRead } from '@croft/streams/release';
 import { authorization, hostHeader, pathAt, shownAddress, type BuildletAddress } from './address.ts';
 import { connectionPool } from './connection-pool.ts';
 import { askForLong, type LongAnswer } from './long-answer.ts';
@@ -115,7 +115,7 @@ function keptAnswer(response: IncomingMessage): LongAnswer {
   const body = async function* (): AsyncGenerator<Buffer> {
     if (headers['transfer-encoding'] === undefined && headers['content-length'] === undefined)
       throw new CroftError('unavailable', 'the answer of the buildlet does not tell where it ends');
-    yield* gather(response, { free: freeWhole }); // the parser copies each piece
+    yield* gather(response, { free: dropRead }); // the parser copies each piece
   };
   return { status: statusCode, body: body(), [Symbol.asyncDispose]: async () => void response.on('error', () => undefined).destroy() };
 }

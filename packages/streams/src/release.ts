@@ -2,9 +2,16 @@
  * Memory of large chunks, given back by hand. A collector that has to find it is busier than zlib is, and lets it grow meanwhile.
  */
 import { Buffer } from 'node:buffer';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 
 /** What Node's pool of small buffers is never as large as. */
 const smallest = 2 * Buffer.poolSize;
+/** Of memory that is left to the collector, until it is called. */
+const droppedBytes = 4 * 1024 * 1024;
+
+let dropped = 0;
+let collectNew: (() => void) | undefined;
 
 /**
  * For whoever is done with a chunk and all that came before it. Where it is the last of its memory, that is freed and the chunk is empty
@@ -17,6 +24,26 @@ export function release({ buffer, byteOffset, byteLength }: Uint8Array): void {
 /** For whoever is done with a chunk that is nobody else's. One that is a part of its memory is left to the collector. */
 export function freeWhole({ buffer, byteLength }: Buffer): void {
   if (buffer.byteLength === byteLength) free(buffer);
+}
+
+/**
+ * For whoever is done with a piece that was read from a connection. What Node read it to may hold bytes of other connections as well and cannot be
+ * freed by anybody: after so much of it the collector looks through what is new, which takes a millisecond. By itself it would go through the
+ * whole heap for each few dozen megabytes.
+ */
+export function dropRead(piece: Buffer): void {
+  dropped += piece.length;
+  freeWhole(piece);
+  if (dropped < droppedBytes) return;
+  dropped = 0;
+  collectNew ??= openCollector();
+  collectNew();
+}
+
+function openCollector(): () => void {
+  setFlagsFromString('--expose-gc');
+  const collect: unknown = runInNewContext('gc');
+  return typeof collect === 'function' ? () => void collect({ type: 'minor' }) : () => undefined;
 }
 
 /** Whatever lies in it is gone. Node 20 leaves it to the collector. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { gather } from '@croft/streams/gather';
-import { freeWhole, release } from '@croft/streams/release';
+import { dropRead, release } from '@croft/streams/release';
 import type { DoorChannel } from './door-channel.ts';
 
 const ok = 0;
@@ -21,7 +21,7 @@ export async function joinStream(channel: DoorChannel, stream: Duplex, onEnd: 'c
   const sending = sendAll(channel, stream);
   let code = failed;
   try {
-    const free = stream instanceof Socket ? freeWhole : undefined;
+    const free = stream instanceof Socket ? dropRead : undefined; // where it is whole nobody else reads it
     for await (const piece of gather(stream, { free, destroys: false })) await channel.write(piece);
     code = ok;
     if (onEnd === 'half') {

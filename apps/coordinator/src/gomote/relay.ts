@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { gather } from '@croft/streams/gather';
-import { freeWhole } from '@croft/streams/release';
+import { dropRead } from '@croft/streams/release';
 import { secureHeaders } from '@croft/web/headers';
 import type { Visit } from './visit.ts';
 
@@ -18,7 +18,7 @@ const sandbox = "sandbox; default-src 'none'; frame-ancestors 'none'";
 export async function relay(answer: IncomingMessage, { outgoing, connection }: Visit, signal: AbortSignal): Promise<void> {
   try {
     writeHead(answer, outgoing, connection.encrypted);
-    for await (const piece of gather(answer, { free: freeWhole })) await written(outgoing, piece, signal);
+    for await (const piece of gather(answer, { free: dropRead })) await written(outgoing, piece, signal);
     signal.throwIfAborted();
     if (outgoing.getHeader('trailer') !== undefined) outgoing.addTrailers(answer.trailers);
     outgoing.end();
