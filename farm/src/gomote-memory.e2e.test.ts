@@ -9,7 +9,7 @@ import { openPlace, type Place } from './testing-gomote.ts';
 const mib = 1024 ** 2;
 const [small, large] = [16 * mib, 256 * mib];
 /** What the collector of either may leave lying around. */
-const slack = 64 * mib;
+const slack = 96 * mib;
 /** Has a program of Node tell at its end how much it had in memory at most. */
 const tellPeak = `data:text/javascript,process.on('exit',()=>console.error('peak',process.resourceUsage().maxRSS*1024))`;
 
