@@ -61,7 +61,7 @@ export function createGcmCipher({ algorithm, key, iv, outSeqno, isWaiting, write
       const encrypted = one.update(packet.subarray(lengthBytes));
       one.final(); // is empty
       write(length);
-      write(encrypted, () => free(encrypted.buffer));
+      write(encrypted, () => free(encrypted.buffer)); // it was made for this packet alone, and the system has taken it
       write(one.getAuthTag());
       countUp(iv);
       cipher.outSeqno = (cipher.outSeqno + 1) >>> 0;

@@ -48,6 +48,7 @@ async function requestOf(visit: Visit, { kind }: Endpoint, entered: Entered): Pr
     const form = execOn(entered.ground, await readWhole(visit, maxFormBytes));
     return { headers: { ...headers, 'content-length': String(form.length) }, body: piecesOf(form) };
   }
+  // The parser copies each piece, and whoever sends them on asks for the next when one was written.
   return { headers, body: hasBody(visit.incoming) ? gather(visit.incoming, { free: freeWhole, destroys: false }) : undefined };
 }
 

@@ -18,7 +18,8 @@ const sandbox = "sandbox; default-src 'none'; frame-ancestors 'none'";
 export async function relay(answer: IncomingMessage, { outgoing, connection }: Visit, signal: AbortSignal): Promise<void> {
   try {
     writeHead(answer, outgoing, connection.encrypted);
-    for await (const piece of gather(answer, { free: dropRead })) await written(outgoing, piece, signal);
+    const pieces = gather(answer, { free: dropRead }); // the parser copies each, and the next is asked for when it was written
+    for await (const piece of pieces) await written(outgoing, piece, signal);
     signal.throwIfAborted();
     if (outgoing.getHeader('trailer') !== undefined) outgoing.addTrailers(answer.trailers);
     outgoing.end();
