@@ -91,10 +91,14 @@ test('an answer that comes early is what counts, also when the connection breaks
     ],
   };
   const never = (): Promise<never> => new Promise(() => undefined);
-  const late = async (): Promise<never> => systemClock.sleep(200).then(bug);
   for (const [does, [act, expected]] of Object.entries(early)) {
-    for (const then of [never, late]) {
-      await using server = await machine(act);
+    for (const fails of [false, true]) {
+      const acted = Promise.withResolvers<void>();
+      const then = fails ? () => acted.promise.then(() => systemClock.sleep(500)).then(bug) : never;
+      await using server = await machine((socket) => {
+        act(socket);
+        acted.resolve();
+      });
       const signal = systemClock.deadline(5 * SECOND);
       assert.equal(await outcome(server.client.putTarGz('.', packTarGz(files(20, then)), 1, { signal })), expected, does);
     }
