@@ -12,7 +12,8 @@ const keys = 1_000;
 const betweenKeysMs = 5;
 const goalEchoMs = 5;
 const manyShells = 200;
-const openingAtOnce = 10;
+/** Fewer than sshd’s MaxStartups, from which on it turns some away. */
+const openingAtOnce = 8;
 /** Enough that one key in a hundred is not simply the slowest of all. */
 const keysOfEach = 100;
 /** Of each person: all of them together type 500 keys a second. */
@@ -100,7 +101,7 @@ async function typeAtOnce(way: Way, place: SshPlace, bench: Bench, whenOpen?: ()
     }
     return samples;
   };
-  return Promise.all(open.map(type));
+  return await Promise.all(open.map(type)); // else the shells are closed at once
 }
 
 interface Shell extends AsyncDisposable {
