@@ -1,4 +1,5 @@
-/** What people read of a test run: a line per file while it runs, then every failure in full, every skip, and the counts. */
+/** What people read of a test run: a line per file while it runs, then every skip, every failure in full, and the counts:
+ * where only the end of an output is kept, why it failed is there. */
 import type { Failure, FileResult } from './test-result.ts';
 
 /** `ok    12 passed   1.2 s  packages/streams/src/tar.test.ts` */
@@ -15,8 +16,8 @@ export function closingText(results: readonly FileResult[]): string {
   const skips = results.flatMap((result) => result.skips.map((skip) => ({ ...skip, file: result.file })));
   const count = (of: (result: FileResult) => number): number => results.reduce((sum, result) => sum + of(result), 0);
   return [
-    ...failed.map(failedFile),
     ...(skips.length > 0 ? ['\nSkipped:', ...skips.map(({ name, reason, file }) => `  ${name} (${file}): ${reason}`)] : []),
+    ...failed.map(failedFile),
     '',
     `${count(({ passed }) => passed)} passed, ${count(({ failures }) => failures.length)} failed, ${count((result) => result.skips.length)} skipped`,
   ].join('\n');
@@ -24,9 +25,7 @@ export function closingText(results: readonly FileResult[]): string {
 
 function failedFile({ file, failures, output }: FileResult): string {
   const printed = output.trim();
-  return ['', `FAIL ${file}`, ...failures.map(failureText), ...(printed ? ['  What the file printed:', indent(printed, 4)] : [])].join(
-    '\n',
-  );
+  return ['', ...(printed ? [`What ${file} printed:`, indent(printed, 4)] : []), `FAIL ${file}`, ...failures.map(failureText)].join('\n');
 }
 
 function failureText({ name, at, text }: Failure): string {

@@ -1,6 +1,6 @@
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { missingBrowser, openBrowser } from '@croft/web/html/testing';
+import { missingBrowser, openBrowser, pressKeys } from '@croft/web/html/testing';
 import type { Browser, Page } from 'playwright-core';
 import { endedBuild, getBuild, onlyBuild } from './testing-builds.ts';
 import { findProcess } from './testing-processes.ts';
@@ -31,7 +31,11 @@ async function withStory(options: { scripts?: boolean }, story: (story: Story) =
   await using repo = await makeRepo(stage.script('say "this is $RUN"; wait_at "$RUN.more"; say more; wait_at "$RUN.end"; say done'));
   await using farm = await startFarm({ repo: repo.dir });
   const { id } = await onlyBuild(farm);
-  const context = await browser.newContext({ baseURL: farm.url, javaScriptEnabled: options.scripts ?? true });
+  const context = await browser.newContext({
+    baseURL: farm.url,
+    javaScriptEnabled: options.scripts ?? true,
+    reducedMotion: 'reduce',
+  });
   const complaints: string[] = [];
   try {
     const page = await context.newPage();
@@ -107,19 +111,18 @@ test('by keyboard alone: the same story', { skip }, async () => {
     assert.equal(await page.evaluate(() => document.activeElement?.id), `c-${id}`);
     await page.keyboard.press('Enter');
     await watch(story, 1);
-    await page.keyboard.press('c');
+    await pressKeys(page, 'c');
     await page.keyboard.press('Tab');
     await page.keyboard.type('not this one');
     await page.keyboard.press('Enter');
     await page.locator('#act-retry').waitFor();
     await assertCancelled(story, 'not this one');
-    await page.keyboard.press('r');
+    await pressKeys(page, 'r');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await watch(story, 2);
     await passSecond(story);
-    await page.keyboard.press('g');
-    await page.keyboard.press('f');
+    await pressKeys(page, 'g', 'f');
     await page.waitForURL('**/farm');
     await page.getByText('local-1').first().waitFor();
     assert.deepEqual(story.complaints, []);
@@ -186,7 +189,7 @@ test('from the grid to a commit, its builder, what happened in its build, and ba
     await page.locator('.list .badge.passed').click();
     await page.getByRole('link', { name: 'events' }).click();
     await page.locator('.fall', { hasText: 'source' }).waitFor();
-    await page.keyboard.press('/');
+    await pressKeys(page, '/');
     await page.keyboard.type(id.slice(0, 9));
     await page.keyboard.press('Enter');
     await page.waitForURL(`**/builds/${id}`);

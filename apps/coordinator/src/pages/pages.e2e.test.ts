@@ -2,7 +2,7 @@ import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import type { BuildDetail } from '@croft/protocol/api';
 import { systemClock } from '@croft/runtime/clock';
-import { accessibilityFaults, missingBrowser, openBrowser, type Browser, type Page } from '@croft/web/html/testing';
+import { accessibilityFaults, missingBrowser, openBrowser, pressKeys, type Browser, type Page } from '@croft/web/html/testing';
 import type { Listener } from '@croft/web/listener';
 import { fakeFarm, growingLog, syntheticLog } from './testing.ts';
 import { serveTestApp } from './testing-server.ts';
@@ -238,7 +238,7 @@ test('finding goes through the whole log, and marks what it finds', { skip }, as
   const id = addBuild(syntheticLog(50_000));
   await withPage(`/builds/${id}`, {}, async (page) => {
     await page.locator(row(1)).waitFor();
-    await page.keyboard.press('/');
+    await pressKeys(page, '/');
     await page.keyboard.type('ERROR: line 30000 ');
     await page.keyboard.press('Enter');
     await page.locator('.row.chosen', { hasText: 'line 30000' }).waitFor();
@@ -297,8 +297,7 @@ test('a build is watched, cancelled and retried by keyboard alone, and what is t
     await page.keyboard.press('?');
     await page.getByRole('dialog').getByText('find in the log').waitFor();
     await page.keyboard.press('Escape');
-    await page.keyboard.press('g');
-    await page.keyboard.press('f');
+    await pressKeys(page, 'g', 'f');
     await page.waitForURL('**/farm');
   });
 });
@@ -426,14 +425,13 @@ test('the first column and the head stay while the grid scrolls in its box', { s
 
 test('a search by the keyboard alone: / to the box, words, Enter, and what was found is read on', { skip }, async () => {
   await withPage('/repos', {}, async (page) => {
-    await page.keyboard.press('/');
+    await pressKeys(page, '/');
     assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('name')), 'q');
     await page.keyboard.type('grid / keys');
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'Found for grid / keys' }).waitFor();
     assert.equal(await page.locator('input[name=q]').inputValue(), 'grid / keys');
-    await page.keyboard.press('g');
-    await page.keyboard.press('u');
+    await pressKeys(page, 'g', 'u');
     await page.waitForURL('**/builders');
   });
 });

@@ -36,6 +36,15 @@ function findBrowser(env: Env): string | undefined {
   return (chosen ? [chosen] : places).find((path) => existsSync(path));
 }
 
+/**
+ * Presses single keys one upon the other, faster than a chord is forgotten on a machine that stalls. They are listened to once the
+ * scripts of a page have run, which is before its `load`; what stands on a page is seen sooner.
+ */
+export async function pressKeys(page: Page, ...keys: readonly string[]): Promise<void> {
+  await page.waitForLoadState('load');
+  await Promise.all(keys.map((key) => page.keyboard.press(key)));
+}
+
 /** What axe-core finds seriously wrong, and each id that stands twice, which axe leaves alone; one line each. */
 export async function accessibilityFaults(page: Page): Promise<string[]> {
   await page.evaluate(await axeSource());
