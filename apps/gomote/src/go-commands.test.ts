@@ -4,8 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { openTestServer, runWith } from '@croft/cli/testing';
-import { runCli } from './cli.ts';
+import { openTestServer } from '@croft/cli/testing';
 import { openTestFarm, type TestFarm } from './testing.ts';
 
 /** A small GOROOT. */
@@ -125,23 +124,8 @@ describe('forms of Go’s tools', () => {
 });
 
 describe('standard input of a terminal', () => {
-  test('is waited for in words: login reads one line of it, put all', async () => {
-    const asked: (string | null)[] = [];
-    await using server = await openTestServer({
-      'GET /api/v1/me': (request) => {
-        asked.push(request.headers.get('authorization'));
-        return Response.json({ name: 'ann', role: 'developer' });
-      },
-    });
-    async function* typed(): AsyncGenerator<Uint8Array> {
-      yield Buffer.from('croft_abc\n');
-      await new Promise(() => {}); // nobody types anything else, nor leaves
-    }
+  test('is waited for in words', async () => {
     await using farm = await openTestFarm();
-    const env = { HOME: farm.home };
-    const { stderr } = await runWith(runCli, ['login', server.url], { env, terminal: true, stdin: typed() });
-    assert.match(stderr, /^# waiting for a token of http:\S+: paste it and press Enter; [^\n]*\nann at /);
-    assert.deepEqual(asked, ['Bearer croft_abc']);
     await made(farm);
     assert.match(
       (await farm.gomote(['put', 'ann-linux-0', '-', 'x'], { terminal: true, stdin: 'x' })).stderr,

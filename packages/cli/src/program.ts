@@ -10,6 +10,8 @@ import { PipeClosed, type Output } from './terminal.ts';
 export interface Input extends AsyncIterable<Uint8Array> {
   /** Somebody sits there, and may not know that a command waits for them. */
   readonly isTerminal: boolean;
+  /** One line of the terminal, which does not show it. @see secretLine */
+  secret(): Promise<string>;
 }
 
 export interface Cli {

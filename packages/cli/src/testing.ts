@@ -1,5 +1,6 @@
 /** A command line without a process, and a farm that answers what a test tells it. */
 import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { systemClock, type Clock } from '@croft/runtime/clock';
 import { silentLog } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
@@ -44,7 +45,11 @@ export async function runWith(run: RunCli, args: readonly string[], options: Run
   const input = typeof stdin === 'string' ? Readable.from([Buffer.from(stdin)]) : stdin;
   const [out, err] = [recorder(terminal, onStdout), recorder(terminal)];
   const cli: Cli = {
-    stdin: { isTerminal: terminal, [Symbol.asyncIterator]: () => input[Symbol.asyncIterator]() },
+    stdin: {
+      isTerminal: terminal,
+      secret: async () => (await text(Readable.from(input))).trimEnd(),
+      [Symbol.asyncIterator]: () => input[Symbol.asyncIterator](),
+    },
     stdout: out.output,
     stderr: err.output,
     env,

@@ -1,6 +1,5 @@
 /** `gomote login`: remembers a farm and who you are there, for every command of ours. */
 import type { Command } from 'commander';
-import { createInterface } from 'node:readline/promises';
 import { text } from 'node:stream/consumers';
 import { Readable } from 'node:stream';
 import { connect, rememberLogin } from '@croft/cli/connect';
@@ -19,8 +18,8 @@ const help = `
   gomote login https://farm.example < token
   croft token create --name ann --role developer   # who may make tokens makes one
 
-The token is CROFT_TOKEN, else read from standard input, up to its end, or of a terminal the first line. It is kept in ~/.config/croft/login.json, readable by you alone, and
-shown to that farm only. An empty one forgets who you are and keeps the address.`;
+The token is CROFT_TOKEN, else read from standard input, up to its end, or typed at a terminal, which does not show it.
+It is kept in ~/.config/croft/login.json, readable by you alone, and shown to that farm only. An empty one forgets who you are and keeps the address.`;
 
 async function login(url: string, given: GlobalOptions, cli: Cli): Promise<void> {
   const token = given.token ?? cli.env['CROFT_TOKEN'] ?? (await readToken(url, cli));
@@ -34,8 +33,7 @@ async function login(url: string, given: GlobalOptions, cli: Cli): Promise<void>
 
 async function readToken(url: string, { stdin, stderr }: Cli): Promise<string> {
   if (!stdin.isTerminal) return (await text(Readable.from(stdin))).trim();
-  await stderr.write(`# waiting for a token of ${printable(url)}: paste it and press Enter; Enter alone forgets who you are\n`);
-  const lines = createInterface({ input: Readable.from(stdin) });
-  for await (const line of lines) return line.trim();
-  return '';
+  const prompt = `# waiting for a token of ${printable(url)}: paste it and press Enter, it is not shown; Enter alone forgets who you are\n`;
+  const [typed] = await Promise.all([stdin.secret(), stderr.write(prompt)]);
+  return typed.trim();
 }
