@@ -20,6 +20,7 @@ export async function forEachBuild(
   act: (build: BuildId) => Promise<BuildSummary>,
 ): Promise<number> {
   const changed: BuildSummary[] = [];
+  const failures: { build: BuildId; code: string; message: string }[] = [];
   let status: number = exitCodes.ok;
   for (const id of builds) {
     try {
@@ -28,10 +29,11 @@ export async function forEachBuild(
     } catch (error) {
       if (!(error instanceof CroftError)) throw error;
       status = exitCodeOf(error);
+      failures.push({ build: id, code: error.code, message: errorText(error) });
       await stderr.write(`${id}: ${errorText(error)}${error.hint ? `. ${error.hint}` : ''}\n`);
     }
   }
-  if (json) await stdout.write(`${JSON.stringify({ builds: changed })}\n`);
+  if (json) await stdout.write(`${JSON.stringify({ builds: changed, ...(failures.length > 0 && { failures }) })}\n`);
   return status;
 }
 

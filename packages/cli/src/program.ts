@@ -90,7 +90,8 @@ export function createCli(described: Program): RunCli {
       if (error instanceof PipeClosed) return exitCodes.ok;
       if (error instanceof CommanderError) {
         if (error.exitCode === 0) return exitCodes.ok;
-        await tell(new CroftError('invalid', error.message.replace(/^error: /, ''))).catch(() => {});
+        const message = error.code === 'commander.help' ? 'no command is named' : error.message.replace(/^error: /, '');
+        await tell(new CroftError('invalid', message)).catch(() => {});
         return exitCodes.usage;
       }
       const failure = asCroftError(error, 'internal', described.name);

@@ -37,7 +37,7 @@ async function showArtifacts(id: string, { get, to, attempt, name, ...given }: A
   const { artifacts } = await client.call('build.artifacts', { params: { build } });
   const wanted = attempt === undefined ? artifacts.at(-1)?.attempt : Number(attempt);
   const chosen = artifacts.filter((artifact) => artifact.attempt === wanted && artifact.name === (name ?? artifact.name));
-  if (get) return download(chosen, { build, client, cli, dir: resolve(cli.cwd, to ?? build) });
+  if (get) return download(chosen, { build, client, cli, json: given.json, dir: resolve(cli.cwd, to ?? build) });
   if (given.json) await cli.stdout.write(`${JSON.stringify({ artifacts: chosen })}\n`);
   else if (chosen.length === 0) await cli.stderr.write('no artifacts\n');
   else await cli.stdout.write(table(chosen.flatMap(rows), cli.stdout));
@@ -64,21 +64,23 @@ interface Download {
   readonly build: string;
   readonly client: Client;
   readonly cli: Cli;
+  readonly json: boolean | undefined;
   readonly dir: string;
 }
 
-async function download(artifacts: readonly ArtifactView[], { build, client, cli, dir }: Download): Promise<number> {
-  let count = 0;
+async function download(artifacts: readonly ArtifactView[], { build, client, cli, json, dir }: Download): Promise<number> {
+  const files: string[] = [];
   for (const { name: artifact, attempt, fileList } of artifacts) {
     for (const file of fileList) {
       const path = placeIn(placeIn(dir, artifact), file.path);
       await writeChecked(path, file, client.readArtifact({ build, attempt, artifact, path: file.path }));
       await cli.stderr.write(`${printable(path)}  ${formatBytes(file.bytes)}\n`);
-      count += 1;
+      files.push(path);
     }
   }
-  if (count === 0) await cli.stderr.write('nothing to download\n');
-  return count === 0 ? exitCodes.failed : exitCodes.ok;
+  if (json) await cli.stdout.write(`${JSON.stringify({ files })}\n`);
+  if (files.length === 0) await cli.stderr.write('nothing to download\n');
+  return files.length === 0 ? exitCodes.failed : exitCodes.ok;
 }
 
 /** @throws CroftError `invalid` for a path that would leave the directory: whoever named it is not trusted */

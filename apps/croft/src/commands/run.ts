@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Option, type Command } from 'commander';
 import { environmentNames, type EnvironmentName } from '@croft/config/farm-config';
 import { endText, type AttemptEnd } from '@croft/domain/outcome';
+import { CroftError } from '@croft/runtime/errors';
 import { formatDuration } from '@croft/web/html/format';
 import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
 import { exitCodes } from '@croft/cli/exit-codes';
@@ -57,8 +58,7 @@ async function runLocal(options: RunOptions, cli: Cli): Promise<number> {
     end = await toEnd(options, cli, watcherOf(cli, { json, steps, signal }));
   } catch (error) {
     if (!signal.aborted) throw error;
-    await cli.stderr.write('interrupted; everything that was started is ended\n');
-    return exitCodes.interrupted;
+    throw new CroftError('cancelled', 'interrupted; everything that was started is ended');
   }
   if (json) await cli.stdout.write(`${JSON.stringify({ builder, end, steps })}\n`);
   const took = formatDuration(cli.clock.monotonic() - startedAt);
