@@ -5,8 +5,9 @@ import { mkdtempDisposableSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { openTestServer, type TestServer } from '@croft/cli/testing';
+import { openTestServer, runWith, type TestServer } from '@croft/cli/testing';
 import { SECOND, systemClock } from '@croft/runtime/clock';
+import { runCli } from './cli.ts';
 
 const token = 'croft_0123456789abcdef';
 const main = join(import.meta.dirname, 'main.ts');
@@ -19,10 +20,11 @@ const hasScript = ((): boolean => {
 })();
 const skip = hasScript ? false : 'script of util-linux is not installed';
 
-function openFarm(): Promise<TestServer> {
+/** @param asked gets the proof of each request */
+function openFarm(asked: (string | null)[] = []): Promise<TestServer> {
   return openTestServer({
     'GET /api/v1/me': (request) =>
-      request.headers.get('authorization') === `Bearer ${token}`
+      asked[asked.push(request.headers.get('authorization')) - 1] === `Bearer ${token}`
         ? Response.json({ name: 'ann', role: 'developer' })
         : Response.json({ code: 'unauthenticated', message: 'this token does not count' }, { status: 401 }),
   });
@@ -56,7 +58,7 @@ describe('on a terminal login', { skip }, () => {
     { of: 'tells of a token that does not count', keys: `${token}0\r`, status: 4, says: /does not count/ },
     { of: 'ends at Ctrl-C', keys: `${token}\x03`, status: 130, says: /interrupted/ },
     { of: 'ends at Ctrl-D and forgets nothing', keys: '\x04', status: 130, says: /nothing was typed/ },
-    { of: 'ends at a signal', keys: token, signal: 'SIGTERM', status: 143, says: /Terminated|status 143/ },
+    { of: 'ends at a signal', keys: '', signal: 'SIGTERM', status: 143, says: /Terminated|status 143/ },
   ];
   for (const { of, keys, signal, status, says } of cases)
     test(`${of}, and shows nothing of it`, async () => {
@@ -73,4 +75,17 @@ describe('on a terminal login', { skip }, () => {
       if (status === 0) assert.equal(JSON.parse(readFileSync(join(home.path, '.config/croft/login.json'), 'utf8')).token, token);
       if (status !== 0) assert.throws(() => readFileSync(join(home.path, '.config/croft/login.json')));
     });
+});
+
+test('an empty token forgets who you are, whatever the farm says of nobody', async () => {
+  using home = mkdtempDisposableSync(join(tmpdir(), 'croft-login-'));
+  const asked: (string | null)[] = [];
+  await using farm = await openFarm(asked);
+  const env = { HOME: home.path };
+  assert.equal((await runWith(runCli, ['login', farm.url], { env, stdin: token })).status, 0);
+  const forgot = await runWith(runCli, ['login', farm.url], { env });
+  assert.deepEqual([forgot.status, forgot.stderr], [0, `nobody at ${farm.url}, kept in ${join(home.path, '.config/croft/login.json')}\n`]);
+  assert.deepEqual(JSON.parse(readFileSync(join(home.path, '.config/croft/login.json'), 'utf8')), { server: farm.url });
+  assert.equal(asked.at(-1), null);
+  assert.deepEqual(JSON.parse((await runWith(runCli, ['login', '--json', farm.url], { env })).stdout), { server: farm.url });
 });

@@ -25,7 +25,7 @@ export async function connect(given: ServerOptions, cli: Cli): Promise<Client> {
   });
 }
 
-/** The farm's address and who asks there. @throws CroftError as above */
+/** The farm's address and who asks there; an empty token is none, and no other one is looked for. @throws CroftError as above */
 export async function locate(
   given: ServerOptions,
   { env, cwd }: Pick<Cli, 'env' | 'cwd'>,
@@ -45,7 +45,7 @@ export async function locate(
     (await readTokenFile(dataDir && join(dataDir, 'admin-token'))) ??
     (login && sameServer(login.server, server) ? login.token : undefined) ??
     (await readTokenFile(userFile(env, 'token')));
-  return { server, token };
+  return { server, token: token || undefined };
 }
 
 /** The directory of the farm that runs below the nearest `.croft` with one, from here upwards. @throws CroftError `invalid` for several */

@@ -39,11 +39,13 @@ export async function joinStream(channel: DoorChannel, stream: Duplex, onEnd: 'c
 }
 
 async function sendAll(channel: DoorChannel, stream: Duplex): Promise<void> {
+  const closed = new AbortController();
+  stream.once('close', () => closed.abort());
   try {
     for await (const piece of channel.read()) {
       if (stream.destroyed) return;
       if (stream.write(piece, (error) => !error && stream instanceof Socket && release(piece))) continue;
-      await Promise.race([once(stream, 'drain'), once(stream, 'close')]);
+      await once(stream, 'drain', { signal: closed.signal });
     }
     stream.end();
   } catch {

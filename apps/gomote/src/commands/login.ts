@@ -5,7 +5,7 @@ import { Readable } from 'node:stream';
 import { connect, rememberLogin } from '@croft/cli/connect';
 import type { Cli, GlobalOptions, Run } from '@croft/cli/program';
 import { printable } from '@croft/cli/terminal';
-import { CroftError } from '@croft/runtime/errors';
+import { CroftError, isCode } from '@croft/runtime/errors';
 
 export function addLogin(program: Command, cli: Cli, run: Run): void {
   program
@@ -24,11 +24,14 @@ It is kept in ~/.config/croft/login.json, readable by you alone, and shown to th
 async function login(url: string, given: GlobalOptions, cli: Cli): Promise<void> {
   const token = given.token ?? cli.env['CROFT_TOKEN'] ?? (await readToken(url, cli));
   if (token !== '' && !/^[\x21-\x7e]{1,500}$/.test(token)) throw new CroftError('invalid', 'what was read is not a token');
-  const client = await connect({ server: url, ...(token === '' ? {} : { token }) }, cli);
-  const who = await client.call('me.get');
+  const client = await connect({ server: url, token }, cli);
+  const who = await client.call('me.get').catch((error: unknown) => {
+    if (token === '' && isCode(error, 'unauthenticated')) return undefined;
+    throw error;
+  });
   const path = await rememberLogin({ server: client.server, ...(token === '' ? {} : { token }) }, cli.env);
   if (given.json) await cli.stdout.write(`${JSON.stringify({ server: client.server, ...who })}\n`);
-  else await cli.stderr.write(`${printable(who.name)} at ${client.server}, kept in ${path}\n`);
+  else await cli.stderr.write(`${who ? printable(who.name) : 'nobody'} at ${client.server}, kept in ${path}\n`);
 }
 
 async function readToken(url: string, { stdin, stderr }: Cli): Promise<string> {
