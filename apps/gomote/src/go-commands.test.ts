@@ -123,6 +123,13 @@ describe('forms of Go’s tools', () => {
   });
 });
 
+test('a new group for which no machine could be had is not left behind', async () => {
+  await using farm = await openTestFarm();
+  assert.equal((await farm.gomote(['create', '-new-group', 'g', 'no-such-builder'])).status, 1);
+  assert.equal((await farm.gomote(['group', 'list'])).stdout, 'Name\tInstances\n');
+  assert.equal((await farm.gomote(['create', '-new-group', 'g', 'linux'])).status, 0);
+});
+
 describe('standard input of a terminal', () => {
   test('is waited for in words', async () => {
     await using farm = await openTestFarm();

@@ -16,7 +16,7 @@ export interface Making {
 /**
  * Prints their names when all that can be had are there.
  * @param ask for one of them
- * @throws CroftError the first failure, after the others were told; what was made is kept, and in the group
+ * @throws CroftError the first failure, after the others were told; what was made is kept, and in the group. A new group of nothing is not
  */
 export async function makeInstances(making: Making, world: World, ask: () => Promise<SessionView>): Promise<SessionView[]> {
   const { cli, json } = world;
@@ -26,7 +26,8 @@ export async function makeInstances(making: Making, world: World, ask: () => Pro
   const settled = await Promise.allSettled(wanted);
   const made = settled.filter((one) => one.status === 'fulfilled').map(({ value }) => value);
   const failures = settled.filter((one) => one.status === 'rejected').map(({ reason }) => asCroftError(reason, 'internal', 'create'));
-  if (group !== undefined) await addToGroup(group, made, world);
+  if (making.newGroup !== undefined && made.length === 0) await world.groups.remove(making.newGroup);
+  else if (group !== undefined) await addToGroup(group, made, world);
   const [first, ...others] = failures;
   if (!json) await cli.stdout.write(made.map(({ alias }) => `${alias}\n`).join(''));
   else if (made.length > 0) {
