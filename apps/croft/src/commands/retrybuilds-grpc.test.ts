@@ -65,6 +65,7 @@ for (const inHead of [true, false]) {
 test('an answer that does not come in time is late; where nobody answers is said', async () => {
   await using server = await openGrpc([], true);
   assert.equal(await clearByGrpc({ ...what, host: server.host }, { signal: systemClock.deadline(20) }), 'late');
+  assert.equal(await clearByGrpc({ ...what, host: server.host }, { signal: AbortSignal.abort() }), 'late', 'before it is connected');
   await assert.rejects(
     clearByGrpc({ ...what, host: 'http://127.0.0.1:1' }, inTime()),
     (error) => isCode(error, 'unavailable') && !(error as Error).message.includes('secret'),
