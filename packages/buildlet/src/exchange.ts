@@ -209,18 +209,15 @@ function answerOf(request: ClientRequest): Promise<IncomingMessage> {
 
 /** Uploads until done, or until the answer or a failure comes early, which then tells why. */
 async function send(content: AsyncIterable<Uint8Array>, request: ClientRequest, answered: Promise<IncomingMessage>): Promise<void> {
-  const over = answered.then(
-    () => false as const,
-    () => false as const,
-  );
+  const unlessOver = waitsUntil(answered);
   const pieces = content[Symbol.asyncIterator]();
   try {
     for (;;) {
-      const next = await Promise.race([pieces.next().catch(unreadable), over]);
+      const next = await unlessOver(pieces.next().catch(unreadable));
       if (!next) break;
       if (next.done) return void request.end();
       const { value } = next;
-      const isWritten = await Promise.race([new Promise((told) => request.write(value, (error) => told(!error))), over]);
+      const isWritten = await unlessOver(new Promise<boolean>((told) => request.write(value, (error) => told(!error))));
       if (!isWritten) break; // it may still be on its way: who is asked for the next piece may use the memory of this one again
     }
   } catch (error) {
@@ -229,6 +226,26 @@ async function send(content: AsyncIterable<Uint8Array>, request: ClientRequest, 
   }
   // What is not needed any more may hang as well: it is told to end and not waited for.
   pieces.return?.().catch(() => undefined);
+}
+
+/**
+ * Waits for one thing after the other, until an end has come: then for nothing, and gives undefined. `Promise.race` would leave something
+ * of each wait with an end that is far away.
+ */
+function waitsUntil(end: Promise<unknown>): <T>(work: Promise<T>) => Promise<T | undefined> {
+  let isOver = false;
+  let stop = (): void => undefined;
+  const over = (): void => {
+    isOver = true;
+    stop();
+  };
+  end.then(over, over);
+  return (work) =>
+    new Promise((resolve, reject) => {
+      stop = () => resolve(undefined);
+      work.then(resolve, reject);
+      if (isOver) stop();
+    });
 }
 
 /** What is to be sent cannot be read: never the machine's doing, and so never a reason to ask it again. */

@@ -66,10 +66,7 @@ async function showShell(channel: DoorChannel, shell: Shell, signal: AbortSignal
 /** What cannot be told to the shell is dropped: it has ended, and its output tells. */
 async function typeInto(channel: DoorChannel, shell: Shell): Promise<void> {
   try {
-    for await (const piece of channel.read()) {
-      shell.write(Buffer.from(piece)).catch(() => undefined);
-      await shell.room();
-    }
+    for await (const piece of channel.read()) await shell.type(piece);
   } catch {
     // the channel is gone
   }

@@ -20,8 +20,8 @@ export interface Shell extends AsyncDisposable {
   follow(from: number, waits: Waits): AsyncGenerator<Piece>;
   /** What is typed. Resolves when it was taken, to how much was in all. @throws CroftError `conflict` when it has ended or takes none */
   write(bytes: Uint8Array): Promise<number>;
-  /** @see RunInput */
-  room(): Promise<void>;
+  /** As `RunInput.give`; resolves when there is room for more. */
+  type(bytes: Uint8Array): Promise<void>;
   resize(size: TerminalSize, waits: Waits): Promise<void>;
   /** How it ended. Waits for that. */
   exit(waits: Waits): Promise<Exit>;
@@ -63,8 +63,9 @@ export function createShell({ place, name, isFresh, output, input, keptBytes, en
       await resizing;
       return input.write(bytes);
     },
-    async room() {
+    async type(bytes) {
       await resizing;
+      input.give(bytes);
       await input.room();
     },
     async resize(size, waits) {

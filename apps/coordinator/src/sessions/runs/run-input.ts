@@ -14,6 +14,8 @@ export interface RunInput {
    * @throws CroftError `conflict` when it has ended or takes none
    */
   write(bytes: Uint8Array): Promise<number>;
+  /** For whoever need not hear that it was taken, nor that it was not: leaves nothing to wait for. Its memory is nobody else’s. */
+  give(bytes: Uint8Array): void;
   /** As `write`; nothing comes after it. */
   end(): Promise<number>;
   /** Resolves when so little waits to go out that more may be written, for whoever does not wait until it was taken. */
@@ -87,20 +89,22 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
     if (newest) close(newest);
     const told = { taken: Promise.withResolvers<number>(), changed: createBell() };
     const batch: Batch = { ...told, pieces: [] as Uint8Array[], isLast, cost: 0, isWhole: isLast, isSent: false };
+    batch.taken.promise.catch(() => undefined); // whoever wants to know has asked
     if (batches.push(batch) === 1) void sendAll();
     return batch;
   };
-  const add = (bytes: Uint8Array, isLast: boolean): Promise<number> => {
+  const add = (bytes: Uint8Array, isLast: boolean): Batch => {
     const batch = openBatch(isLast);
     batch.pieces.push(bytes);
     batch.cost += bytes.length + pieceBytes;
     batch.changed.ring();
     if (bytes.length === 0 || batch.cost >= (batch === batches[0] ? joinable : Math.max(joinable, batchBytes))) close(batch);
-    return batch.taken.promise;
+    return batch;
   };
   return {
-    write: (bytes) => add(bytes, false),
-    end: () => add(nothing, true),
+    write: (bytes) => add(bytes, false).taken.promise,
+    give: (bytes) => void add(bytes, false),
+    end: () => add(nothing, true).taken.promise,
     async room() {
       while (batches[1] && batches[1].cost >= batchBytes) await moved.wait({});
     },
