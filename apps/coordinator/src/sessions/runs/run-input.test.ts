@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { systemClock } from '@croft/runtime/clock';
-import { isCode } from '@croft/runtime/errors';
+import { CroftError, isCode } from '@croft/runtime/errors';
 import { FakeClock } from '@croft/runtime/testing';
 import { createRunInput } from './run-input.ts';
 import { fakeRun, type Fate } from './testing-run.ts';
@@ -118,6 +118,26 @@ test('the memory of what was taken is given back, unless some of it may still be
     return piece.length === 0;
   };
   assert.deepEqual(await Promise.all([false, true].map(isFreed)), [true, false]);
+});
+
+test('what a request that was cut had sent does not count for the one that follows it', async () => {
+  const run = fakeRun();
+  const piece = Buffer.allocUnsafeSlow(512 * 1024);
+  let asked = 0;
+  const writeStdin: typeof run.buildlet.writeStdin = async (_id, { content }) => {
+    const pieces = (content as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    await pieces.next(); // of the second one this stays on its way
+    if ((asked += 1) > 1) {
+      for (let turns = 0; turns < 10; turns += 1) await new Promise(setImmediate);
+      return piece.length;
+    }
+    void pieces.next();
+    void pieces.return?.();
+    throw new CroftError('unavailable', 'the line was cut');
+  };
+  const input = createRunInput({ ...run, buildlet: { ...run.buildlet, writeStdin } }, {}, { taken: 0, of: 'bulk', owns: true });
+  await input.write(piece);
+  assert.deepEqual([asked, piece.length], [2, 512 * 1024]);
 });
 
 test('who has much waits while as much as one request carries waits', async () => {

@@ -32,8 +32,8 @@ interface Batch {
   cost: number;
   /** Nothing is added any more. */
   isWhole: boolean;
-  /** Every piece has gone out. */
-  isSent: boolean;
+  /** Whether every piece has gone out in the request under way; one that was cut before may still wait for more of them. */
+  sent: { isAll: boolean };
 }
 
 /** More may be added to a request that is on its way until it has carried so much: keys, of which somebody waits to hear that they were taken, or bulk. */
@@ -71,7 +71,7 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
         if (batch.cost >= joinable) close(batch);
         at = await send(batch, at, place, waits);
         batch.taken.resolve(at);
-        releases &&= batch.isSent; // a machine may say that it took what is still on its way
+        releases &&= batch.sent.isAll; // a machine may say that it took what is still on its way
         if (releases) for (const piece of batch.pieces) release(piece);
       } catch (error) {
         releases = false;
@@ -88,7 +88,7 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
     if (newest && !newest.isWhole && !isLast) return newest;
     if (newest) close(newest);
     const told = { taken: Promise.withResolvers<number>(), changed: createBell() };
-    const batch: Batch = { ...told, pieces: [] as Uint8Array[], isLast, cost: 0, isWhole: isLast, isSent: false };
+    const batch: Batch = { ...told, pieces: [] as Uint8Array[], isLast, cost: 0, isWhole: isLast, sent: { isAll: false } };
     batch.taken.promise.catch(() => undefined); // whoever wants to know has asked
     if (batches.push(batch) === 1) void sendAll();
     return batch;
@@ -127,7 +127,9 @@ async function send(batch: Batch, from: number, place: RunPlace, waits: Waits): 
   const closing = closeWhenQuiet(batch, clock, over.signal);
   try {
     const end = batch.isLast;
-    return await keepAsking(() => buildlet.writeStdin(id, { from, content: contentOf(batch), end }, epoch, waits), place, waits);
+    const ask = (): Promise<number> =>
+      buildlet.writeStdin(id, { from, content: contentOf(batch, (batch.sent = { isAll: false })), end }, epoch, waits);
+    return await keepAsking(ask, place, waits);
   } finally {
     over.abort();
     await closing;
@@ -148,8 +150,7 @@ async function closeWhenQuiet(batch: Batch, clock: RunPlace['clock'], signal: Ab
 }
 
 /** Is asked for the next piece when the one before has gone out. */
-async function* contentOf(batch: Batch): AsyncGenerator<Uint8Array> {
-  batch.isSent = false;
+async function* contentOf(batch: Batch, sent: Batch['sent']): AsyncGenerator<Uint8Array> {
   for (let given = 0; ;) {
     const fresh = batch.pieces.slice(given);
     given += fresh.length;
@@ -157,7 +158,7 @@ async function* contentOf(batch: Batch): AsyncGenerator<Uint8Array> {
     else if (batch.isWhole) break;
     else await batch.changed.wait({});
   }
-  batch.isSent = true;
+  sent.isAll = true;
 }
 
 /** In few pieces: what lies one after the other in memory is one, and little is copied together. */
