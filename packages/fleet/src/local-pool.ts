@@ -60,8 +60,10 @@ interface Slot {
   starts: number;
 }
 
-const answerMs = 2 * SECOND;
-const startMs = 10 * SECOND;
+/** As often as machines are asked; a computer with too much to do takes seconds. */
+const answerMs = 5 * SECOND;
+/** A second, where there is nothing else to do. */
+const startMs = 30 * SECOND;
 
 export async function openLocalPool(options: LocalPoolOptions, deps: PoolDeps): Promise<LocalPool> {
   await mkdir(options.dir, { recursive: true, mode: 0o700 });

@@ -161,6 +161,20 @@ test('a machine comes back from silence as if nothing had been', async () => {
   assert.equal(told.filter((text) => /onLost|replaced/.test(text)).length, 0);
 });
 
+test('a machine that is starting is not lost for as long as its pool says so, and one that does not come up is', async () => {
+  await using stage = openStage();
+  const { clock, told } = stage;
+  stage.show(up);
+  stage.start();
+  await clock.advance(60_000);
+  stage.show({ ...silent, state: 'starting' });
+  await clock.advance(2 * liveness.lostMs);
+  assert.equal(told.filter((text) => text.startsWith('onLost')).length, 0);
+  stage.show(silent);
+  await clock.advance(2 * liveness.pingMs);
+  assert.equal(told.filter((text) => text.startsWith('onLost')).length, 1);
+});
+
 test('time in which this process stood still loses nobody', async () => {
   await using stage = openStage();
   const { clock, machines, told } = stage;

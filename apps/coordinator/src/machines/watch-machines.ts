@@ -274,8 +274,13 @@ function withdraw(watch: Watch, pool: Pool, evidence: string): void {
   events.onChange();
 }
 
+/** Its pool knows how long that may take: to start it once more would take a slow computer longer. One that dialled in has started before. */
+function isStarting({ state, line }: Observed): boolean {
+  return state === 'starting' && line === undefined;
+}
+
 function isGivenUp({ clock }: Watch, { observed, silentMs, askingSince }: Known): boolean {
-  if (observed.state === 'up') return false;
+  if (observed.state === 'up' || isStarting(observed)) return false;
   const now = clock.monotonic();
   return isLost({ lastAt: now - silentMs, askingSince }, now);
 }
