@@ -5,7 +5,7 @@
  */
 import { SECOND, type Waits } from '@croft/runtime/clock';
 import { createBell, type Bell } from '@croft/runtime/tasks';
-import { release } from '@croft/streams/release';
+import { createBacklog, type Backlog } from './backlog.ts';
 import { keepAsking, type RunPlace } from './run-place.ts';
 
 export interface RunInput {
@@ -24,7 +24,7 @@ export interface RunInput {
 
 /** What one request carries, which is held to be sent again. */
 interface Batch {
-  readonly pieces: Uint8Array[];
+  readonly backlog: Backlog;
   readonly taken: PromiseWithResolvers<number>;
   readonly isLast: boolean;
   readonly changed: Bell;
@@ -72,7 +72,7 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
         at = await send(batch, at, place, waits);
         batch.taken.resolve(at);
         releases &&= batch.sent.isAll; // a machine may say that it took what is still on its way
-        if (releases) for (const piece of batch.pieces) release(piece);
+        if (releases) batch.backlog.release();
       } catch (error) {
         releases = false;
         at = undefined;
@@ -88,14 +88,14 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
     if (newest && !newest.isWhole && !isLast) return newest;
     if (newest) close(newest);
     const told = { taken: Promise.withResolvers<number>(), changed: createBell() };
-    const batch: Batch = { ...told, pieces: [] as Uint8Array[], isLast, cost: 0, isWhole: isLast, sent: { isAll: false } };
+    const batch: Batch = { ...told, backlog: createBacklog(), isLast, cost: 0, isWhole: isLast, sent: { isAll: false } };
     batch.taken.promise.catch(() => undefined); // whoever wants to know has asked
     if (batches.push(batch) === 1) void sendAll();
     return batch;
   };
   const add = (bytes: Uint8Array, isLast: boolean): Batch => {
     const batch = openBatch(isLast);
-    batch.pieces.push(bytes);
+    batch.backlog.add(bytes);
     batch.cost += bytes.length + pieceBytes;
     batch.changed.ring();
     if (bytes.length === 0 || batch.cost >= (batch === batches[0] ? joinable : Math.max(joinable, batchBytes))) close(batch);
@@ -151,25 +151,13 @@ async function closeWhenQuiet(batch: Batch, clock: RunPlace['clock'], signal: Ab
 
 /** Is asked for the next piece when the one before has gone out. */
 async function* contentOf(batch: Batch, sent: Batch['sent']): AsyncGenerator<Uint8Array> {
-  for (let given = 0; ;) {
-    const fresh = batch.pieces.slice(given);
-    given += fresh.length;
-    if (fresh.length > 0) yield* joined(fresh);
+  const news = batch.backlog.reader();
+  for (;;) {
+    const fresh = news();
+    if (fresh.length > 1 && fresh.reduce((bytes, { length }) => bytes + length, 0) <= littleBytes) yield Buffer.concat(fresh);
+    else if (fresh.length > 0) yield* fresh;
     else if (batch.isWhole) break;
     else await batch.changed.wait({});
   }
   sent.isAll = true;
-}
-
-/** In few pieces: what lies one after the other in memory is one, and little is copied together. */
-function* joined(pieces: readonly Uint8Array[]): Generator<Uint8Array, void> {
-  if (pieces.length > 1 && pieces.reduce((bytes, { length }) => bytes + length, 0) <= littleBytes)
-    return void (yield Buffer.concat(pieces));
-  let run: Uint8Array = nothing;
-  for (const piece of pieces) {
-    const isNext = run.buffer === piece.buffer && run.byteOffset + run.length === piece.byteOffset;
-    if (!isNext && run.length > 0) yield run;
-    run = isNext ? new Uint8Array(run.buffer, run.byteOffset, run.length + piece.length) : piece;
-  }
-  if (run.length > 0) yield run;
 }
