@@ -4,6 +4,7 @@ import { mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { oneValue } from '@croft/cli/testing';
 import { commandNames } from './cli.ts';
 import { openTestServer, runWith, testBuild, testId, testNow } from './testing.ts';
 
@@ -90,14 +91,6 @@ const commandsWithVerbs = ['token', 'key', 'machines', 'config'];
 const dir = mkdtempDisposableSync(join(tmpdir(), 'croft-json-'));
 process.once('exit', () => dir.remove());
 writeFileSync(join(dir.path, 'a.yaml'), 'dataDir: data\nrepos: [{ name: app, url: ./app }]\nbuilders: [{ name: ci, repo: app }]\n');
-
-function oneValue(text: string, of: string): Record<string, unknown> {
-  try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    return assert.fail(`${of} wrote ${JSON.stringify(text)}`);
-  }
-}
 
 describe('--json', () => {
   test('each command that does what it should writes one value, and the manual has its keys', async () => {

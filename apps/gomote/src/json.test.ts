@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { runWith, openTestServer } from '@croft/cli/testing';
+import { oneValue, openTestServer, runWith } from '@croft/cli/testing';
 import { commandNames, runCli } from './cli.ts';
 import { openTestFarm } from './testing.ts';
 
@@ -44,14 +44,6 @@ const done: readonly (readonly [args: string, key: string])[] = [
 const elsewhere = ['repro', 'hold', 'unhold', 'ssh', 'forward', 'rdp', 'login'];
 /** A script for a shell, which no program reads. */
 const noJson = ['completion', 'complete'];
-
-function oneValue(text: string, of: string): Record<string, unknown> {
-  try {
-    return JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    return assert.fail(`${of} wrote ${JSON.stringify(text)}`);
-  }
-}
 
 describe('--json', () => {
   test('each command that does what it should writes one value', async () => {

@@ -1,4 +1,5 @@
 /** A command line without a process, and a farm that answers what a test tells it. */
+import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { systemClock, type Clock } from '@croft/runtime/clock';
@@ -102,4 +103,13 @@ export async function openTestServer(answers: Readonly<Record<string, Handler>>)
     { host: '127.0.0.1', port: 0, log: silentLog, graceMs: 100 },
   );
   return { url: listener.url, listener, asked, [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose]() };
+}
+
+/** What a command wrote with `--json`. @param of the command, for the failure that it was anything else */
+export function oneValue(stdout: string, of: string): Record<string, unknown> {
+  try {
+    return JSON.parse(stdout) as Record<string, unknown>;
+  } catch {
+    return assert.fail(`${of} wrote ${JSON.stringify(stdout)}`);
+  }
 }
