@@ -22,6 +22,8 @@ export const messages = {
   trashKept: 'trash could not be deleted',
   /** An archive of a sender without an epoch. `dir`, `leftOut` links that lead out of it, `untimed` files whose time could not be set. */
   unpackedInPart: 'archive unpacked in part',
+  /** `dir`, `leftOut` entries that went away after they were listed. */
+  packedInPart: 'archive packed in part',
   /** Reverse mode: the coordinator took the line. `coordinator`, `peer`: `croft` or `go`. */
   lineOpened: 'line to the coordinator opened',
   /** It is dialled again unless `--reconnect=false`. `why`. */

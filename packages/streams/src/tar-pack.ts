@@ -33,9 +33,9 @@ interface Attributes {
 
 /**
  * Puts a content of at most some hundred KiB to where it is compressed, at once. The number of bytes is returned: no more than were announced,
- * and fewer when it has become shorter since.
+ * and fewer when it has become shorter since. Undefined leaves the entry out: it is gone.
  */
-export type ReadInto = (memory: Buffer, at: number) => number;
+export type ReadInto = (memory: Buffer, at: number) => number | undefined;
 
 type FileEntry = TarEntry & { readonly kind: 'file' };
 
@@ -127,6 +127,7 @@ function readWhole(entry: FileEntry, read: ReadInto): Filler {
     maxBytes: length + entry.size + blockSize,
     fill(memory, at) {
       const size = read(memory, at + length);
+      if (size === undefined) return 0;
       const head = size === entry.size ? announced : header({ ...entry, size });
       head.copy(memory, at);
       const end = at + length + size;

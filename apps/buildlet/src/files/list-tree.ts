@@ -30,7 +30,7 @@ export async function* treeListing(base: string, options: TreeListOptions): Asyn
   let records = '';
   let count = 0;
   try {
-    for (const found of walkTree(base, { enters: (directory) => !isSkipped(directory), lenient: true })) {
+    for (const found of walkTree(base, { enters: (directory) => !isSkipped(directory), onFailure: () => undefined })) {
       if ((count += 1) % entriesInTurn === 0) await nextTurn();
       signal.throwIfAborted();
       if (isSkipped(found)) continue;

@@ -6,6 +6,7 @@ import { CroftError, systemCode } from '@croft/runtime/errors';
 import { osText } from '@croft/streams/os-text';
 import { release } from '@croft/streams/release';
 import { packTarGz } from '@croft/streams/tar-pack';
+import { messages } from '../events.ts';
 import { textError, type Answer } from '../http/answer.ts';
 import { queryNumber, requestEpoch, requestSource } from '../http/body.ts';
 import type { Call } from '../http/router.ts';
@@ -41,7 +42,11 @@ export async function readTarGz(call: Call, deps: FileDeps): Promise<Answer> {
   const level = query.has('level') ? Math.min(9, queryNumber(query, 'level')) : 'usual';
   return readBelow(call, deps, {
     type: 'application/x-gzip',
-    read: (base, signal) => packTarGz(treeEntries(base, { match, signal }), { level }),
+    async *read(base, signal) {
+      let leftOut = 0;
+      yield* packTarGz(treeEntries(base, { match, onGone: () => void (leftOut += 1), signal }), { level });
+      if (leftOut > 0) deps.log.warn(messages.packedInPart, { dir: query.get('dir') ?? '', leftOut });
+    },
   });
 }
 

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
-import { packTarGz } from '@croft/streams/tar-pack';
+import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
 import { readTarGz } from '@croft/streams/tar-read';
 import { unpackTarGz } from '@croft/streams/tar-unpack';
 import fc from 'fast-check';
@@ -237,4 +237,100 @@ test('an archive is cut, and never ended early, when its holder loses the lease 
   await cutBy(() => truncate(work('long/file'), 100));
   await truncate(work('long/file'), 60_000_000);
   await cutBy(() => machine.client.removeAll(['other'], 4, {}));
+});
+
+/** Acts when an entry of that name was listed, and has not been packed. */
+async function* listedThen(
+  name: string,
+  act: () => Promise<unknown>,
+  root: string,
+  told: () => undefined,
+): AsyncGenerator<readonly TarEntry[]> {
+  for await (const together of treeEntries(root, { match: [], onGone: told, signal })) {
+    if (together.some(({ path }) => path.toString() === name)) await act();
+    yield together;
+  }
+}
+
+async function packedWhen(
+  root: string,
+  name: string,
+  act: () => Promise<unknown>,
+): Promise<{ files: Record<string, number>; gone: number }> {
+  let gone = 0;
+  const packed = packTarGz(listedThen(name, act, root, () => void (gone += 1)));
+  const files = await Array.fromAsync(readTarGz(packed, limits), async ({ header, content }): Promise<[string, number]> => [
+    header.name,
+    Buffer.concat(await Array.fromAsync(content)).length,
+  ]);
+  return { files: Object.fromEntries(files), gone };
+}
+
+/** A directory with these files, by size. */
+async function treeOf(files: Readonly<Record<string, number>>): Promise<AsyncDisposable & { readonly root: string }> {
+  const root = await mkdtemp(join(tmpdir(), 'croft-moving-'));
+  for (const [name, size] of Object.entries(files)) {
+    await mkdir(dirname(join(root, name)), { recursive: true });
+    await writeFile(join(root, name), Buffer.alloc(size, 'x'));
+  }
+  return { root, [Symbol.asyncDispose]: () => rm(root, { recursive: true }) };
+}
+
+const large = 200_000;
+
+test('what goes away or becomes another kind after it was listed is left out, and told', async () => {
+  const changes: Record<string, string[]> = {
+    'is removed': ['rm', 'b'],
+    'becomes a directory': ['sh', '-c', 'rm b && mkdir b'],
+    'becomes a link': ['ln', '-sf', 'a', 'b'],
+    'becomes a fifo': ['sh', '-c', 'rm b && mkfifo b'],
+  };
+  for (const [change, [program = '', ...args]] of Object.entries(changes)) {
+    for (const size of [0, 100, large]) {
+      await using tree = await treeOf({ a: 1, b: size, c: 3 });
+      const act = () => promisify(execFile)(program, args, { cwd: tree.root });
+      const { files, gone } = await packedWhen(tree.root, 'a', act);
+      assert.deepEqual([files, gone], [{ a: 1, c: 3 }, 1], `${size} bytes, ${change}`);
+    }
+  }
+});
+
+test('a directory or link that goes away in the middle of the walk leaves the rest of the archive whole', async () => {
+  const before = Object.fromEntries(Array.from({ length: 127 }, (_, at) => [`a${String(at).padStart(3, '0')}`, 1])); // others have their turn at the 128th
+  for (const [what, change] of [
+    ['directory', 'rm -r b'],
+    ['directory', 'rm -r b && echo > b'],
+    ['link', 'rm b'],
+    ['link', 'rm b && echo > b'],
+  ] as const) {
+    await using tree = await treeOf({ ...before, ...(what === 'directory' ? { 'b/x': 1 } : {}), c: 3 });
+    if (what === 'link') await symlink('c', join(tree.root, 'b'));
+    const { files, gone } = await packedWhen(tree.root, 'a000', () => promisify(execFile)('sh', ['-c', change], { cwd: tree.root }));
+    const { 'b/': told, ...others } = files;
+    assert.deepEqual([others, gone], [{ ...before, c: 3 }, 1], `${what}: ${change}`);
+    assert.equal(told, what === 'directory' ? 0 : undefined);
+  }
+});
+
+test('a file that becomes shorter or longer before it is opened comes as it is then, at most as long as a small one was', async () => {
+  for (const [from, to, packed] of [
+    [1_000, 10, 10],
+    [1_000, 2_000, 1_000],
+    [large, 10, 10],
+    [large, large * 2, large * 2],
+  ] as const) {
+    await using tree = await treeOf({ a: 1, b: from, c: 3 });
+    const { files, gone } = await packedWhen(tree.root, 'a', () => truncate(join(tree.root, 'b'), to));
+    assert.deepEqual([files, gone], [{ a: 1, b: packed, c: 3 }, 0], `from ${from} to ${to}`);
+  }
+});
+
+test('an archive from which something was left out says so in the log', async () => {
+  for (let at = 0; at < 30; at += 1) await put(`leaving/${String(at).padStart(2, '0')}`, noise(1_000_000));
+  const names: string[] = [];
+  for await (const { header } of readTarGz(machine.client.getTarGz('leaving', [], 5, { gzipLevel: 0 }), limits)) {
+    if (names.push(header.name) === 1) await rm(work('leaving/29'));
+  }
+  assert.deepEqual([names.length, names.at(-1)], [29, '28']);
+  assert.match(await machine.process.log(), /"dir":"leaving","leftOut":1,.*"archive packed in part"/);
 });

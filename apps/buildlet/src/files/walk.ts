@@ -18,36 +18,39 @@ export type SystemPath = string | Buffer;
 export interface WalkOptions {
   /** Asked when a directory was handed out: whether to go into it. */
   readonly enters: (directory: Walked) => boolean;
-  /** What is gone when it is looked at is left out, and a directory that cannot be read is empty. */
-  readonly lenient?: boolean;
+  /** Throws what ends the walk. Otherwise what cannot be looked at is left out, and a directory that was handed out is empty. */
+  readonly onFailure?: (error: unknown) => undefined;
 }
 
 /** For small files the hops through the event loop cost more than the disk. Whoever walks gives others their turn this often. */
 export const entriesInTurn = 128;
 
-/** @throws what the system says of the first thing that cannot be read, unless it is lenient; of the base in every case */
-export function* walkTree(base: string, { enters, lenient = false }: WalkOptions): Generator<Walked, void> {
+/** @throws what the system says of the first thing that cannot be read, unless `onFailure` is given; of the base in every case */
+export function* walkTree(base: string, { enters, onFailure = raise }: WalkOptions): Generator<Walked, void> {
   const stats = lstat(base);
   if (!stats.isDirectory()) return yield { path: '', at: base, stats };
   const start = `${Buffer.from(base).toString('latin1')}/`;
   const pending = namesIn(base);
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
     const at = systemPath(start + path);
-    const status = lenient ? ifReadable(() => lstat(at)) : lstat(at);
+    const status = readOr(onFailure, () => lstat(at));
     if (!status) continue;
     const found: Walked = { path, at, stats: status };
     yield found;
     if (!status.isDirectory() || !enters(found)) continue;
-    const names = lenient ? ifReadable(() => namesIn(at)) : namesIn(at);
-    for (const name of names ?? []) pending.push(`${path}/${name}`);
+    for (const name of readOr(onFailure, () => namesIn(at)) ?? []) pending.push(`${path}/${name}`);
   }
 }
 
-function ifReadable<T>(read: () => T): T | undefined {
+function raise(error: unknown): never {
+  throw error;
+}
+
+function readOr<T>(onFailure: (error: unknown) => undefined, read: () => T): T | undefined {
   try {
     return read();
-  } catch {
-    return undefined;
+  } catch (error) {
+    return onFailure(error);
   }
 }
 
