@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { SECOND, systemClock } from '@croft/runtime/clock';
+import { FakeClock } from '@croft/runtime/testing';
 import { createExchange } from './exchange.ts';
 
 test('an upload that goes on for long keeps nothing of what it has sent', async () => {
@@ -36,4 +37,52 @@ test('an upload that goes on for long keeps nothing of what it has sent', async 
   const { text } = await exchange.ask(question, 10, { signal: systemClock.deadline(20 * SECOND) });
   assert.equal(text, 'taken');
   assert.ok(kept < 2_500_000, `${kept} bytes are kept of 8,000 pieces while the answer is waited for`);
+});
+
+/** More than fits between two ends of a connection. */
+const large = { doing: 'send', method: 'PUT', path: '/', body: { type: 'text/plain', content: 'x'.repeat(64 * 1024 * 1024) } };
+const small = { doing: 'ask', method: 'GET', path: '/' };
+
+/** Answers each first piece that it reads, and then reads nothing until it is told to. */
+async function hasty(): Promise<AsyncDisposable & { readonly port: number; readonly sockets: Socket[] }> {
+  const sockets: Socket[] = [];
+  const server = createTcpServer((socket) => {
+    sockets.push(socket.on('error', () => undefined));
+    socket.once('data', () => void socket.pause().write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    sockets,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+test('an upload that is answered before all of it is sent holds its connection for a while and no longer', async () => {
+  await using server = await hasty();
+  const clock = new FakeClock();
+  using exchange = createExchange({ host: '127.0.0.1', port: server.port, password: '' }, clock);
+  assert.equal((await exchange.ask(large, 10, {})).text, 'ok');
+  await clock.advance(6 * SECOND);
+  const [socket = assert.fail('no connection')] = server.sockets;
+  await once(socket.resume(), 'close', { signal: systemClock.deadline(10 * SECOND) });
+  assert.ok(socket.bytesRead < large.body.content.length, 'the rest was sent all the same');
+});
+
+test('an upload whose rest is sent soon after its answer leaves its connection to the next request', async () => {
+  await using server = await hasty();
+  const clock = new FakeClock();
+  using exchange = createExchange({ host: '127.0.0.1', port: server.port, password: '' }, clock);
+  assert.equal((await exchange.ask(large, 10, {})).text, 'ok');
+  const [socket = assert.fail('no connection')] = server.sockets;
+  const isRead = Promise.withResolvers<void>();
+  socket.on('data', () => void (socket.bytesRead > large.body.content.length && isRead.resolve())).resume();
+  await isRead.promise;
+  await clock.advance(6 * SECOND);
+  socket.once('data', () => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntoo'));
+  assert.equal((await exchange.ask(small, 10, { signal: systemClock.deadline(10 * SECOND) })).text, 'too');
+  assert.equal(server.sockets.length, 1);
 });

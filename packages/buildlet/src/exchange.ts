@@ -5,7 +5,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import { epochHeader, errorBodySchema, sourceHeader } from '@croft/protocol/runs';
 import { codeOfStatus } from '@croft/protocol/status-codes';
-import { anySignal, type Clock, type Waits } from '@croft/runtime/clock';
+import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText, systemCode } from '@croft/runtime/errors';
 import { request as httpRequest } from '@croft/runtime/node-http';
 import { gather } from '@croft/streams/gather';
@@ -17,6 +17,8 @@ import { askForLong, type LongAnswer } from './long-answer.ts';
 const maxErrorBytes = 64 * 1024;
 /** Of what a buildlet says about a failure; it may end up in a build's evidence. */
 const saidChars = 4_000;
+/** For what is left to write of a request that was answered before all of it had been sent. */
+const restMs = 5 * SECOND;
 
 export interface Question {
   /** For messages: `start run X`. */
@@ -58,7 +60,7 @@ export function createExchange(address: BuildletAddress, clock: Clock, extra: Re
     for (;;) {
       const request = begin(question, signal);
       try {
-        return await answerTo(request, question);
+        return await answerTo(request, question, clock);
       } catch (error) {
         if (signal.aborted || !diedIdle(request, question, error)) throw error;
       }
@@ -153,13 +155,16 @@ export function parseJson(text: string): unknown {
   }
 }
 
-async function answerTo(request: ClientRequest, { body }: Question): Promise<IncomingMessage> {
+async function answerTo(request: ClientRequest, { body }: Question, clock: Clock): Promise<IncomingMessage> {
   const answered = answerOf(request);
   if (!body || typeof body.content === 'string') request.end(body?.content);
   else await send(body.content, request, answered);
   const response = await answered;
-  // An upload that was answered early is not sent on; of one whose end was written, the connection is kept.
-  response.once('close', () => request.writableEnded || request.destroy());
+  // An upload that was answered early is not sent on; of one that was sent, or is soon, the connection is kept.
+  response.once('close', () => {
+    if (!request.writableEnded) request.destroy();
+    else if (!request.writableFinished) clock.deadline(restMs).addEventListener('abort', () => request.destroy());
+  });
   return response;
 }
 
