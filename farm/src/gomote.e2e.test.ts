@@ -9,9 +9,13 @@ import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { findOlderNode } from '@croft-apps/coordinator/testing-distribution';
+import type { BuildSummary } from '@croft/protocol/api';
 import { systemRandom } from '@croft/runtime/random';
+import { endedBuild, foundBuilds } from './testing-builds.ts';
 import { main, openPlace } from './testing-gomote.ts';
 
+const olderNode = await findOlderNode();
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 describe('gomote', () => {
@@ -51,6 +55,28 @@ describe('gomote', () => {
     assert.equal(child.exitCode, 130);
     assert.doesNotMatch((await gomote(['list'])).stdout, /local-ci-1/);
   });
+
+  test(
+    'the one that the farm gives to everybody borrows, repeats a build, runs and gives back on an older Node',
+    { skip: olderNode === undefined && 'no Node 20 or 22 is installed' },
+    async () => {
+      await using place = await openPlace({}, 2);
+      const { farm, home, must } = place;
+      const file = join(home, 'gomote');
+      await writeFile(file, Buffer.from(await (await fetch(`${farm.url}/dist/gomote/gomote`)).arrayBuffer()));
+      const program = [olderNode ?? '', file] as const;
+      const [{ id }] = (await foundBuilds(farm, 2)) as [BuildSummary];
+      await endedBuild(farm, id);
+      for (const words of [
+        ['create', 'ci'],
+        ['repro', id],
+      ]) {
+        const name = (await must(words, { program })).trim();
+        assert.match(await must(['run', name, 'sh', '-c', 'echo $CI'], { program }), /^true$/m);
+        await must(['destroy', name], { program });
+      }
+    },
+  );
 
   test('pushes, runs with the builder’s variables, and moves files both ways (checks 5, 6, 8)', async () => {
     await using place = await openPlace();

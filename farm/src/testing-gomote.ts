@@ -26,6 +26,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   readonly stdin?: string | Buffer;
+  /** What is run instead of the sources: a Node, and a file. */
+  readonly program?: readonly [string, string];
   onOutput?(text: string): void;
   /** Told of the process once it runs. */
   onStart?(child: ChildProcess): void;
@@ -73,10 +75,19 @@ export async function openPlace(differs: Partial<ConfigInput> = {}, size = 1): P
 
 async function launch(
   args: readonly string[],
-  { farm, home, env, cwd, stdin, onOutput, onStart }: RunOptions & { farm: TestFarm; home: string },
+  {
+    farm,
+    home,
+    env,
+    cwd,
+    stdin,
+    program: [node, file] = [process.execPath, main],
+    onOutput,
+    onStart,
+  }: RunOptions & { farm: TestFarm; home: string },
 ): Promise<Ran> {
   const standing = { PATH: usualPath, HOME: home, CROFT_SERVER: farm.url };
-  const child = spawn(process.execPath, [main, ...args], {
+  const child = spawn(node, [file, ...args], {
     cwd: cwd ?? home,
     env: { ...standing, ...env },
     signal: systemClock.deadline(5 * MINUTE),

@@ -185,8 +185,7 @@ async function* sessionEvents(ask: Ask, session: string, waits: Waits, clock: Cl
 
 /** @throws CroftError `unavailable` when they end by themselves */
 async function* eventsOf(ask: Ask, path: string, { signal }: Waits, clock: Clock): AsyncGenerator<ReadEvent> {
-  const silent = new AbortController();
-  const response = await ask(path, { signal: anySignal(signal, silent.signal), headers: { accept: 'text/event-stream' } });
+  const response = await ask(path, { signal, headers: { accept: 'text/event-stream' } });
   const events = readEvents(response);
   try {
     for (;;) {
@@ -195,7 +194,7 @@ async function* eventsOf(ask: Ask, path: string, { signal }: Waits, clock: Clock
       yield value;
     }
   } finally {
-    silent.abort();
+    response.destroy(); // a signal would reach the socket, too, on which nobody listens once the server has ended the answer
   }
 }
 
