@@ -49,7 +49,7 @@ describe('gomote', () => {
     });
     let said = '';
     child.stderr.setEncoding('utf8').on('data', (text: string) => void (said += text));
-    await farm.waitFor('its place', () => /local-ci-1 waits at position \d/.test(said));
+    await farm.waitFor('its place', () => /local-ci-1 waits at place 1: next; /.test(said));
     child.kill('SIGINT');
     await once(child, 'close');
     assert.equal(child.exitCode, 130);
@@ -61,7 +61,7 @@ describe('gomote', () => {
     { skip: olderNode === undefined && 'no Node 20 or 22 is installed' },
     async () => {
       await using place = await openPlace({}, 2);
-      const { farm, home, must } = place;
+      const { farm, home, gomote, must } = place;
       const file = join(home, 'gomote');
       await writeFile(file, Buffer.from(await (await fetch(`${farm.url}/dist/gomote/gomote`)).arrayBuffer()));
       const program = [olderNode ?? '', file] as const;
@@ -71,7 +71,10 @@ describe('gomote', () => {
         ['create', 'ci'],
         ['repro', id],
       ]) {
-        const name = (await must(words, { program })).trim();
+        const { status, stdout, stderr } = await gomote(words, { program });
+        assert.equal(status, 0, stderr);
+        assert.doesNotMatch(stderr, /: {2}/, 'nothing is told of services where there are none');
+        const name = stdout.trim();
         assert.match(await must(['run', name, 'sh', '-c', 'echo $CI'], { program }), /^true$/m);
         await must(['destroy', name], { program });
       }

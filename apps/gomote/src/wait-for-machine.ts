@@ -28,6 +28,6 @@ export async function followToMachine(asked: SessionView, { client, cli, status 
 }
 
 function waitingText({ alias, state, wait, progress }: SessionView): string | undefined {
-  if (state === 'waiting') return printable(`${alias} waits${wait ? ` at position ${wait.position}: ${wait.text}` : ''}`);
+  if (state === 'waiting') return printable(`${alias} waits${wait ? ` at place ${wait.position + 1}: ${wait.text}` : ''}`);
   return state === 'preparing' ? printable(`${alias}: ${progress ?? 'is being prepared'}`) : undefined;
 }

@@ -52,7 +52,7 @@ export function createLending(deps: LendingDeps): Omit<Sessions, 'builds'> {
   const find = async (who: Person, name: string): Promise<Session> => {
     const session = await db.read((sql) => findSession(sql, name));
     if (session && maySee(who, session)) return session;
-    throw new CroftError('not-found', `there is no session "${name}"`, { hint: 'Those that there are: croft sessions, or /sessions.' });
+    throw new CroftError('not-found', `there is no session "${name}"`, { hint: 'Those that there are: gomote list -all, or /sessions.' });
   };
   const findOwn = async (who: Person, name: string): Promise<Session> => {
     const session = await find(who, name);

@@ -50,7 +50,8 @@ export async function reproduce(
     const source = { builder, revisions: build.revisions };
     await pushSource(buildlet, { work, source, job, caches: await findCaches(job, farm), farm, signal });
   }
-  if (job.services) await tell(`${job.services.map(({ name }) => name).join(' and ')} ${job.services.length === 1 ? 'is' : 'are'} started`);
+  const names = (job.services ?? []).map(({ name }) => name);
+  if (names.length > 0) await tell(`${names.join(' and ')} ${names.length === 1 ? 'is' : 'are'} started`);
   const begun = started.some(({ id }) => id.startsWith(`${session.id}.step-`));
   const services = await startServices({ work, job, farm, session: session.id, signal }, { begun });
   if (isEnd(services)) return `the source; ${endText(services)}, and no step was run`;
