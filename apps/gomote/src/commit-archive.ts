@@ -18,7 +18,7 @@ export function isCommit(text: string): boolean {
 }
 
 /** @throws CroftError `not-found` when the repository here does not have it */
-export async function archiveOfCommit(commit: string, { cwd, env, clock }: Cli): Promise<Reusable> {
+export async function archiveOfCommit(commit: string, { cwd, env, clock, interruption }: Cli): Promise<Reusable> {
   const git = async (...args: string[]): Promise<string> =>
     (await promisify(execFile)('git', ['-C', cwd, ...args], { env: gitEnvironment(env) })).stdout.trim();
   let root: string;
@@ -33,11 +33,12 @@ export async function archiveOfCommit(commit: string, { cwd, env, clock }: Cli):
     });
   }
   const revision = parseRevision(id);
-  const dir = await mkdtemp(join(tmpdir(), 'gomote-'));
   await using stack = new AsyncDisposableStack();
+  const { signal } = stack.use(interruption()); // until the directory is gone
+  const dir = await mkdtemp(join(tmpdir(), 'gomote-'));
   stack.defer(() => rm(dir, { recursive: true, force: true }));
   const mirror = stack.use(await openMirror({ dir: join(dir, 'mirror.git'), url: root, gitHome: dir, clock, path: env['PATH'] ?? '' }));
-  await mirror.fetch({});
+  await mirror.fetch({ signal });
   const owned = stack.move();
   return {
     isRepeatable: true,

@@ -1,4 +1,4 @@
-/** One act on each of the machines that a command is about, at once; the first failure breaks off the others (GRP-7). */
+/** One act on each of the machines that a command is about, at once; the first failure breaks off the others, whose ends are waited for (GRP-7). */
 import { anySignal } from '@croft/runtime/clock';
 import type { Chosen } from './instances.ts';
 import type { Machine, World } from './world.ts';
@@ -11,15 +11,16 @@ export async function onEach<T>(
   using interruption = world.cli.interruption();
   const failed = new AbortController();
   const signal = anySignal(interruption.signal, failed.signal);
-  return Promise.all(
-    sessions.map(async (session) => {
-      await using machine = world.machine(session);
-      try {
-        return await act(machine, signal);
-      } catch (error) {
-        failed.abort(error);
-        throw error;
-      }
-    }),
-  );
+  const acts = sessions.map(async (session) => {
+    await using machine = world.machine(session);
+    try {
+      return await act(machine, signal);
+    } catch (error) {
+      failed.abort(error);
+      throw error;
+    }
+  });
+  await Promise.allSettled(acts);
+  failed.signal.throwIfAborted();
+  return Promise.all(acts);
 }

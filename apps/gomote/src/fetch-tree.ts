@@ -1,35 +1,40 @@
 /** A directory of a machine as a tar.gz here: whole under its name, or not at all. */
 import { open, rename, rm } from 'node:fs/promises';
 import type { Cli } from '@croft/cli/program';
+import { anySignal } from '@croft/runtime/clock';
 import { countedBytes } from './transfer.ts';
 import { anyEpoch, type Machine } from './world.ts';
 
 export interface Fetch {
   readonly dir: string;
   readonly path: string;
+  /** Beside Ctrl-C. */
+  readonly signal?: AbortSignal;
 }
 
 const gzipLevel = 6;
 
 /** @returns its size */
-export async function fetchTree(machine: Machine, { dir, path }: Fetch, cli: Cli): Promise<number> {
+export async function fetchTree(machine: Machine, { dir, path, signal: given }: Fetch, cli: Cli): Promise<number> {
   using interruption = cli.interruption();
-  const { signal } = interruption;
+  const signal = anySignal(interruption.signal, given);
   const draft = `${path}.part`;
   await using counted = countedBytes(cli, { what: path });
   let bytes = 0;
   try {
-    await using file = await open(draft, 'w', 0o600);
-    for await (const piece of counted.through(treeOf(machine, dir, signal))) {
-      for (let at = 0; at < piece.length;) at += (await file.write(piece, at)).bytesWritten;
-      bytes += piece.length;
+    {
+      await using file = await open(draft, 'w', 0o600);
+      for await (const piece of counted.through(treeOf(machine, dir, signal))) {
+        for (let at = 0; at < piece.length;) at += (await file.write(piece, at)).bytesWritten;
+        bytes += piece.length;
+      }
     }
+    await rename(draft, path);
+    return bytes;
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
   }
-  await rename(draft, path);
-  return bytes;
 }
 
 export function treeOf({ buildlet }: Machine, dir: string, signal?: AbortSignal): AsyncGenerator<Buffer> {

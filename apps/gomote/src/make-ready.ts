@@ -1,13 +1,10 @@
 /** What `gomote create` does with fresh machines before it ends: a tree pushed, a command run. */
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
 import type { SessionView } from '@croft/protocol/sessions';
 import { CroftError } from '@croft/runtime/errors';
 import { exitCodes } from '@croft/cli/exit-codes';
 import { commandSpec } from './command-spec.ts';
 import { endSentence, statusOf } from './follow-run.ts';
-import { outputFile, type OutputFile } from './output-file.ts';
+import { freshPlace, outputFile, type Place } from './output-file.ts';
 import { patiently } from './patience.ts';
 import { pushTree } from './push/push.ts';
 import { findSource, type PushSource } from './push/source.ts';
@@ -27,7 +24,7 @@ export async function makeReady(sessions: readonly SessionView[], wanted: Readin
   if (setup && world.cli.env['GOROOT'] === undefined)
     throw new CroftError('invalid', '-setup pushes the tree that GOROOT names', { hint: 'Set GOROOT, or use -push DIR and -run COMMAND.' });
   const source = push === undefined && !setup ? undefined : await findSource(setup ? undefined : push, undefined, world.cli);
-  const logs = sessions.length > 1 ? await mkdtemp(join(tmpdir(), 'gomote-')) : undefined;
+  const logs = sessions.length > 1 ? freshPlace() : undefined;
   const statuses = await Promise.all(sessions.map((session) => readyOne(session, { ...wanted, source, logs }, world)));
   return Math.max(exitCodes.ok, ...statuses);
 }
@@ -35,7 +32,7 @@ export async function makeReady(sessions: readonly SessionView[], wanted: Readin
 interface Making extends Readiness {
   readonly source: PushSource | undefined;
   /** Where output goes when it is that of several. */
-  readonly logs: string | undefined;
+  readonly logs: Place | undefined;
 }
 
 async function readyOne(session: SessionView, { source, run, setup, logs }: Making, world: World): Promise<number> {
@@ -48,12 +45,12 @@ async function readyOne(session: SessionView, { source, run, setup, logs }: Maki
       ? []
       : ['sh', '-c', run];
   if (words.length === 0) return exitCodes.ok;
-  await using file: OutputFile | undefined = logs === undefined ? undefined : await outputFile(resolve(logs, `${session.alias}.stdout`));
+  await using file = logs && outputFile(logs, `${session.alias}.stdout`, cli);
   const sink = file?.sink ?? ((bytes: Uint8Array) => cli.stderr.write(bytes));
   const started = await startCommand(machine, { ...commandSpec(words, { e: [] }), ...inside(source, setup) }, cli);
   const ended = await completeCommand(machine, started, { sinks: { stdout: sink, stderr: sink }, cli });
   const status = statusOf(ended);
-  if (file) await cli.stderr.write(`# ${session.alias}: exit status ${status}, output in ${file.path}\n`);
+  if (file) await cli.stderr.write(`# ${session.alias}: exit status ${status}, output in ${await file.finish()}\n`);
   else if (status !== 0) await cli.stderr.write(`# ${session.alias}: ${endSentence(ended) ?? `exit status ${status}`}\n`);
   return status;
 }

@@ -76,9 +76,9 @@ async function gettar(name: string | undefined, { dir, output, ...given }: Getta
   const chosen = await chooseInstances(name === undefined ? [] : [name], world);
   if (chosen.asGroup || output !== undefined) {
     if (chosen.asGroup && output !== undefined) throw new CroftError('invalid', '-output is for one instance');
-    const fetched = await onEach(chosen, world, async (machine) => {
+    const fetched = await onEach(chosen, world, async (machine, signal) => {
       const path = join(cli.cwd, output ?? `${machine.session.alias}.tar.gz`);
-      return { instance: machine.session.alias, path, bytes: await fetchTree(machine, { dir, path }, cli) };
+      return { instance: machine.session.alias, path, bytes: await fetchTree(machine, { dir, path, signal }, cli) };
     });
     return cli.stdout.write(world.json ? `${JSON.stringify({ files: fetched })}\n` : fetched.map(({ path }) => `${path}\n`).join(''));
   }

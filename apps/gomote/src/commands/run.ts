@@ -1,6 +1,4 @@
 /** `gomote run`: a command on one machine, or on all of a group at once. */
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { CroftError, errorText } from '@croft/runtime/errors';
@@ -12,7 +10,7 @@ import { expandPath } from '../env-list.ts';
 import { endSentence, statusOf, type EndedRun, type Sinks } from '../follow-run.ts';
 import { fetchTree } from '../fetch-tree.ts';
 import { chooseInstances, type Chosen } from '../instances.ts';
-import { outputFile } from '../output-file.ts';
+import { freshPlace, outputFile, type OutputFile } from '../output-file.ts';
 import { ownFailure } from '../own-failure.ts';
 import { pathIn, probeEnvironment } from '../probe-environment.ts';
 import { completeCommand, shownRun, startCommand } from '../run-on-machine.ts';
@@ -69,11 +67,12 @@ async function runCommand(words: readonly string[], options: RunOptions, cli: Cl
   if (rest.length === 0) throw new CroftError('invalid', 'name a command to run', { hint: 'gomote run INSTANCE COMMAND' });
   const spec = commandSpec(rest, options);
   if (options.firewall) await cli.stderr.write('# -firewall: the variable is set; the network of the machine stays as its pool made it\n');
-  const dir = asGroup ? (options.collect ? cli.cwd : await mkdtemp(join(tmpdir(), 'gomote-'))) : undefined;
+  const place = asGroup && !options.collect ? freshPlace() : async () => cli.cwd;
   const results = await Promise.all(
     sessions.map(async (session) => {
       await using machine = world.machine(session);
-      const job: Job = { machine, spec, options, world, dir };
+      await using file = asGroup || options.collect ? outputFile(place, `${session.alias}.stdout`, cli) : undefined;
+      const job: Job = { machine, spec, options, world, asGroup, file };
       return asGroup ? await inGroup(job) : await onMachine(job);
     }),
   );
@@ -86,8 +85,9 @@ interface Job {
   readonly spec: CommandSpec;
   readonly options: RunOptions;
   readonly world: World;
-  /** Where output goes, of one of several. */
-  readonly dir: string | undefined;
+  /** One of several, whose output goes to its file alone. */
+  readonly asGroup: boolean;
+  readonly file: OutputFile | undefined;
 }
 
 interface Result {
@@ -115,17 +115,15 @@ async function inGroup(job: Job): Promise<Result> {
 }
 
 async function onMachine(job: Job): Promise<Result> {
-  const { machine, options, world } = job;
+  const { machine, options, world, file } = job;
   const spec = await settled(job);
   if (options.detach) return detached(machine, spec, world);
   const watch = options.until === undefined ? undefined : parsePattern(options.until);
   const { alias } = machine.session;
   const { cli } = world;
-  const place = job.dir ?? (options.collect ? cli.cwd : undefined);
-  await using file = place === undefined ? undefined : await outputFile(join(place, `${alias}.stdout`));
   for (let round = 1; ; round += 1) {
     await file?.restart();
-    const sinks = sinksOf(job, file?.sink);
+    const sinks = sinksOf(job);
     const watching = watch && watchFor(watch);
     const seen = watching ? { stdout: watching.through(sinks.stdout), stderr: watching.through(sinks.stderr) } : sinks;
     const run = await startCommand(machine, spec, cli);
@@ -139,18 +137,18 @@ async function onMachine(job: Job): Promise<Result> {
       continue;
     }
     if (options.collect) await fetchTree(machine, { dir: '.', path: join(cli.cwd, `${alias}.tar.gz`) }, cli);
-    return { instance: alias, run: shownRun(machine, run), status, exit: ended.exit, ...(file ? { stdout: file.path } : {}) };
+    return { instance: alias, run: shownRun(machine, run), status, exit: ended.exit, ...(file ? { stdout: await file.finish() } : {}) };
   }
 }
 
 /** With PATH as it was asked for, and what `-debug` shows. */
-async function settled({ machine, spec: asked, options: { path, debug }, dir, world: { cli } }: Job): Promise<CommandSpec> {
+async function settled({ machine, spec: asked, options: { path, debug }, asGroup, world: { cli } }: Job): Promise<CommandSpec> {
   const needsEnvironment = debug || path?.split(',').includes('$PATH');
   const before = needsEnvironment ? await probeEnvironment(machine, asked, cli) : [];
   const workDir = path?.includes('$WORKDIR') ? await machine.buildlet.workDir({}) : '';
   const env = path === undefined ? asked.env : { ...asked.env, PATH: expandPath(path, { workDir, path: pathIn(before) }) };
   // A PATH that was given is whole: the session's directories are in it already, or not wanted.
-  const spec: CommandSpec = { ...asked, env, ...(path === undefined ? {} : { path: [] }), ...(dir === undefined ? { stderr: 'own' } : {}) };
+  const spec: CommandSpec = { ...asked, env, ...(path === undefined ? {} : { path: [] }), ...(asGroup ? {} : { stderr: 'own' }) };
   if (debug) {
     const seen = path === undefined ? before : await probeEnvironment(machine, spec, cli);
     await cli.stderr.write(`# ${spec.argv.join(' ')}\n# in ${spec.dir ?? 'the directory that builds begin in'}\n`);
@@ -168,16 +166,16 @@ async function detached(machine: Machine, spec: CommandSpec, { cli, json }: Worl
 }
 
 /** One machine shows both streams; of several each has a file, in which both stand in their order. */
-function sinksOf({ dir, world: { cli, json } }: Job, file: Sinks['stdout'] | undefined): Sinks {
-  if (dir !== undefined && file) return { stdout: file, stderr: file };
+function sinksOf({ asGroup, file, world: { cli, json } }: Job): Sinks {
+  if (asGroup && file) return { stdout: file.sink, stderr: file.sink };
   const shown = json ? cli.stderr : cli.stdout;
   return {
     async stdout(bytes) {
-      await file?.(bytes);
+      await file?.sink(bytes);
       await shown.write(bytes);
     },
     async stderr(bytes) {
-      await file?.(bytes);
+      await file?.sink(bytes);
       await cli.stderr.write(bytes);
     },
   };
