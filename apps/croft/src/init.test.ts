@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, mkdirSync, readFileSync, rmSync, existsSync, realpathSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, mkdirSync, readdirSync, readFileSync, rmSync, existsSync, realpathSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -147,3 +150,24 @@ test('whatever the names and reasons hold, both texts are read as what was meant
     rmSync(dir, { recursive: true });
   }
 });
+
+test('an interrupted croft init leaves nothing behind', () =>
+  inRepo(node, async ({ dir }) => {
+    const stage = mkdtempSync(join(tmpdir(), 'croft-init-test-'));
+    try {
+      const temp = join(stage, 'temp');
+      mkdirSync(temp);
+      execFileSync('mkfifo', [join(stage, 'hangs')]);
+      writeFileSync(join(stage, 'git'), `#!/bin/sh\necho > ${stage}/hangs; exec sleep 60\n`, { mode: 0o755 });
+      const main = join(import.meta.dirname, 'main.ts');
+      const child = spawn(process.execPath, [main, 'init'], { cwd: dir, env: { PATH: `${stage}:${env.PATH}`, TMPDIR: temp } });
+      await readFile(join(stage, 'hangs'));
+      assert.notDeepEqual(readdirSync(temp), []);
+      child.kill('SIGINT');
+      await once(child, 'exit');
+      assert.deepEqual([child.exitCode, readdirSync(temp)], [130, []]);
+      assert.equal(existsSync(join(dir, 'croft.config.ts')), false);
+    } finally {
+      rmSync(stage, { recursive: true });
+    }
+  }));

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ArtifactView } from '@croft/protocol/artifacts';
 import { sha256Hex } from '@croft/runtime/digest';
+import { CroftError } from '@croft/runtime/errors';
 import { openTestServer, runWith, testId, testNow, type TestServer } from '../testing.ts';
 
 const base = { attempt: 1, storedAt: testNow, files: 0, bytes: 0, fileList: [] };
@@ -81,6 +82,32 @@ test('what came is not what was kept, or would be written elsewhere: nothing is 
       assert.match(refused.stderr, /would leave/, name);
     }
     assert.deepEqual(await readdir(dir), ['here']);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
+test('a download that is interrupted, or whose name is taken by a directory, leaves no draft', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'croft-get-'));
+  try {
+    await using server = await serve([kept('app', { file: 'content' })], { 'app/file': 'content' });
+    await mkdir(join(dir, 'taken/app/file'), { recursive: true });
+    assert.equal((await runWith(['artifacts', testId, '--get', '--to', 'taken', '--server', server.url], { cwd: dir })).status, 1);
+    assert.deepEqual(await readdir(join(dir, 'taken/app')), ['file']);
+    const interrupted = new AbortController();
+    await using slow = await openTestServer({
+      [`GET /api/v1/builds/${testId}/artifacts`]: () => Response.json({ artifacts: [kept('app', { file: 'content' })] }),
+      [`GET /builds/${testId}/attempts/1/artifacts/app/file`]: () => {
+        const body = new ReadableStream({
+          start: (controller) => controller.enqueue(Buffer.from('con')),
+          pull: () => interrupted.abort(new CroftError('cancelled', 'interrupted')),
+        });
+        return new Response(body);
+      },
+    });
+    const args = ['artifacts', testId, '--get', '--to', 'slow', '--server', slow.url];
+    assert.equal((await runWith(args, { cwd: dir, signal: interrupted.signal })).status, 130);
+    assert.deepEqual(await readdir(join(dir, 'slow/app')), []);
   } finally {
     await rm(dir, { recursive: true });
   }

@@ -69,11 +69,13 @@ interface Download {
 }
 
 async function download(artifacts: readonly ArtifactView[], { build, client, cli, json, dir }: Download): Promise<number> {
+  using interruption = cli.interruption();
+  const { signal } = interruption;
   const files: string[] = [];
   for (const { name: artifact, attempt, fileList } of artifacts) {
     for (const file of fileList) {
       const path = placeIn(placeIn(dir, artifact), file.path);
-      await writeChecked(path, file, client.readArtifact({ build, attempt, artifact, path: file.path }));
+      await writeChecked(path, file, client.readArtifact({ build, attempt, artifact, path: file.path }, { signal }));
       await cli.stderr.write(`${printable(path)}  ${formatBytes(file.bytes)}\n`);
       files.push(path);
     }
@@ -96,17 +98,19 @@ async function writeChecked(path: string, { sha256, mode }: ArtifactFileView, co
   const draft = `${path}.part`;
   const hash = createHash('sha256');
   try {
-    await using file = await open(draft, 'w', 0o600);
-    for await (const piece of content) {
-      hash.update(piece);
-      for (let at = 0; at < piece.length;) at += (await file.write(piece, at)).bytesWritten;
+    {
+      await using file = await open(draft, 'w', 0o600);
+      for await (const piece of content) {
+        hash.update(piece);
+        for (let at = 0; at < piece.length;) at += (await file.write(piece, at)).bytesWritten;
+      }
+      if (hash.digest('hex') !== sha256)
+        throw new CroftError('unavailable', `download ${path}: what came is not what was kept`, { hint: 'Try again.' });
+      await file.chmod(mode & 0o755);
     }
-    if (hash.digest('hex') !== sha256)
-      throw new CroftError('unavailable', `download ${path}: what came is not what was kept`, { hint: 'Try again.' });
-    await file.chmod(mode & 0o755);
+    await rename(draft, path);
   } catch (error) {
     await rm(draft, { force: true });
     throw error;
   }
-  await rename(draft, path);
 }

@@ -55,7 +55,7 @@ async function init({ yaml, force, json }: InitOptions, cli: Cli): Promise<void>
   await cli.stderr.write(`${printable(shown)} is written. Next: croft config check; croft run --local ci\n`);
 }
 
-async function propose({ cwd, env, clock }: Cli): Promise<{ root: string; proposal: Proposal }> {
+async function propose({ cwd, env, clock, interruption }: Cli): Promise<{ root: string; proposal: Proposal }> {
   // Only here: few commands need git.
   const [{ openWorkingTree }, { treeOfFiles }, { parseRepositoryUrl, suggestedName }, { detectAll, detectSteps }] = await Promise.all([
     import('@croft/forge/working-tree'),
@@ -64,12 +64,15 @@ async function propose({ cwd, env, clock }: Cli): Promise<{ root: string; propos
     import('@croft/domain/detect-steps'),
   ]);
   await using stack = new AsyncDisposableStack();
+  const { signal } = stack.use(interruption()); // until the directory is gone
   const gitHome = await mkdtemp(join(tmpdir(), 'croft-init-'));
   stack.defer(() => rm(gitHome, { recursive: true, force: true }));
-  const working = await openWorkingTree({ dir: cwd, gitHome, userHome: env['HOME'], clock, path: env['PATH'] }, {}).catch(wrongPlace);
+  const working = await openWorkingTree({ dir: cwd, gitHome, userHome: env['HOME'], clock, path: env['PATH'] }, { signal }).catch(
+    wrongPlace,
+  );
   const { root, branch, origin } = working;
   const shown = origin === undefined ? undefined : parseRepositoryUrl(origin).shown;
-  const tree = await treeOfFiles(working, {});
+  const tree = await treeOfFiles(working, { signal });
   const found = await detectSteps(tree);
   const others = (await detectAll(tree)).filter(({ reason }) => typeof found === 'string' || reason !== found.reason);
   return { root, proposal: { repo: suggestedName({ shown: shown ?? root }), branch, origin: shown, found, others } };
