@@ -154,3 +154,10 @@ test('no test at all, and an unknown suite, are no success', async () => {
   assert.equal((await run({ 'good.test.ts': "test('one', () => {});" }, 'unit', 'nowhere')).code, 1);
   assert.equal((await run({}, 'everything')).code, 2);
 });
+
+test('processes that one test after the other starts are compiled once in a run, and what is kept goes with it', async () => {
+  const body = "import { getCompileCacheDir } from 'node:module'; test('tells', () => assert.fail(getCompileCacheDir()));";
+  const { code, out } = await run({ 'a.test.ts': body }, 'unit');
+  const [kept] = /\S*croft-tests-\S*/.exec(out) ?? [];
+  assert.deepEqual([code, kept !== undefined && existsSync(kept)], [1, false], out);
+});

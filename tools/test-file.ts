@@ -11,7 +11,7 @@ import { foldEvents, pendingTests, type FileResult, type TestEvent } from './tes
 
 export interface TestFileOptions {
   readonly root: string;
-  /** Where the events file is written. */
+  /** Where the events file is written, and what Node compiled for one process and others of the run need as well. */
   readonly scratchDir: string;
   /** Of each test, ms. */
   readonly timeoutMs: number;
@@ -41,12 +41,12 @@ export async function runTestFile(file: string, options: TestFileOptions): Promi
   return foldEvents(events, { file, exit, ended, filtered, output: output(), elapsedMs: performance.now() - startedAt });
 }
 
-function startProcess(file: string, eventsFile: string, { root, timeoutMs, nodeOptions }: TestFileOptions): ChildProcess {
+function startProcess(file: string, eventsFile: string, { root, timeoutMs, nodeOptions, scratchDir }: TestFileOptions): ChildProcess {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const reporting = [`--test-reporter=${reporter}`, '--test-reporter-destination=stderr'];
   return spawn(process.execPath, [`--test-timeout=${timeoutMs}`, ...reporting, ...nodeOptions, file], {
     cwd: root,
-    env: { ...env, CROFT_TEST_EVENTS: eventsFile },
+    env: { ...env, CROFT_TEST_EVENTS: eventsFile, NODE_COMPILE_CACHE: join(scratchDir, 'compiled') },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
