@@ -60,7 +60,12 @@ export async function startTestBuildlet(options: TestBuildletOptions = {}): Prom
   const password = systemRandom.hex(16);
   if (options.uid !== undefined) await chown(dir, options.uid, options.uid);
   let child = launch(dir, password, options);
-  let address = await serving(child, dir, password, options);
+  let address = await serving(child, dir, password, options).catch(async (error: unknown) => {
+    child.kill('SIGKILL');
+    await exitOf(child);
+    if (options.dir === undefined) await rm(dir, { recursive: true, force: true });
+    throw error;
+  });
   const restart = async (): Promise<void> => {
     child = launch(dir, password, options);
     address = await serving(child, dir, password, options);
