@@ -3,7 +3,8 @@ import { PassThrough, Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { gather } from './gather.ts';
+import { gather, pour } from './gather.ts';
+import { NotTaken } from './pour.ts';
 import { freeWhole } from './release.ts';
 
 test('whatever comes and however slowly it is read, every byte is given once and in order', () =>
@@ -12,7 +13,8 @@ test('whatever comes and however slowly it is read, every byte is given once and
       fc.array(fc.tuple(fc.nat({ max: 300_000 }), fc.boolean()), { maxLength: 12 }),
       fc.array(fc.boolean(), { maxLength: 20 }),
       fc.boolean(),
-      async (sizes, slow, owns) => {
+      fc.constantFrom('gathered', 'poured'),
+      async (sizes, slow, owns, way) => {
         const pieces = sizes.map(([bytes], at) => Buffer.allocUnsafeSlow(bytes).fill(at + 1));
         const whole = Buffer.concat(pieces);
         const stream = new PassThrough();
@@ -24,10 +26,17 @@ test('whatever comes and however slowly it is read, every byte is given once and
           stream.end();
         })();
         const come: Buffer[] = [];
-        for await (const piece of gather(stream, { free: owns ? freeWhole : undefined })) {
-          if (slow.shift()) await nextTurn();
+        const gathering = { free: owns ? freeWhole : undefined };
+        const take = async (piece: Buffer): Promise<void> => {
+          await nextTurn();
           come.push(Buffer.from(piece));
-        }
+        };
+        if (way === 'poured') await pour(stream, (piece) => (slow.shift() ? take(piece) : void come.push(Buffer.from(piece))), gathering);
+        else
+          for await (const piece of gather(stream, gathering)) {
+            if (slow.shift()) await nextTurn();
+            come.push(Buffer.from(piece));
+          }
         await writing;
         assert.ok(Buffer.concat(come).equals(whole));
       },
@@ -95,4 +104,46 @@ test('a reader that leaves early may leave the stream as it is', async () => {
   assert.equal(stream.listenerCount('data'), 0);
   stream.write('b');
   assert.equal(String(stream.read()), 'b');
+});
+
+test('what is poured comes at once, and while one piece is dealt with the rest waits and comes together', async () => {
+  const stream = new PassThrough();
+  const got: string[] = [];
+  let dealt = Promise.withResolvers<void>();
+  let isSlow = false;
+  const take = (piece: Buffer): Promise<void> | undefined => {
+    got.push(piece.toString());
+    return isSlow ? dealt.promise : undefined;
+  };
+  const poured = pour(stream, take, {});
+  await nextTurn();
+  stream.write('a');
+  assert.deepEqual(got, ['a'], 'before anything else happens');
+  isSlow = true;
+  for (const text of ['b', 'c', 'd']) stream.write(text);
+  await nextTurn();
+  assert.deepEqual(got, ['a', 'b']);
+  const { resolve } = dealt;
+  dealt = Promise.withResolvers();
+  resolve();
+  await nextTurn();
+  assert.deepEqual(got, ['a', 'b', 'cd']);
+  stream.end();
+  dealt.resolve();
+  await poured;
+});
+
+test('who does not take a piece is told from a stream that fails, and leaves no listeners', async () => {
+  const full = new Error('the disk is full');
+  for (const take of [() => Promise.reject(full), () => assert.fail(full)]) {
+    const stream = new PassThrough();
+    const poured = pour(stream, take, { destroys: false });
+    stream.write('a');
+    await assert.rejects(poured, (error) => error instanceof NotTaken && error.cause === full);
+    assert.deepEqual([stream.destroyed, stream.listenerCount('data')], [false, 0]);
+  }
+  const cut = new PassThrough();
+  const poured = pour(cut, () => undefined, {});
+  cut.destroy(new Error('cut'));
+  await assert.rejects(poured, /^Error: cut/);
 });

@@ -3,6 +3,7 @@
  * memory of its own that the collector would have to find.
  */
 import type { Readable } from 'node:stream';
+import { createPourer, type Take } from './pour.ts';
 
 export interface Gathering {
   /** For each piece of the stream that was copied, or given on and is of no use any more, where it is nobody else's: frees its memory. */
@@ -19,50 +20,88 @@ const longBytes = 4 * 1024;
  * What comes, in order and as it comes: the longer its reader takes, the longer the pieces, up to 256 KiB. Each is good only until the next one is
  * asked for. Throws what ends the stream early.
  */
-export async function* gather(stream: Readable, { free = keep, destroys = true }: Gathering): AsyncGenerator<Buffer> {
-  const basket = createBasket(free);
+export async function* gather(stream: Readable, options: Gathering): AsyncGenerator<Buffer> {
   let come = Promise.withResolvers<void>();
+  using intake = takeIn(stream, options, () => come.resolve());
+  for (;;) {
+    const piece = intake.take();
+    if (piece) {
+      yield piece;
+      continue;
+    }
+    if (intake.isOver()) break;
+    come = Promise.withResolvers();
+    stream.resume();
+    await come.promise;
+  }
+  if (intake.failure !== undefined) throw intake.failure;
+}
+
+/**
+ * As `gather`, for what comes in small pieces and at once: while nothing comes nothing is held, and a piece that is dealt with at once leaves nothing behind.
+ * @throws NotTaken and what ends the stream early
+ */
+export function pour(stream: Readable, take: Take, options: Gathering): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const intake = takeIn(stream, options, () => flush());
+  const flush = createPourer({ next: intake.take, take, reject }, () => {
+    if (!intake.isOver()) return void stream.resume();
+    if (intake.failure === undefined) resolve();
+    else reject(intake.failure);
+  });
+  flush();
+  return promise.finally(() => intake[Symbol.dispose]());
+}
+
+interface Intake extends Disposable, Pick<Basket, 'take'> {
+  /** Nothing more will come. */
+  isOver(): boolean;
+  /** What ended the stream early. */
+  readonly failure: unknown;
+}
+
+/** @param wake is called when something is there, or will not be any more; never before this has returned */
+function takeIn(stream: Readable, { free = keep, destroys = true }: Gathering, wake: () => void): Intake {
+  const basket = createBasket(free);
   let failure: unknown;
   let isOver = false;
-  const wake = (): void => come.resolve();
   const onData = (piece: Buffer): void => {
     const isFull = basket.add(piece);
     if (isFull) stream.pause();
     if (isFull || piece.length < longBytes) wake();
     else setImmediate(wake);
   };
-  const onEnd = (): void => {
+  const end = (why?: unknown): void => {
+    failure ??= why;
     isOver = true;
+  };
+  const onEnd = (): void => {
+    end();
     wake();
   };
   const onError = (error: unknown): void => {
-    failure ??= error;
-    onEnd();
+    end(error);
+    wake();
   };
+  const closed = (): void => end(stream.readableEnded ? undefined : new Error('the connection was closed'));
   const onClose = (): void => {
-    if (!stream.readableEnded) failure ??= new Error('the connection was closed');
-    onEnd();
+    closed();
+    wake();
   };
   stream.on('data', onData).on('end', onEnd).on('error', onError).on('close', onClose);
-  if (stream.destroyed) onClose();
-  try {
-    for (;;) {
-      const piece = basket.take();
-      if (piece) {
-        yield piece;
-        continue;
-      }
-      if (isOver) break;
-      come = Promise.withResolvers();
-      stream.resume();
-      await come.promise;
-    }
-    if (failure !== undefined) throw failure;
-  } finally {
-    stream.off('data', onData).off('end', onEnd).off('close', onClose).pause();
-    if (destroys) stream.destroy();
-    else stream.off('error', onError);
-  }
+  if (stream.destroyed) closed();
+  return {
+    take: basket.take,
+    isOver: () => isOver,
+    get failure() {
+      return failure;
+    },
+    [Symbol.dispose]() {
+      stream.off('data', onData).off('end', onEnd).off('close', onClose).pause();
+      if (destroys) stream.destroy();
+      else stream.off('error', onError);
+    },
+  };
 }
 
 const keep = (): void => undefined;

@@ -7,6 +7,8 @@ import { runInNewContext } from 'node:vm';
 
 /** What Node's pool of small buffers is never as large as. */
 const smallest = 2 * Buffer.poolSize;
+/** Freeing less costs more than finding it. */
+const worthBytes = 4 * 1024;
 /** Of memory that is left to the collector, until it is called. */
 const droppedBytes = 4 * 1024 * 1024;
 
@@ -21,9 +23,9 @@ export function release({ buffer, byteOffset, byteLength }: Uint8Array): void {
   if (buffer.byteLength > smallest && byteOffset + byteLength === buffer.byteLength) free(buffer);
 }
 
-/** For whoever is done with a chunk that is nobody else's. One that is a part of its memory is left to the collector. */
+/** For whoever is done with a chunk that is nobody else's. One that is a part of its memory is left to the collector, as is one not worth the trouble. */
 export function freeWhole({ buffer, byteLength }: Buffer): void {
-  if (buffer.byteLength === byteLength) free(buffer);
+  if (byteLength >= worthBytes && buffer.byteLength === byteLength) free(buffer);
 }
 
 /**

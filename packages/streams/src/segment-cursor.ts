@@ -15,21 +15,23 @@ export class SegmentCursor implements AsyncDisposable {
   at: number;
   readonly #segmentBytes: number;
   readonly #open: (start: number) => Promise<FileHandle>;
-  readonly #buffer: Buffer | undefined;
+  readonly #reuses: boolean;
+  #buffer: Buffer | undefined;
   #held: { readonly start: number; readonly file: FileHandle } | undefined;
 
   constructor(at: number, { segmentBytes, reuseBuffer, open }: CursorOptions) {
     this.at = at;
     this.#segmentBytes = segmentBytes;
     this.#open = open;
-    this.#buffer = reuseBuffer ? Buffer.allocUnsafeSlow(readBytes) : undefined;
+    this.#reuses = reuseBuffer;
   }
 
   async next(end: number): Promise<Buffer> {
     const within = this.at % this.#segmentBytes;
     const file = await this.#fileAt(this.at - within);
     const wanted = Math.min(end - this.at, readBytes, this.#segmentBytes - within);
-    const { bytesRead, buffer } = await file.read(this.#buffer ?? Buffer.allocUnsafeSlow(wanted), 0, wanted, within);
+    const target = this.#reuses ? (this.#buffer ??= Buffer.allocUnsafeSlow(readBytes)) : Buffer.allocUnsafeSlow(wanted);
+    const { bytesRead, buffer } = await file.read(target, 0, wanted, within);
     if (bytesRead === 0) throw new CroftError('internal', `read the log at byte ${this.at}: its file is shorter than it was`);
     this.at += bytesRead;
     return buffer.subarray(0, bytesRead);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CroftError, isCode } from '@croft/runtime/errors';
+import { NotTaken } from './pour.ts';
 import { openSegmentLog, type SegmentLog } from './segment-log.ts';
 
 async function tempDir(): Promise<AsyncDisposable & { readonly path: string }> {
@@ -95,6 +96,80 @@ test('followers get what is appended later, each from its own offset, and end at
   const texts = (await Promise.all(followers)).map(String);
   assert.deepEqual(texts, ['hello segmented world', 'lo segmented world', 'segmented world']);
   await assert.rejects(log.append(Buffer.from('more')), hasCode('conflict'));
+});
+
+test('whoever it is poured to, from wherever and however slowly, gets every byte once and in order', async () => {
+  const follower = fc.record({
+    joins: fc.nat(8),
+    from: fc.double({ min: 0, max: 1, noNaN: true }),
+    pauses: fc.array(fc.nat(2), { minLength: 1 }),
+  });
+  const size = fc.oneof(fc.nat(20), fc.nat(5_000));
+  await fc.assert(
+    fc.asyncProperty(fc.array(size, { maxLength: 12 }), fc.array(follower, { maxLength: 4 }), async (sizes, followers) => {
+      await using dir = await tempDir();
+      await using log = await openSegmentLog(dir.path, { segmentBytes: 4_500 });
+      const whole = Buffer.concat(sizes.map((bytes, index) => Buffer.alloc(bytes, `${index}`)));
+      const reading: Promise<void>[] = [];
+      const join = ({ from: share, pauses }: (typeof followers)[number]): void => {
+        const from = Math.floor(share * log.length);
+        const got: Buffer[] = [];
+        const deal = async (turns: number, piece: Buffer): Promise<void> => {
+          for (let left = turns; left > 0; left -= 1) await new Promise((done) => setImmediate(done));
+          got.push(Buffer.from(piece)); // it is still what it was
+        };
+        const take = (piece: Buffer): Promise<void> | undefined => {
+          const turns = pauses[got.length % pauses.length] ?? 0;
+          return turns > 0 ? deal(turns, piece) : void got.push(Buffer.from(piece));
+        };
+        reading.push(log.pour(from, take, {}).then(() => assert.ok(Buffer.concat(got).equals(whole.subarray(from)))));
+      };
+      for (let at = 0, index = 0; index <= sizes.length; index += 1) {
+        followers.filter(({ joins }) => Math.min(joins, sizes.length) === index).forEach(join);
+        const end = at + (sizes[index] ?? 0);
+        await log.append(whole.subarray(at, end));
+        at = end;
+      }
+      log.finish();
+      await Promise.all(reading);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('what was just appended is poured from memory, unless it was dropped or cut', async () => {
+  await using dir = await tempDir();
+  await using log = await openSegmentLog(dir.path, { segmentBytes: 8 });
+  const got: string[] = [];
+  const pouring = log.pour(0, (piece) => void got.push(piece.toString()), {});
+  await log.append(Buffer.from('key'));
+  await rm(dir.path, { recursive: true }); // where no file can be read any more
+  await new Promise((done) => setImmediate(done));
+  assert.deepEqual(got, ['key']);
+  await assert.rejects(
+    log.pour(4, () => undefined, {}),
+    hasCode('invalid'),
+  );
+  log.finish();
+  await pouring;
+});
+
+test('who does not take what is poured is told so by itself, and an abort ends it', async () => {
+  await using dir = await tempDir();
+  await using log = await openSegmentLog(dir.path);
+  await log.append(Buffer.from('key'));
+  const full = new Error('the disk is full');
+  await assert.rejects(
+    log.pour(0, () => Promise.reject(full), {}),
+    (error) => error instanceof NotTaken && error.cause === full,
+  );
+  const enough = new AbortController();
+  const pouring = log.pour(3, () => undefined, enough);
+  enough.abort(new CroftError('cancelled', 'enough'));
+  await assert.rejects(pouring, hasCode('cancelled'));
+  const cut = log.pour(3, () => undefined, {});
+  await log.truncate(1);
+  await assert.rejects(cut, hasCode('conflict'));
 });
 
 test('a reader that reuses its buffer gets the same bytes', async () => {

@@ -5,9 +5,12 @@
  */
 import { constants } from 'node:fs';
 import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
-import type { Waits } from '@croft/runtime/clock';
+import { anySignal, type Waits } from '@croft/runtime/clock';
 import { CroftError, systemCode } from '@croft/runtime/errors';
+import { pulled, type Take } from './pour.ts';
+import { createRecent } from './recent.ts';
 import { SegmentCursor } from './segment-cursor.ts';
+import { pourGrowing, type LogEnd } from './segment-pour.ts';
 import { cutSegments, logFailure, segmentPath, surveySegments, type Extent } from './segment-files.ts';
 
 const defaultSegmentBytes = 16 * 1024 * 1024;
@@ -38,6 +41,8 @@ export interface SegmentLog extends AsyncDisposable {
   read(range: { from: number; to?: number | undefined } & ReadOptions): AsyncGenerator<Buffer>;
   /** The same, going on with what is appended until `finish` was called; an abort ends it with the signal's reason. */
   follow(from: number, waits: Waits & ReadOptions): AsyncGenerator<Buffer>;
+  /** The same, each piece given to `take`: little that has just been appended comes from memory and at once. @throws NotTaken as well */
+  pour(from: number, take: Take, waits: Waits): Promise<void>;
   /** Nothing will be appended any more: lets followers end. Not remembered on disk. */
   finish(): void;
 }
@@ -64,7 +69,8 @@ class SegmentFiles implements SegmentLog {
   #last: Promise<void> = Promise.resolve();
   #synced: Promise<void> = Promise.resolve();
   #closing: Promise<unknown> = Promise.resolve();
-  #waiting: (() => void)[] = [];
+  readonly #followers = new Set<() => void>();
+  readonly #recent = createRecent();
   #finished = false;
   #closed = false;
 
@@ -96,6 +102,7 @@ class SegmentFiles implements SegmentLog {
         await this.#cut(this.#length);
         throw error;
       }
+      this.#recent.add(chunk, this.#length);
       this.#length += chunk.length;
       this.#wake();
     });
@@ -122,6 +129,7 @@ class SegmentFiles implements SegmentLog {
         throw new CroftError('invalid', `cut the log to ${length} bytes: it holds ${this.#from} to ${this.#length}`);
       }
       await this.#cut(length);
+      this.#recent.forget();
       this.#length = length;
       this.#wake();
     });
@@ -147,16 +155,16 @@ class SegmentFiles implements SegmentLog {
     while (cursor.at < end) yield await cursor.next(end);
   }
 
-  async *follow(from: number, { signal, reuseBuffer }: Waits & ReadOptions): AsyncGenerator<Buffer> {
-    await using cursor = this.#cursor(from, reuseBuffer);
-    for (;;) {
-      signal?.throwIfAborted();
-      if (cursor.at > this.#length) throw new CroftError('conflict', `follow the log: it was cut before byte ${cursor.at}`);
-      if (cursor.at < this.#length) yield await cursor.next(this.#length);
-      else if (this.#finished) return;
-      else if (this.#closed) throw new CroftError('stopped', 'follow the log: it was closed');
-      else await this.#changed(signal);
-    }
+  async *follow(from: number, { signal, reuseBuffer = false }: Waits & ReadOptions): AsyncGenerator<Buffer> {
+    const pieces = pulled<Buffer>((take, left) => this.pour(from, take, { signal: anySignal(signal, left) }));
+    for await (const piece of pieces) yield reuseBuffer ? piece : Buffer.from(piece);
+  }
+
+  async pour(from: number, take: Take, waits: Waits): Promise<void> {
+    await using cursor = this.#cursor(from, true);
+    const end = (): LogEnd => (this.#finished ? 'finished' : this.#closed ? 'closed' : 'open');
+    const recent = (at: number): Buffer | undefined => (at < this.#from ? undefined : this.#recent.from(at));
+    await pourGrowing({ cursor, length: () => this.#length, end, recent, followers: this.#followers }, take, waits);
   }
 
   finish(): void {
@@ -261,19 +269,8 @@ class SegmentFiles implements SegmentLog {
     }
   }
 
-  #changed(signal: AbortSignal | undefined): Promise<void> {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = (): void => reject(signal?.reason);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    this.#waiting.push(resolve);
-    return promise.finally(() => {
-      signal?.removeEventListener('abort', onAbort);
-      this.#waiting = this.#waiting.filter((other) => other !== resolve);
-    });
-  }
-
   #wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
+    for (const wake of this.#followers) wake();
   }
 
   #startOf(offset: number): number {
