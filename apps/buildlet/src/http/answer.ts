@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { ErrorBody } from '@croft/protocol/runs';
 import { httpStatus } from '@croft/protocol/status-codes';
 import { CroftError, errorText } from '@croft/runtime/errors';
+import { pourAll, type Take } from '@croft/streams/pour';
 import { behindGate } from './gate.ts';
 
 export type Answer =
@@ -16,6 +17,11 @@ export type Answer =
       readonly length?: number;
       /** Called when the head is sent. If it throws, the body is cut. The next piece is asked for when one was written. */
       readonly pieces: () => AsyncIterable<Buffer>;
+    }
+  | {
+      readonly kind: 'live';
+      /** As `pieces`, of what comes now and then and in little: plain bytes of unknown length. */
+      readonly pour: (take: Take) => Promise<void>;
     }
   | {
       /** The connection is whoever's `serve` is from here on: it resolves when that is closed. */
@@ -32,6 +38,9 @@ export type Answer =
     };
 
 const plain = 'text/plain; charset=utf-8';
+const plainBytes = 'application/octet-stream';
+/** A key or a line. */
+const littleBytes = 1024;
 
 export function text(body: string, status = 200): Answer {
   return { kind: 'whole', status, type: plain, body };
@@ -76,13 +85,16 @@ export async function sendAnswer(answer: Answer, response: ServerResponse, { sig
     response.end(status === 204 ? undefined : body);
     return;
   }
-  const length = answer.length === undefined ? {} : { 'Content-Length': answer.length };
-  response.writeHead(200, { 'Content-Type': answer.type ?? 'application/octet-stream', ...length });
+  const { type = plainBytes, length } = answer.kind === 'live' ? {} : answer;
+  response.writeHead(200, { 'Content-Type': type, ...(length === undefined ? {} : { 'Content-Length': length }) });
   response.flushHeaders();
+  const give = (piece: Buffer): Promise<void> | undefined => {
+    if (piece.length > littleBytes || response.writableNeedDrain) return written(response, piece, signal);
+    response.write(Buffer.from(piece)); // need not be waited for
+    return undefined;
+  };
   try {
-    for await (const piece of answer.pieces()) {
-      await written(response, piece, signal);
-    }
+    await (answer.kind === 'live' ? answer.pour(give) : pourAll(answer.pieces(), give));
     response.end();
   } catch {
     response.destroy(); // cut: a short body must never look complete

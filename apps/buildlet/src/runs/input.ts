@@ -4,15 +4,16 @@
  */
 import type { Writable } from 'node:stream';
 import { CroftError } from '@croft/runtime/errors';
+import { NotTaken, type Take } from '@croft/streams/pour';
 
 /** Ctrl-D: what a terminal takes for the end. */
 const endOfTransmission = Buffer.of(4);
 
 export interface InputPart {
-  /** Offset of the first byte of the body. */
+  /** Offset of the first byte of what is poured. */
   readonly from: number;
-  readonly body: AsyncIterable<Buffer>;
-  /** Nothing comes after the body. */
+  readonly pour: (take: Take) => Promise<void>;
+  /** Nothing comes after it. */
   readonly end: boolean;
   readonly signal: AbortSignal;
 }
@@ -34,22 +35,28 @@ export function createInput(stream: () => Writable | undefined, { isTerminal }: 
   let ended = false;
   let writing: { readonly stop: AbortController; readonly done: Promise<unknown> } | undefined;
 
-  const write = async (bytes: Buffer, signal: AbortSignal): Promise<boolean> => {
+  const write = (bytes: Buffer): Promise<void> | undefined => {
     const to = stream();
-    if (!to || to.destroyed || ended) return false;
+    if (!to || to.destroyed || ended) throw new Closed();
     taken += bytes.length; // from here on it comes to the command, or the command is gone
-    return interruptible(new Promise((resolve) => to.write(bytes, (error) => resolve(!error))), signal);
+    return writeTo(to, bytes);
   };
 
-  const takeAll = async ({ from, body, end }: InputPart, signal: AbortSignal): Promise<Taking> => {
+  const takeAll = async ({ from, pour, end }: InputPart, signal: AbortSignal): Promise<Taking> => {
     if (from > taken) return 'beyond';
-    const pieces = body[Symbol.asyncIterator]();
-    for (let at = from; ;) {
-      const next = await interruptible(pieces.next(), signal);
-      if (next.done) break;
-      const rest = next.value.subarray(Math.min(next.value.length, Math.max(0, taken - at)));
-      at += next.value.length;
-      if (rest.length > 0 && !(await write(rest, signal))) return 'closed';
+    let at = from;
+    const take = (piece: Buffer): Promise<void> | undefined => {
+      signal.throwIfAborted();
+      const rest = piece.subarray(Math.min(piece.length, Math.max(0, taken - at)));
+      at += piece.length;
+      return rest.length === 0 ? undefined : write(rest);
+    };
+    try {
+      await interruptible(pour(take), signal);
+    } catch (error) {
+      if (!(error instanceof NotTaken)) throw error;
+      if (error.cause instanceof Closed) return 'closed';
+      throw error.cause;
     }
     if (end && !ended) {
       if (isTerminal) stream()?.write(endOfTransmission);
@@ -80,6 +87,17 @@ export function createInput(stream: () => Writable | undefined, { isTerminal }: 
       if (!isTerminal) stream()?.destroy();
     },
   };
+}
+
+/** The command takes no more. */
+class Closed extends Error {}
+
+/** Undefined when the system has it already: a key. */
+function writeTo(stream: Writable, bytes: Buffer): Promise<void> | undefined {
+  const written = Promise.withResolvers<void>();
+  stream.write(bytes, (error) => (error ? written.reject(new Closed()) : written.resolve()));
+  written.promise.catch(() => {}); // whoever writes next is told as well
+  return stream.writableLength === 0 ? undefined : written.promise;
 }
 
 /** What goes on is left to itself when the signal is aborted. */

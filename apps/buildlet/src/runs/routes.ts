@@ -4,7 +4,8 @@ import { maxWaitMs, runSpecSchema, terminalSizeSchema } from '@croft/protocol/ru
 import { parseRunId } from '@croft/domain/names';
 import { anySignal, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
-import { gather } from '@croft/streams/gather';
+import { pour } from '@croft/streams/gather';
+import type { Take } from '@croft/streams/pour';
 import { freeWhole } from '@croft/streams/release';
 import * as z from 'zod';
 import { json, noContent, refusal, type Answer } from '../http/answer.ts';
@@ -137,7 +138,7 @@ async function output(id: string, { query, signal }: Call, { runs }: RunRouteDep
   if (from > to) return refusal(416, { code: 'invalid', message: `run ${id} has written ${to} bytes, not ${from}` });
   if (from < spool.from)
     return refusal(410, { code: 'not-found', message: `output of run ${id} below byte ${spool.from} was acknowledged and dropped` });
-  if (query.get('follow') === '1') return { kind: 'stream', pieces: () => spool.follow(from, { signal, reuseBuffer: true }) };
+  if (query.get('follow') === '1') return { kind: 'live', pour: (take) => spool.pour(from, take, { signal }) };
   return { kind: 'stream', length: to - from, pieces: () => spool.read({ from, to, reuseBuffer: true }) };
 }
 
@@ -188,9 +189,9 @@ async function writeInput(id: string, { request, query, signal: gone }: Call, { 
   if (typeof run === 'string') return missing(id, run);
   const { input } = run.controls;
   if (run.hasEnded || !input) return conflict(`run ${id} ${run.hasEnded ? 'has ended' : 'reads no input'}`);
-  const body = gather(request, { free: freeWhole, destroys: false }); // the parser copies each piece
+  const pourBody = (take: Take): Promise<void> => pour(request, take, { free: freeWhole, destroys: false });
   const signal = anySignal(gone, admission.signal);
-  const taking = await input.take({ from, body, end: query.get('end') === '1', signal });
+  const taking = await input.take({ from, pour: pourBody, end: query.get('end') === '1', signal });
   if (taking === 'closed') return conflict(`run ${id} takes no more input than its first ${input.taken} bytes`);
   if (taking === 'beyond')
     return refusal(416, { code: 'invalid', message: `run ${id} has taken ${input.taken} bytes of input, not ${from}` });
