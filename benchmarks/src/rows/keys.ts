@@ -1,7 +1,7 @@
 /** One key's echo: from a key that is written to a shell's terminal until it is read among what the terminal shows, by the buildlet's client. */
 import { join } from 'node:path';
 import { mkdir } from 'node:fs/promises';
-import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
+import { createBuildlet, type Buildlet, type Feed } from '@croft/buildlet/client';
 import type { RunId } from '@croft/domain/names';
 import { HOUR } from '@croft/runtime/clock';
 import { openPlace, startBuildlet } from '../reverse-place.ts';
@@ -42,7 +42,7 @@ async function echoes(buildlet: Buildlet, { clock, signal }: Bench): Promise<num
   await buildlet.startOrAttach(id, { argv: ['cat'], dir: '.', env: {}, ...limits, pty: terminal }, epoch, { signal });
   const over = new AbortController();
   const typed = createTyping();
-  const input = buildlet.writeStdin(id, { from: 0, content: typed.pieces }, epoch, { signal: over.signal }).catch(() => undefined);
+  const input = buildlet.writeStdin(id, { from: 0, content: typed.feed }, epoch, { signal: over.signal }).catch(() => undefined);
   const shown = buildlet.output(id, 0, { signal: AbortSignal.any([signal, over.signal]) });
   const samples: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
@@ -63,18 +63,17 @@ async function echoes(buildlet: Buildlet, { clock, signal }: Bench): Promise<num
 }
 
 interface Typing {
-  readonly pieces: AsyncIterable<Uint8Array>;
+  readonly feed: Feed;
   press(key: string): void;
 }
 
 function createTyping(): Typing {
-  let next = Promise.withResolvers<Uint8Array>();
-  const pieces = (async function* (): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const piece = await next.promise;
-      next = Promise.withResolvers();
-      yield piece;
-    }
-  })();
-  return { pieces, press: (key) => next.resolve(Buffer.from(key)) };
+  const pressed: Buffer[] = [];
+  let changed = (): void => undefined;
+  const feed = { next: () => pressed.splice(0), listen: (act: () => void) => void (changed = act), sent: () => undefined };
+  const press = (key: string): void => {
+    pressed.push(Buffer.from(key));
+    changed();
+  };
+  return { feed, press };
 }

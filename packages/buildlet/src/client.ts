@@ -19,14 +19,17 @@ import {
 import { selfTestSchema, type SelfTest, type SelfTestRequest } from '@croft/protocol/self-test';
 import { MINUTE, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import type { Take } from '@croft/streams/pour';
 import type { BuildletAddress } from './address.ts';
 import { formBody } from './go/questions.ts';
 import { treeEntries, treeQuestion, type TreeEntry, type TreeOptions } from './list-tree.ts';
 import { rawCalls, type RawCalls } from './raw-calls.ts';
 import { createExchange, parseJson, refused, type Exchange, type Question, type Reply } from './exchange.ts';
+import type { Feed } from './upload.ts';
 
 export type { BuildletAddress } from './address.ts';
 export type { TreeEntry, TreeOptions } from './list-tree.ts';
+export type { Feed } from './upload.ts';
 export type { Listening, ListenWish, Reachable } from './raw-calls.ts';
 
 const callMs = 30 * SECOND;
@@ -68,6 +71,8 @@ export interface Buildlet extends RawCalls, AsyncDisposable {
    * @throws CroftError `unavailable` when it was cut: go on at the next offset; `not-found` when it was acknowledged and dropped
    */
   output(id: RunId, from: number, waits: StreamWaits): AsyncGenerator<Buffer>;
+  /** The same for whoever follows it live: a piece that is dealt with at once leaves nothing to wait with. @see pour. @throws NotTaken as well */
+  pourOutput(id: RunId, from: number, take: Take, waits: StreamWaits): Promise<void>;
   /** The bytes below `to` are stored safely elsewhere. */
   ack(id: RunId, to: number, epoch: number, waits: StreamWaits): Promise<void>;
   /** Kills the whole tree; the run as it ended, perhaps otherwise and before. */
@@ -96,7 +101,7 @@ export interface Buildlet extends RawCalls, AsyncDisposable {
 
 export interface InputPart {
   readonly from: number;
-  readonly content: Uint8Array | AsyncIterable<Uint8Array>;
+  readonly content: Uint8Array | Feed;
   /** Nothing comes after it. */
   readonly end?: boolean | undefined;
 }
@@ -187,17 +192,19 @@ function unpackQuestion(dir: string, content: AsyncIterable<Uint8Array>, epoch: 
 
 type Ask = (question: Question, waits: Waits) => Promise<Reply>;
 
-function outputCalls(exchange: Exchange, ask: Ask): Pick<Buildlet, 'output' | 'ack'> {
+function outputCalls(exchange: Exchange, ask: Ask): Pick<Buildlet, 'output' | 'pourOutput' | 'ack'> {
   return {
-    output(id, from, { signal, stream }) {
-      const path = `/runs/${id}/output?from=${from}&follow=1${streamQuery(stream)}`;
-      return exchange.stream({ doing: `follow run ${id}`, method: 'GET', path }, { signal });
-    },
+    output: (id, from, { signal, stream }) => exchange.stream(outputQuestion(id, from, stream), { signal }),
+    pourOutput: (id, from, take, { signal, stream }) => exchange.pour(outputQuestion(id, from, stream), take, { signal }),
     async ack(id, to, epoch, { signal, stream }) {
       const path = `/runs/${id}/ack?to=${to}${streamQuery(stream)}`;
       await ask({ doing: `acknowledge output of run ${id}`, method: 'POST', path, epoch }, { signal });
     },
   };
+}
+
+function outputQuestion(id: RunId, from: number, stream: StreamWaits['stream']): Question {
+  return { doing: `follow run ${id}`, method: 'GET', path: `/runs/${id}/output?from=${from}&follow=1${streamQuery(stream)}` };
 }
 
 function streamQuery(stream: StreamWaits['stream']): string {

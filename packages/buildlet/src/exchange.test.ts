@@ -6,8 +6,10 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { SECOND, systemClock } from '@croft/runtime/clock';
+import { createBell } from '@croft/runtime/tasks';
 import { FakeClock } from '@croft/runtime/testing';
 import { createExchange } from './exchange.ts';
+import type { Feed } from './upload.ts';
 
 test('an upload that goes on for long keeps nothing of what it has sent', async () => {
   await using server = createServer(async (request, response) => {
@@ -85,4 +87,77 @@ test('an upload whose rest is sent soon after its answer leaves its connection t
   socket.once('data', () => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntoo'));
   assert.equal((await exchange.ask(small, 10, { signal: systemClock.deadline(10 * SECOND) })).text, 'too');
   assert.equal(server.sockets.length, 1);
+});
+
+interface Fed {
+  readonly feed: Feed;
+  readonly state: { asked: number; isSent: boolean };
+  give(piece: Uint8Array | 'end'): void;
+}
+
+function createFeed(): Fed {
+  const fresh: Uint8Array[] = [];
+  const state = { asked: 0, isSent: false };
+  let isOver = false;
+  let changed = (): void => undefined;
+  return {
+    state,
+    feed: {
+      next() {
+        state.asked += 1;
+        return fresh.length === 0 && isOver ? undefined : fresh.splice(0);
+      },
+      listen: (act) => void (changed = act),
+      sent: () => void (state.isSent = true),
+    },
+    give(piece) {
+      if (piece === 'end') isOver = true;
+      else fresh.push(piece);
+      changed();
+    },
+  };
+}
+
+const fedQuestion = (feed: Feed) => ({ doing: 'type', method: 'PUT', path: '/', body: { type: 'text/plain', content: feed } });
+
+test('what is fed goes out as it comes, no faster than it is read, and its end is told when all has gone', async () => {
+  const come = createBell();
+  let text = '';
+  await using server = createServer(async (request, response) => {
+    for await (const piece of request as AsyncIterable<Buffer>) {
+      text += piece.toString();
+      come.ring();
+    }
+    response.end('taken');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  using exchange = createExchange({ host: '127.0.0.1', port, password: '' }, systemClock);
+  const { feed, state, give } = createFeed();
+  const asking = exchange.ask(fedQuestion(feed), 10, { signal: systemClock.deadline(20 * SECOND) });
+  let sent = '';
+  for (const piece of ['l', 's', 'x'.repeat(5_000_000), '\n']) {
+    sent += piece;
+    give(Buffer.from(piece));
+    while (text !== sent) await come.wait({});
+    assert.equal(state.isSent, false);
+  }
+  give('end');
+  assert.equal((await asking).text, 'taken');
+  assert.equal(state.isSent, true);
+  const { asked } = state;
+  give(Buffer.from('too late'));
+  assert.equal(state.asked, asked);
+});
+
+test('nothing more is fed to a request that was answered, and what had not gone is not said to have', async () => {
+  await using server = await hasty();
+  using exchange = createExchange({ host: '127.0.0.1', port: server.port, password: '' }, systemClock);
+  const { feed, state, give } = createFeed();
+  give(Buffer.from('x'));
+  assert.equal((await exchange.ask(fedQuestion(feed), 10, { signal: systemClock.deadline(20 * SECOND) })).text, 'ok');
+  const { asked } = state;
+  give(Buffer.from('y'));
+  give('end');
+  assert.deepEqual([state.asked, state.isSent], [asked, false]);
 });

@@ -2,17 +2,19 @@
  * One request to a buildlet and its answer, over kept-alive connections. A buildlet is not trusted: answers are capped, and
  * whatever goes wrong comes out as a `CroftError` that tells the machine's address and never its password.
  */
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingMessage, RequestOptions } from 'node:http';
 import { epochHeader, errorBodySchema, sourceHeader } from '@croft/protocol/runs';
 import { codeOfStatus } from '@croft/protocol/status-codes';
 import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { CroftError, asCroftError, errorText, systemCode } from '@croft/runtime/errors';
 import { request as httpRequest } from '@croft/runtime/node-http';
-import { gather } from '@croft/streams/gather';
+import { gather, pour } from '@croft/streams/gather';
+import { NotTaken, type Take } from '@croft/streams/pour';
 import { dropRead } from '@croft/streams/release';
 import { authorization, hostHeader, pathAt, shownAddress, type BuildletAddress } from './address.ts';
 import { connectionPool } from './connection-pool.ts';
 import { askForLong, type LongAnswer } from './long-answer.ts';
+import { send, sendFeed, type Feed } from './upload.ts';
 
 const maxErrorBytes = 64 * 1024;
 /** Of what a buildlet says about a failure; it may end up in a build's evidence. */
@@ -29,7 +31,7 @@ export interface Question {
   readonly epoch?: number | undefined;
   readonly source?: string | undefined;
   readonly headers?: Readonly<Record<string, string>> | undefined;
-  readonly body?: { readonly type: string; readonly content: string | AsyncIterable<Uint8Array> } | undefined;
+  readonly body?: { readonly type: string; readonly content: string | AsyncIterable<Uint8Array> | Feed } | undefined;
   /** Until the head of the answer has come and, with `readAll`, its body, ms. Absent: the caller's signal alone ends it. */
   readonly deadlineMs?: number | undefined;
 }
@@ -49,6 +51,8 @@ export interface Exchange extends Disposable {
    * the next one is asked for.
    */
   stream(question: Question, waits: Waits): AsyncGenerator<Buffer>;
+  /** The same, given to `take`. @see pour */
+  pour(question: Question, take: Take, waits: Waits): Promise<void>;
 }
 
 /** @param extra headers of every request */
@@ -56,70 +60,89 @@ export function createExchange(address: BuildletAddress, clock: Clock, extra: Re
   const pool = connectionPool(address, clock);
   const standing: Record<string, string> = { Host: hostHeader(address), ...authorization(address), ...extra };
 
-  const open = async (question: Question, signal: AbortSignal): Promise<IncomingMessage> => {
-    for (;;) {
-      const request = begin(question, signal);
-      try {
-        return await answerTo(request, question, clock);
-      } catch (error) {
-        if (signal.aborted || !diedIdle(request, question, error)) throw error;
-      }
-    }
+  const open = (question: Question, signal: AbortSignal): Promise<IncomingMessage> => {
+    const headers = { ...standing, ...headersOf(question) };
+    return ask(question, { agent: pool.agent, method: question.method, path: pathAt(address, question.path), headers, signal }, clock);
   };
+  // Where it takes trips until a connection stands, those that are kept are used.
+  const begunAnswer = async (question: Question, signal: AbortSignal): Promise<LongAnswer> => {
+    if (address.dial || address.tls) return keptAnswer(await open(question, signal));
+    const { method, path } = question;
+    return askForLong(address, { method, path, headers: { ...standing, ...headersOf(question) } }, { signal });
+  };
+  const longAnswer = async (question: Question, signal: AbortSignal): Promise<LongAnswer> =>
+    successful(await begunAnswer(question, signal), question.doing);
 
-  const begin = (question: Question, signal: AbortSignal): ClientRequest => {
-    const { method } = question;
-    const path = pathAt(address, question.path);
-    return httpRequest({ agent: pool.agent, method, path, headers: { ...standing, ...headersOf(question) }, signal });
+  const attempt = async <T>(question: Question, signal: AbortSignal, act: () => Promise<T>): Promise<T> => {
+    try {
+      return await act();
+    } catch (error) {
+      throw error instanceof NotTaken ? error : failure(error, { address, question, signal });
+    }
   };
 
   return {
     async open(question, waits) {
       const signal = limited(question, clock, waits);
-      try {
-        return await open(question, signal);
-      } catch (error) {
-        throw failure(error, { address, question, signal });
-      }
+      return attempt(question, signal, () => open(question, signal));
     },
     async ask(question, maxBytes, waits) {
       const signal = limited(question, clock, waits);
-      try {
+      return attempt(question, signal, async () => {
         const response = await open(question, signal);
         return { status: response.statusCode ?? 0, text: await readCapped(response, maxBytes, question.doing) };
+      });
+    },
+    async *stream(question, { signal: given }) {
+      const signal = anySignal(given);
+      await using answer = await attempt(question, signal, () => longAnswer(question, signal));
+      try {
+        yield* answer.body();
       } catch (error) {
         throw failure(error, { address, question, signal });
       }
     },
-    async *stream(question, { signal: given }) {
+    async pour(question, take, { signal: given }) {
       const signal = anySignal(given);
-      try {
-        const { doing, method, path } = question;
-        const headers = { ...standing, ...headersOf(question) };
-        // Where it takes trips until a connection stands, those that are kept are used.
-        await using answer =
-          address.dial || address.tls
-            ? keptAnswer(await open(question, signal))
-            : await askForLong(address, { method, path, headers }, { signal });
-        const { status, body } = answer;
-        if (status !== 200) throw refused(doing, { status, text: await readCapped(body, maxErrorBytes, doing) });
-        yield* body;
-      } catch (error) {
-        throw failure(error, { address, question, signal });
-      }
+      await attempt(question, signal, async () => {
+        await using answer = await longAnswer(question, signal);
+        await answer.pour(take);
+      });
     },
     [Symbol.dispose]: () => pool[Symbol.dispose](),
   };
 }
 
+async function ask(question: Question, options: RequestOptions, clock: Clock): Promise<IncomingMessage> {
+  for (;;) {
+    const request = httpRequest(options);
+    try {
+      return await answerTo(request, question, clock);
+    } catch (error) {
+      if (options.signal?.aborted || !diedIdle(request, question, error)) throw error;
+    }
+  }
+}
+
+async function successful(answer: LongAnswer, doing: string): Promise<LongAnswer> {
+  if (answer.status === 200) return answer;
+  await using refusal = answer;
+  throw refused(doing, { status: refusal.status, text: await readCapped(refusal.body(), maxErrorBytes, doing) });
+}
+
 function keptAnswer(response: IncomingMessage): LongAnswer {
   const { headers, statusCode = 0 } = response;
-  const body = async function* (): AsyncGenerator<Buffer> {
-    if (headers['transfer-encoding'] === undefined && headers['content-length'] === undefined)
-      throw new CroftError('unavailable', 'the answer of the buildlet does not tell where it ends');
-    yield* gather(response, { free: dropRead }); // the parser copies each piece
+  const framed = (): IncomingMessage => {
+    if (headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined) return response;
+    throw new CroftError('unavailable', 'the answer of the buildlet does not tell where it ends');
   };
-  return { status: statusCode, body: body(), [Symbol.asyncDispose]: async () => void response.on('error', () => undefined).destroy() };
+  const gathering = { free: dropRead }; // the parser copies each piece
+  return {
+    status: statusCode,
+    body: () => gather(framed(), gathering),
+    pour: async (take) => pour(framed(), take, gathering),
+    [Symbol.asyncDispose]: async () => void response.on('error', () => undefined).destroy(),
+  };
 }
 
 interface Failed {
@@ -158,6 +181,7 @@ export function parseJson(text: string): unknown {
 async function answerTo(request: ClientRequest, { body }: Question, clock: Clock): Promise<IncomingMessage> {
   const answered = answerOf(request);
   if (!body || typeof body.content === 'string') request.end(body?.content);
+  else if ('listen' in body.content) sendFeed(body.content, request, answered);
   else await send(body.content, request, answered);
   const response = await answered;
   // An upload that was answered early is not sent on; of one that was sent, or is soon, the connection is kept.
@@ -210,53 +234,6 @@ function answerOf(request: ClientRequest): Promise<IncomingMessage> {
   });
   promise.catch(() => undefined); // while an upload is under way nobody waits for it
   return promise;
-}
-
-/** Uploads until done, or until the answer or a failure comes early, which then tells why. */
-async function send(content: AsyncIterable<Uint8Array>, request: ClientRequest, answered: Promise<IncomingMessage>): Promise<void> {
-  const unlessOver = waitsUntil(answered);
-  const pieces = content[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      const next = await unlessOver(pieces.next().catch(unreadable));
-      if (!next) break;
-      if (next.done) return void request.end();
-      const { value } = next;
-      const isWritten = await unlessOver(new Promise<boolean>((told) => request.write(value, (error) => told(!error))));
-      if (!isWritten) break; // it may still be on its way: who is asked for the next piece may use the memory of this one again
-    }
-  } catch (error) {
-    request.destroy();
-    throw error;
-  }
-  // What is not needed any more may hang as well: it is told to end and not waited for.
-  pieces.return?.().catch(() => undefined);
-}
-
-/**
- * Waits for one thing after the other, until an end has come: then for nothing, and gives undefined. `Promise.race` would leave something
- * of each wait with an end that is far away.
- */
-function waitsUntil(end: Promise<unknown>): <T>(work: Promise<T>) => Promise<T | undefined> {
-  let isOver = false;
-  let stop = (): void => undefined;
-  const over = (): void => {
-    isOver = true;
-    stop();
-  };
-  end.then(over, over);
-  return (work) =>
-    new Promise((resolve, reject) => {
-      stop = () => resolve(undefined);
-      work.then(resolve, reject);
-      if (isOver) stop();
-    });
-}
-
-/** What is to be sent cannot be read: never the machine's doing, and so never a reason to ask it again. */
-function unreadable(error: unknown): never {
-  if (error instanceof CroftError && error.code !== 'unavailable' && error.code !== 'timeout') throw error;
-  throw new CroftError('internal', 'what is to be sent cannot be read', { cause: error });
 }
 
 export async function readCapped(body: AsyncIterable<Buffer>, maxBytes: number, doing: string): Promise<string> {

@@ -9,6 +9,7 @@ import { maxWaitMs } from '@croft/protocol/runs';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
+import { pourAll } from '@croft/streams/pour';
 import type { BuildletAddress } from './address.ts';
 import type { ArchiveWaits, Buildlet } from './client.ts';
 import { createFence, type Fence } from './go/fence.ts';
@@ -118,7 +119,7 @@ function fileCalls(held: Held): Pick<Buildlet, 'putTarGz' | 'getTarGz' | 'remove
   };
 }
 
-function runCalls(held: Held): Pick<Buildlet, 'startOrAttach' | 'run' | 'runs' | 'output' | 'ack' | 'cancel' | 'collect'> {
+function runCalls(held: Held): Pick<Buildlet, 'startOrAttach' | 'run' | 'runs' | 'output' | 'pourOutput' | 'ack' | 'cancel' | 'collect'> {
   const { client, runs, fence, clock } = held;
   return {
     async startOrAttach(id, spec, epoch, waits) {
@@ -142,6 +143,7 @@ function runCalls(held: Held): Pick<Buildlet, 'startOrAttach' | 'run' | 'runs' |
     async *output(id, from, { signal }) {
       yield* runs.get(id).spool.follow(from, { signal, reuseBuffer: true });
     },
+    pourOutput: async (id, from, take, { signal }) => pourAll(runs.get(id).spool.follow(from, { signal, reuseBuffer: true }), take),
     async ack(id, to, epoch, { signal }) {
       fence.enter(epoch, signal);
       const run = runs.get(id);

@@ -33,7 +33,7 @@ async function machine(writes: readonly string[], then = (socket: Socket): void 
     async ask(pieces: string[] = []): Promise<{ status: number; text: string }> {
       const question = { method: 'GET', path: '/x?y=1', headers: { Authorization: 'Basic Og==' } };
       await using answer = await askForLong({ port, password: '' }, question, { signal: systemClock.deadline(20 * SECOND) });
-      for await (const piece of answer.body) pieces.push(piece.toString());
+      for await (const piece of answer.body()) pieces.push(piece.toString());
       return { status: answer.status, text: pieces.join('') };
     },
     async [Symbol.asyncDispose]() {

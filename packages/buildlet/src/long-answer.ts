@@ -4,6 +4,7 @@
  */
 import { CroftError } from '@croft/runtime/errors';
 import { openByteInput, type ByteInput } from '@croft/streams/byte-input';
+import { pourAll, type Take } from '@croft/streams/pour';
 import { hostHeader, pathAt, type BuildletAddress } from './address.ts';
 import { connectTo } from './connect.ts';
 
@@ -21,7 +22,9 @@ export interface LongQuestion {
 export interface LongAnswer extends AsyncDisposable {
   readonly status: number;
   /** Each piece is good only until the next one is asked for. Throws `unavailable` when the body is cut or its end cannot be told. */
-  readonly body: AsyncGenerator<Buffer>;
+  body(): AsyncGenerator<Buffer>;
+  /** In its place. @see pour */
+  pour(take: Take): Promise<void>;
 }
 
 /** Asks over a connection of its own and resolves with the head of the answer. @throws CroftError `unavailable`, or what the system says */
@@ -30,8 +33,13 @@ export async function askForLong(address: BuildletAddress, question: LongQuestio
   try {
     const input = openByteInput(pieces);
     const { status, framing } = await readHead(input);
-    const body = framing === 'chunked' ? chunkedBody(input) : plainBody(input, framing);
-    return { status, body, [Symbol.asyncDispose]: async () => void (await pieces.return(undefined)) };
+    const body = (): AsyncGenerator<Buffer> => (framing === 'chunked' ? chunkedBody(input) : plainBody(input, framing));
+    return {
+      status,
+      body,
+      pour: (take) => pourAll(body(), take),
+      [Symbol.asyncDispose]: async () => void (await pieces.return(undefined)),
+    };
   } catch (error) {
     await pieces.return(undefined);
     throw error;

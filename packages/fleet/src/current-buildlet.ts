@@ -20,6 +20,7 @@ export function currentBuildlet(current: () => Buildlet): Buildlet {
     run: (...args) => current().run(...args),
     runs: (...args) => current().runs(...args),
     output: (...args) => current().output(...args),
+    pourOutput: (...args) => current().pourOutput(...args),
     ack: (...args) => current().ack(...args),
     cancel: (...args) => current().cancel(...args),
     signal: (...args) => current().signal(...args),

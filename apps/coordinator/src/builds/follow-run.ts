@@ -8,6 +8,7 @@ import type { Buildlet } from '@croft/buildlet/client';
 import { anySignal, SECOND } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { backoffMs } from '@croft/runtime/random';
+import { NotTaken } from '@croft/streams/pour';
 import { shortened, watchEnd, type Ending } from './end-here.ts';
 import { keepTrying } from './keep-trying.ts';
 import { liveOutput } from './live-output.ts';
@@ -47,10 +48,10 @@ export async function followRun(run: Followed, drive: Drive): Promise<RunEnd> {
   await using flusher = startFlusher(run, drive);
   await using _canceller = startCanceller(run, drive, ending);
   const follow = async (): Promise<RunEnd> => {
-    for await (const chunk of outputOf(run, drive, ending)) {
+    await bringOutput(run, drive, ending, async (chunk) => {
       await append(chunk, drive);
       flusher.poke();
-    }
+    });
     const now = await run.buildlet.run(run.id, { signal: waits.signal, waitMs });
     if (now === 'unknown' || now === 'collected') return lost(`the buildlet does not know the run any more (${now})`);
     // The output ends after the run, and whole: what is cut on the way fails above.
@@ -76,23 +77,33 @@ export async function followRun(run: Followed, drive: Drive): Promise<RunEnd> {
 }
 
 /** What comes, without secrets and no more than the run may write; offsets stay those of the spool. Its end is looked at with each piece and each time that a quiet line is opened again. */
-async function* outputOf(run: Followed, { farm, log, waits }: Drive, ending: Ending): AsyncGenerator<Buffer> {
+async function bringOutput(
+  run: Followed,
+  { farm, log, waits }: Drive,
+  ending: Ending,
+  store: (chunk: Buffer) => Promise<void>,
+): Promise<void> {
   const { id, logFrom, limits } = run;
-  const output: Buildlet['output'] = (...asked) => {
+  const pourOutput: Buildlet['pourOutput'] = async (...asked) => {
     ending.check();
-    return run.buildlet.output(...asked);
+    return run.buildlet.pourOutput(...asked);
   };
   let came = log.length - logFrom;
   const mask = farm.secrets.mask(); // begins where the log ends: what it held back comes again
-  for await (const chunk of liveOutput(came, { id, buildlet: { output }, clock: farm.clock, signal: waits.signal })) {
+  const take = async (chunk: Buffer): Promise<void> => {
     const room = Math.max(0, limits.outputLimitBytes - came);
     came += Math.min(room, chunk.length);
-    yield mask.push(chunk.subarray(0, room));
+    await store(mask.push(chunk.subarray(0, room)));
     if (chunk.length > room)
       ending.decide({ kind: 'over-limit', limit: 'output', reason: `it wrote more than ${limits.outputLimitBytes} bytes` });
     ending.check();
+  };
+  try {
+    await liveOutput(came, take, { id, buildlet: { pourOutput }, clock: farm.clock, signal: waits.signal });
+  } catch (error) {
+    throw error instanceof NotTaken ? error.cause : error;
   }
-  yield mask.end();
+  await store(mask.end());
 }
 
 /** A buildlet that began afresh has never heard of the run. */

@@ -4,9 +4,10 @@ import { test } from 'node:test';
 import { createBuildlet, type Buildlet } from '@croft/buildlet/client';
 import type { Run } from '@croft/protocol/runs';
 import type { AttemptEnd } from '@croft/domain/outcome';
-import { HOUR, MINUTE, SECOND, systemClock } from '@croft/runtime/clock';
+import { HOUR, MINUTE, SECOND, systemClock, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { FakeClock } from '@croft/runtime/testing';
+import { pourAll } from '@croft/streams/pour';
 import { packTarGz, type TarEntry } from '@croft/streams/tar-pack';
 import { attemptsOf } from '@croft/store/attempts';
 import { runBuild } from './run-build.ts';
@@ -95,7 +96,7 @@ async function* silence(): AsyncGenerator<Buffer> {
 }
 
 /** Ends when the reader goes, as a connection does. */
-const stalled: Buildlet['output'] = async function* stalled(_id, _from, { signal }) {
+async function* stalled({ signal }: Waits): AsyncGenerator<Buffer> {
   const gone = new Promise<never>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
   yield await Promise.race([
     silence()
@@ -103,7 +104,11 @@ const stalled: Buildlet['output'] = async function* stalled(_id, _from, { signal
       .then(() => Buffer.alloc(0)),
     gone,
   ]);
-};
+}
+
+const writing = (output: (waits: Waits) => AsyncGenerator<Buffer>): Pick<Buildlet, 'pourOutput'> => ({
+  pourOutput: (_id, _from, take, waits) => pourAll(output(waits), take),
+});
 
 async function* forgotten(): AsyncGenerator<Buffer> {
   yield Buffer.from('h');
@@ -112,7 +117,7 @@ async function* forgotten(): AsyncGenerator<Buffer> {
 
 test('output without end is cut at the limit that the machine was given', () =>
   trial(
-    () => ({ output: () => flood(), ack: async () => undefined }),
+    () => ({ ...writing(flood), ack: async () => undefined }),
     async (tried) => {
       assert.partialDeepStrictEqual(await tried.end, { kind: 'failed', step: 'it', text: 'it wrote more than 1000000 bytes' });
       assert.equal(await tried.logBytes(), 1_000_000);
@@ -124,7 +129,7 @@ test('a machine that contradicts itself about a run loses the attempt', async ()
     'says more': withEnd((run) => ({ ...run, output: { length: 2 ** 52, from: 0 } })),
     'says less': withEnd((run) => ({ ...run, output: { length: 1, from: 0 } })),
     'still runs': withEnd(({ id, startedAt, output }) => ({ id, state: 'running', startedAt, output })),
-    'forgot its output': () => ({ output: forgotten }),
+    'forgot its output': () => writing(forgotten),
     'knows nothing': (real) => ({ run: async (id, waits) => (waits.waitMs ? 'unknown' : real.run(id, waits)) }),
   };
   for (const [what, lie] of Object.entries(lies)) {
@@ -151,7 +156,7 @@ test('what a machine says about an end is kept short', () =>
 
 test('a run that its machine never ends is given up an hour after its limit', () =>
   trial(
-    () => ({ output: stalled }),
+    () => writing(stalled),
     async (tried) => {
       assert.partialDeepStrictEqual(await endWithin(tried, 2 * HOUR), { kind: 'infra', cause: 'buildlet-died' });
     },

@@ -6,30 +6,32 @@ import type { RunId } from '@croft/domain/names';
 import type { Buildlet } from '@croft/buildlet/client';
 import { anySignal, SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { NotTaken, type Take } from '@croft/streams/pour';
 
 export interface LiveOutput {
   readonly id: RunId;
   readonly stream?: 'stderr' | undefined;
-  readonly buildlet: Pick<Buildlet, 'output'>;
+  readonly buildlet: Pick<Buildlet, 'pourOutput'>;
   readonly clock: Clock;
   readonly signal?: AbortSignal | undefined;
 }
 
 const quietMs = 30 * SECOND;
 
-export async function* liveOutput(from: number, { id, stream, buildlet, clock, signal }: LiveOutput): AsyncGenerator<Buffer> {
+/** @throws NotTaken, and as `Buildlet.pourOutput` */
+export async function liveOutput(from: number, take: Take, { id, stream, buildlet, clock, signal }: LiveOutput): Promise<void> {
   let at = from;
   for (;;) {
     using watch = watchQuiet(clock);
+    const takeOne: Take = (chunk) => {
+      watch.heard();
+      at += chunk.length;
+      return take(chunk);
+    };
     try {
-      for await (const chunk of buildlet.output(id, at, { signal: anySignal(signal, watch.quiet), stream })) {
-        watch.heard();
-        at += chunk.length;
-        yield chunk;
-      }
-      return;
+      return await buildlet.pourOutput(id, at, takeOne, { signal: anySignal(signal, watch.quiet), stream });
     } catch (error) {
-      if (signal?.aborted || !watch.quiet.aborted) throw error;
+      if (error instanceof NotTaken || signal?.aborted || !watch.quiet.aborted) throw error;
     }
   }
 }

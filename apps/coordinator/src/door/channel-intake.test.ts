@@ -33,13 +33,17 @@ test('what comes is given in order and whole, however fast it is read, and is re
         sent.slice(0, 2).forEach(send); // before anybody takes it in
         const intake = openIntake(channel);
         const got: Buffer[] = [];
-        const reading = (async () => {
-          for await (const piece of intake) {
-            got.push(Buffer.from(piece));
-            for (let left = pauses[got.length % pauses.length] ?? 0; left > 0; left -= 1) await new Promise(setImmediate);
-            release(piece);
-          }
-        })();
+        const pause = async (turns: number, piece: Buffer): Promise<void> => {
+          for (let left = turns; left > 0; left -= 1) await new Promise(setImmediate);
+          release(piece);
+        };
+        const reading = intake((piece) => {
+          got.push(Buffer.from(piece));
+          const turns = pauses[got.length % pauses.length] ?? 0;
+          if (turns > 0) return pause(turns, piece);
+          release(piece);
+          return undefined;
+        });
         for (const [at, bytes] of sent.slice(2).entries()) {
           if (at % 3 === 0) await new Promise(setImmediate);
           send(bytes);
@@ -54,15 +58,24 @@ test('what comes is given in order and whole, however fast it is read, and is re
 
 test('a client may send more only when its reader has taken what came', async () => {
   const { channel, asked, send } = fakeChannel();
-  const pieces = openIntake(channel)[Symbol.asyncIterator]();
-  await new Promise(setImmediate);
+  const dealt = Promise.withResolvers<void>();
+  const got: number[] = [];
+  void openIntake(channel)((piece) => {
+    got.push(piece.length);
+    return dealt.promise;
+  });
+  const turn = (): Promise<void> => new Promise((done) => setImmediate(done));
+  send(Buffer.alloc(5_000));
+  await turn();
+  await turn();
   const before = asked.count;
   send(Buffer.alloc(30_000));
   send(Buffer.alloc(30_000));
-  await new Promise(setImmediate);
-  assert.equal(asked.count, before);
-  assert.equal((await pieces.next()).value?.length, 60_000);
-  assert.equal(asked.count, before + 1);
+  await turn();
+  assert.deepEqual([got, asked.count], [[5_000], before]);
+  dealt.resolve();
+  await turn();
+  assert.deepEqual([got, asked.count], [[5_000, 60_000], before + 1]);
 });
 
 test('a client that sends more than it may is cut', () => {
@@ -74,9 +87,13 @@ test('a client that sends more than it may is cut', () => {
 
 test('a channel that is closed before its end gives what had come, and throws', async () => {
   const { channel, send } = fakeChannel();
-  const pieces = openIntake(channel)[Symbol.asyncIterator]();
+  const intake = openIntake(channel);
   send(Buffer.from('half'));
   channel.emit('close');
-  assert.equal(String((await pieces.next()).value), 'half');
-  await assert.rejects(pieces.next(), /closed/);
+  let got = '';
+  await assert.rejects(
+    intake((piece) => void (got += piece.toString())),
+    /closed/,
+  );
+  assert.equal(got, 'half');
 });

@@ -3,7 +3,7 @@
  * pieces as long as have come meanwhile. The client may send more only as its reader takes it.
  */
 import type { ServerChannel } from 'ssh2';
-import { createBell } from '@croft/runtime/tasks';
+import { createPourer, type Take } from '@croft/streams/pour';
 import { takeIn } from './ssh2-inside.ts';
 
 const roomBytes = 256 * 1024;
@@ -19,24 +19,27 @@ interface Room {
 }
 
 /**
- * Until the client says that there is no more; throws when the channel is closed before. To be read once. Nobody else has the memory of the
- * pieces: one room after the other is filled to its end, so whoever is done with them in turn may `release` each.
+ * To be called once, by whoever takes what comes: resolves when the client says that there is no more. Nobody else has the memory of the pieces: one room
+ * after the other is filled to its end, so whoever is done with them in turn may `release` each.
+ * @throws NotTaken, and Error when the channel is closed before
  */
-export function openIntake(channel: ServerChannel): AsyncIterable<Buffer> {
+export type Intake = (take: Take) => Promise<void>;
+
+export function openIntake(channel: ServerChannel): Intake {
   const rooms: Room[] = [];
-  const come = createBell();
+  let flush = (): void => undefined; // nobody takes it yet
   let isWaking = false;
   let end: 'said' | 'closed' | undefined;
   const wake = (): void => {
     isWaking = false;
-    come.ring();
+    flush();
   };
   const over = (how: typeof end): void => {
     end ??= how;
     wake();
   };
   const window = takeIn(channel, (data) => {
-    pour(data, rooms);
+    fill(rooms, data);
     if (data.length < longBytes) return wake();
     if (!isWaking) setImmediate(wake);
     isWaking = true;
@@ -44,20 +47,23 @@ export function openIntake(channel: ServerChannel): AsyncIterable<Buffer> {
   channel.once('end', () => over('said')).once('close', () => over('closed'));
   if (channel.destroyed) over('closed');
   channel.resume(); // what comes goes past it, and its end does not
-  return (async function* pieces() {
-    for (;;) {
-      const piece = take(rooms);
-      if (piece) {
-        window.widen();
-        yield piece;
-      } else if (end === undefined) await come.wait({});
-      else if (end === 'said') return;
-      else throw new Error('the channel was closed');
-    }
-  })();
+  const next = (): Buffer | undefined => {
+    const piece = takeFrom(rooms);
+    if (piece) window.widen();
+    return piece;
+  };
+  return (take) => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    flush = createPourer({ next, take, reject }, () => {
+      if (end === 'said') resolve();
+      else if (end === 'closed') reject(new Error('the channel was closed'));
+    });
+    flush();
+    return promise;
+  };
 }
 
-function pour(data: Buffer, rooms: Room[]): void {
+function fill(rooms: Room[], data: Buffer): void {
   for (let at = 0; at < data.length;) {
     let room = rooms.at(-1);
     if (!room || room.filled === room.memory.length) {
@@ -71,7 +77,7 @@ function pour(data: Buffer, rooms: Room[]): void {
 }
 
 /** All that is new in the oldest room; one that is full and given is forgotten. */
-function take(rooms: Room[]): Buffer | undefined {
+function takeFrom(rooms: Room[]): Buffer | undefined {
   const [room] = rooms;
   if (!room || room.given === room.filled) return undefined;
   const piece = room.memory.subarray(room.given, room.filled);

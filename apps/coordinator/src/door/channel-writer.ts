@@ -6,44 +6,66 @@ import { anySignal } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import { encryptOurselves, onWindow, socketOf, windowOf } from './ssh2-inside.ts';
 
+/** Undefined: all of it has gone, and the piece may be changed; else that is so when it resolves. Throws or rejects when the channel is closed. */
+type Write = (piece: Uint8Array) => Promise<void> | undefined;
+
 export interface ChannelWriter {
-  /** Resolves when the piece may be changed. Rejects when the channel is closed. */
-  write(piece: Uint8Array): Promise<void>;
-  writeError(piece: Uint8Array): Promise<void>;
+  readonly write: Write;
+  readonly writeError: Write;
 }
 
 /** What lies in the connection unsent, beyond which its channels wait, bytes. */
 const unsentBytes = 1024 * 1024;
+/** What is longer comes in several parts, each of which would be a call of the system. */
+const keyBytes = 512;
 
 export function createChannelWriter(channel: ServerChannel, connection: Connection, closed: AbortSignal): ChannelWriter {
   const socket = socketOf(connection);
-  let last: Promise<void> = Promise.resolve();
-  const send = async (stream: Writable, piece: Uint8Array): Promise<void> => {
-    for (let at = 0; at < piece.length;) {
+  let last: Promise<void> | undefined; // whoever waits for room, or for who does
+  const isFull = (): boolean => socket.writableLength > unsentBytes;
+  /** As far as there is room. @returns where the rest begins */
+  const sendSome = (stream: Writable, piece: Uint8Array, from: number): number => {
+    let at = from;
+    while (at < piece.length && !isFull()) {
       closed.throwIfAborted();
-      const room = windowOf(channel);
-      if (room === 0) await roomIn(channel, closed);
-      else {
-        const end = Math.min(piece.length, at + room);
-        encryptOurselves(connection);
-        socket.cork(); // its packets have 32 KiB, and each would be a call of the system
-        stream.write(piece.subarray(at, end));
-        socket.uncork();
-        at = end;
-      }
-      if (socket.writableLength > unsentBytes) await drained(socket, closed);
+      const end = Math.min(piece.length, at + windowOf(channel));
+      if (end === at) break;
+      encryptOurselves(connection);
+      const isLong = end - at > keyBytes;
+      if (isLong) socket.cork();
+      stream.write(piece.subarray(at, end));
+      if (isLong) socket.uncork();
+      at = end;
+    }
+    return at;
+  };
+  const sendRest = async (stream: Writable, piece: Uint8Array, from: number): Promise<void> => {
+    for (let at = from; ; at = sendSome(stream, piece, at)) {
+      closed.throwIfAborted();
+      if (isFull()) await drained(socket, closed);
+      else if (at === piece.length) return;
+      else if (windowOf(channel) === 0) await roomIn(channel, closed);
     }
   };
-  const inTurn = (stream: Writable, piece: Uint8Array): Promise<void> => {
-    const before = last;
-    const sent = before.then(() => send(stream, piece));
-    last = sent.catch(() => undefined);
+  const inTurn = (send: () => Promise<void>): Promise<void> => {
+    const sent = last ? last.then(send) : send();
+    const settled = sent
+      .catch(() => undefined)
+      .then(() => {
+        if (last === settled) last = undefined;
+      });
+    last = settled;
     return sent;
   };
-  return {
-    write: (piece) => inTurn(channel, piece),
-    writeError: (piece) => inTurn(channel.stderr, piece),
-  };
+  const writeTo =
+    (stream: Writable): Write =>
+    (piece) => {
+      if (last) return inTurn(() => sendRest(stream, piece, 0));
+      const at = sendSome(stream, piece, 0);
+      if (at === piece.length && !isFull()) return undefined;
+      return inTurn(() => sendRest(stream, piece, at));
+    };
+  return { write: writeTo(channel), writeError: writeTo(channel.stderr) };
 }
 
 async function roomIn(channel: ServerChannel, closed: AbortSignal): Promise<void> {

@@ -1,12 +1,12 @@
 /** One session channel of a client: what it asked for, its bytes both ways, and how it ends. */
 import type { Connection, ServerChannel } from 'ssh2';
 import { CroftError } from '@croft/runtime/errors';
-import { openIntake } from './channel-intake.ts';
+import { openIntake, type Intake } from './channel-intake.ts';
 import { createChannelWriter, type ChannelWriter } from './channel-writer.ts';
 
 export interface DoorChannel extends ChannelWriter {
-  /** What the client sends. @see openIntake */
-  read(): AsyncIterable<Buffer>;
+  /** Gives on what the client sends. @see Intake */
+  readonly pour: Intake;
   /** Aborted when it is closed, by the client or with its connection. @see Leaving */
   readonly closed: AbortSignal;
   /** The size of the client's window whenever it changes, and signals that it sends (`TERM`); the newest listener alone is called. */
@@ -45,10 +45,9 @@ export function createDoorChannel(
   { connection, closed, events }: { connection: Connection; closed: AbortSignal; events: ChannelEvents },
 ): DoorChannel {
   channel.on('error', () => undefined); // its reader and writer are told
-  const pieces = openIntake(channel);
   return {
     ...createChannelWriter(channel, connection, closed),
-    read: () => pieces,
+    pour: openIntake(channel),
     closed,
     onResize: (act) => void (events.resize = act),
     onSignal: (act) => void (events.signal = act),

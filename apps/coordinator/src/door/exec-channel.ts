@@ -6,7 +6,7 @@ import { isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import type { Random } from '@croft/runtime/random';
 import type { TaskGroup } from '@croft/runtime/tasks';
-import { followOutput, type Piece } from '../sessions/runs/follow-output.ts';
+import { followOutput } from '../sessions/runs/follow-output.ts';
 import { createRunInput, type RunInput } from '../sessions/runs/run-input.ts';
 import { endOfRun, type EndedRun, type RunPlace } from '../sessions/runs/run-place.ts';
 import type { Size } from './door-channel.ts';
@@ -57,8 +57,8 @@ export async function joinExec(channel: DoorChannel, joined: Joined, visit: Visi
     const write = joined.addCr ? withCr(channel.write) : channel.write;
     const errors = joined.errorFrom === undefined ? [] : [{ from: joined.errorFrom, stream: 'stderr' as const }];
     await Promise.all([
-      show(followOutput(place, { from: joined.from, keptBytes }, { signal }), write),
-      ...errors.map((wish) => show(followOutput(place, { ...wish, keptBytes }, { signal }), channel.writeError)),
+      followOutput(place, { from: joined.from, keptBytes }, ({ bytes }) => write(bytes), { signal }),
+      ...errors.map((wish) => followOutput(place, { ...wish, keptBytes }, ({ bytes }) => channel.writeError(bytes), { signal })),
     ]);
     await tellEnd(channel, await endOfRun(place, { signal }));
     if (joined.isOwn) tell((waits) => buildlet.collect(id, epoch, waits));
@@ -76,11 +76,11 @@ async function typeInto(channel: DoorChannel, input: RunInput, signal: AbortSign
   let refusal: unknown;
   const give = (taken: Promise<number>): Promise<unknown> => taken.catch((error: unknown) => (refusal ??= error));
   try {
-    for await (const piece of channel.read()) {
-      if (refusal !== undefined) continue;
+    await channel.pour((piece) => {
+      if (refusal !== undefined) return undefined;
       void give(input.write(piece));
-      await input.room();
-    }
+      return input.room();
+    });
     if (!channel.closed.aborted) await give(input.end());
   } catch {
     // the channel is gone, as its `closed` says
@@ -89,11 +89,7 @@ async function typeInto(channel: DoorChannel, input: RunInput, signal: AbortSign
   throw refusal;
 }
 
-async function show(pieces: AsyncIterable<Piece>, write: (piece: Uint8Array) => Promise<void>): Promise<void> {
-  for await (const { bytes } of pieces) await write(bytes);
-}
-
-function withCr(write: (piece: Uint8Array) => Promise<void>): (piece: Uint8Array) => Promise<void> {
+function withCr(write: DoorChannel['write']): DoorChannel['write'] {
   return (piece) => write(Buffer.from(Buffer.from(piece).toString('latin1').replaceAll(/\r?\n/g, '\r\n'), 'latin1'));
 }
 

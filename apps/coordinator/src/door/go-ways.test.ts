@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import { PassThrough, type Duplex } from 'node:stream';
 import { SECOND, systemClock } from '@croft/runtime/clock';
 import { freePort } from '@croft/runtime/testing';
+import { pourAll } from '@croft/streams/pour';
 import type { ChannelEnd, DoorChannel } from './door-channel.ts';
 import { openGoWays } from './go-ways.ts';
 import { newKey } from './new-key.ts';
@@ -85,7 +86,7 @@ function fakeChannel(): FakeChannel {
     said,
     ended,
     closed: new AbortController().signal,
-    read: () => input,
+    pour: (take) => pourAll(input, take),
     write: async (piece) => void (said.out += Buffer.from(piece).toString()),
     writeError: async (piece) => void (said.error += Buffer.from(piece).toString()),
     onResize: () => undefined,

@@ -128,7 +128,7 @@ function endOf(stream: ClientChannel): Promise<ChannelEnd> {
   return promise;
 }
 
-async function show(stream: NodeJS.ReadableStream, write: (piece: Uint8Array) => Promise<void>): Promise<void> {
+async function show(stream: NodeJS.ReadableStream, write: DoorChannel['write']): Promise<void> {
   const pieces = (stream as Duplex).iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
   for await (const piece of pieces) await write(piece);
 }
@@ -136,10 +136,10 @@ async function show(stream: NodeJS.ReadableStream, write: (piece: Uint8Array) =>
 /** Ends with the channel. */
 async function sendInput(channel: DoorChannel, stream: ClientChannel): Promise<void> {
   try {
-    for await (const piece of channel.read()) {
-      if (!stream.writable) return;
-      if (!stream.write(Buffer.from(piece))) await new Promise<void>((resolve) => stream.once('drain', resolve).once('close', resolve));
-    }
+    await channel.pour((piece) => {
+      if (!stream.writable || stream.write(Buffer.from(piece))) return undefined;
+      return new Promise<void>((resolve) => stream.once('drain', resolve).once('close', resolve));
+    });
     stream.end();
   } catch {
     stream.close();

@@ -27,8 +27,8 @@ test('however often it waits for a machine that takes slowly, nothing is left on
   const ended = Promise.withResolvers<unknown>();
   const channel: Partial<DoorChannel> = {
     closed: new AbortController().signal,
-    async *read() {
-      for (const piece of sent) yield Buffer.from(piece);
+    async pour(take) {
+      for (const piece of sent) await take(Buffer.from(piece));
     },
     write: async () => undefined,
     finish: () => undefined,

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { gather } from '@croft/streams/gather';
+import { pour } from '@croft/streams/gather';
 import { dropRead, release } from '@croft/streams/release';
 import type { DoorChannel } from './door-channel.ts';
 
@@ -22,7 +22,7 @@ export async function joinStream(channel: DoorChannel, stream: Duplex, onEnd: 'c
   let code = failed;
   try {
     const free = stream instanceof Socket ? dropRead : undefined; // where it is whole nobody else reads it
-    for await (const piece of gather(stream, { free, destroys: false })) await channel.write(piece);
+    await pour(stream, channel.write, { free, destroys: false });
     code = ok;
     if (onEnd === 'half') {
       channel.finish();
@@ -42,11 +42,10 @@ async function sendAll(channel: DoorChannel, stream: Duplex): Promise<void> {
   const closed = new AbortController();
   stream.once('close', () => closed.abort());
   try {
-    for await (const piece of channel.read()) {
-      if (stream.destroyed) return;
-      if (stream.write(piece, (error) => !error && stream instanceof Socket && release(piece))) continue;
-      await once(stream, 'drain', { signal: closed.signal });
-    }
+    await channel.pour((piece) => {
+      if (stream.destroyed || stream.write(piece, (error) => !error && stream instanceof Socket && release(piece))) return undefined;
+      return once(stream, 'drain', { signal: closed.signal });
+    });
     stream.end();
   } catch {
     stream.destroy();

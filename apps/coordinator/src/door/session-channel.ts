@@ -88,7 +88,11 @@ async function serveOne(
     if (channel.closed.aborted) return;
     log.info('ssh channel failed', { error });
     if (isCode(error, 'unavailable')) metrics.ssh.unreached();
-    await channel.writeError(refusal(error)).catch(() => undefined); // its client has left meanwhile
+    try {
+      await channel.writeError(refusal(error));
+    } catch {
+      return; // its client has left meanwhile
+    }
     channel.end({ code: failed });
   }
 }

@@ -2,6 +2,7 @@
 import { anySignal, SECOND } from '@croft/runtime/clock';
 import type { RunId } from '@croft/domain/names';
 import type { TerminalSize } from '@croft/protocol/runs';
+import type { Piece } from '../sessions/runs/follow-output.ts';
 import type { Shell } from '../sessions/shell.ts';
 import type { Shells } from '../sessions/shells.ts';
 import { Leaving, type DoorChannel, type Size } from './door-channel.ts';
@@ -52,21 +53,21 @@ async function showShell(channel: DoorChannel, shell: Shell, signal: AbortSignal
   const tellPast = async (): Promise<void> => {
     if (past.length > 0) await channel.write(replayed(Buffer.concat(past.splice(0)), { isWhole: begin === 0 }));
   };
-  for await (const { from, bytes } of shell.follow(begin, { signal })) {
-    const isPast = !shell.isFresh && from < length;
-    const old = isPast ? bytes.subarray(0, length - from) : bytes.subarray(0, 0);
-    if (isPast) past.push(Buffer.from(old));
-    if (from + bytes.length < length && isPast) continue;
-    await tellPast();
-    await channel.write(bytes.subarray(old.length));
-  }
+  const show = ({ from, bytes }: Piece): Promise<void> | undefined => {
+    const pastBytes = shell.isFresh ? 0 : Math.min(bytes.length, Math.max(0, length - from));
+    if (pastBytes === 0 && past.length === 0) return channel.write(bytes); // the way of every key
+    if (pastBytes > 0) past.push(Buffer.from(bytes.subarray(0, pastBytes)));
+    if (pastBytes === bytes.length) return undefined; // more of it may come
+    return tellPast().then(() => channel.write(bytes.subarray(pastBytes)));
+  };
+  await shell.follow(begin, show, { signal });
   await tellPast();
 }
 
 /** What cannot be told to the shell is dropped: it has ended, and its output tells. */
 async function typeInto(channel: DoorChannel, shell: Shell): Promise<void> {
   try {
-    for await (const piece of channel.read()) await shell.type(piece);
+    await channel.pour((piece) => shell.type(piece));
   } catch {
     // the channel is gone
   }

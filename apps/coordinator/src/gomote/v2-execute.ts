@@ -6,10 +6,11 @@ import type { IncomingMessage } from 'node:http';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { passOn } from '@croft/buildlet/pass-on';
 import { parseRunId } from '@croft/domain/names';
-import { SECOND, type Clock } from '@croft/runtime/clock';
+import { anySignal, SECOND, type Clock } from '@croft/runtime/clock';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
-import { followOutput } from '../sessions/runs/follow-output.ts';
+import { pulled } from '@croft/streams/pour';
+import { followOutput, type Piece } from '../sessions/runs/follow-output.ts';
 import { endOfRun, type EndedRun } from '../sessions/runs/run-place.ts';
 import type { Entered } from '../sessions/sessions.ts';
 import { commandRun, type CommandRequest } from './command-run.ts';
@@ -54,7 +55,8 @@ async function* asRun(executing: Executing): AsyncGenerator<Uint8Array, Ended> {
   if (request.debug) yield debugLine(spec);
   await buildlet.startOrAttach(id, spec, epoch, { signal });
   const place = { buildlet, epoch, id, clock, random };
-  for await (const { bytes } of followOutput(place, { from: 0, keptBytes }, { signal })) yield Uint8Array.from(bytes); // its buffer is used again
+  const pieces = pulled<Piece>((take, left) => followOutput(place, { from: 0, keptBytes }, take, { signal: anySignal(signal, left) }));
+  for await (const { bytes } of pieces) yield Uint8Array.from(bytes); // its memory is used again
   const run = await endOfRun(place, { signal });
   if (!run) throw new CroftError('unavailable', `the machine knows run ${id} no more`);
   const end = endOf(run.exit);

@@ -5,7 +5,7 @@
 import type { Exit } from '@croft/domain/outcome';
 import type { Run, TerminalSize } from '@croft/protocol/runs';
 import { anySignal, SECOND, type Waits } from '@croft/runtime/clock';
-import { followOutput, type Piece } from './runs/follow-output.ts';
+import { followOutput, type TakePiece } from './runs/follow-output.ts';
 import type { RunInput } from './runs/run-input.ts';
 import { endOfRun, keepAsking, type RunPlace } from './runs/run-place.ts';
 
@@ -17,11 +17,11 @@ export interface Shell extends AsyncDisposable {
   /** The bytes of its output that there were when it was attached to. */
   readonly output: Run['output'];
   /** @see followOutput */
-  follow(from: number, waits: Waits): AsyncGenerator<Piece>;
+  follow(from: number, take: TakePiece, waits: Waits): Promise<void>;
   /** What is typed. Resolves when it was taken, to how much was in all. @throws CroftError `conflict` when it has ended or takes none */
   write(bytes: Uint8Array): Promise<number>;
-  /** As `RunInput.give`; resolves when there is room for more. */
-  type(bytes: Uint8Array): Promise<void>;
+  /** As `RunInput.give`; resolves when there is room for more, where there is none. */
+  type(bytes: Uint8Array): Promise<void> | undefined;
   resize(size: TerminalSize, waits: Waits): Promise<void>;
   /** How it ended. Waits for that. */
   exit(waits: Waits): Promise<Exit>;
@@ -55,22 +55,27 @@ export function createShell({ place, name, isFresh, output, input, keptBytes, en
     name,
     isFresh,
     output,
-    async *follow(from, waits) {
-      yield* followOutput(place, { from, keptBytes }, within(waits));
+    async follow(from, take, waits) {
+      await followOutput(place, { from, keptBytes }, take, within(waits));
       seen = true;
     },
     async write(bytes) {
       await resizing;
       return input.write(bytes);
     },
-    async type(bytes) {
-      await resizing;
+    type(bytes) {
+      if (resizing) return resizing.then(() => this.type(bytes));
       input.give(bytes);
-      await input.room();
+      return input.room();
     },
     async resize(size, waits) {
       const done = keepAsking(() => buildlet.resize(id, size, epoch, within(waits)), place, within(waits));
-      resizing = done.catch(() => undefined);
+      const over = done
+        .catch(() => undefined)
+        .then(() => {
+          if (resizing === over) resizing = undefined;
+        });
+      resizing = over;
       return done;
     },
     async exit(waits) {

@@ -7,6 +7,7 @@ import { systemClock } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
 import { silentLog } from '@croft/runtime/log';
 import { systemRandom } from '@croft/runtime/random';
+import type { Piece } from './runs/follow-output.ts';
 import type { Entered, Sessions } from './sessions.ts';
 import type { Shell } from './shell.ts';
 import { createShells, type Shells, type ShellWish } from './shells.ts';
@@ -48,9 +49,18 @@ function wish(over: Partial<ShellWish> = {}): ShellWish {
 /** Reads until the text has come; answers everything and where it ends. */
 async function until(shell: Shell, text: string, from = 0): Promise<{ shown: string; at: number }> {
   let shown = '';
-  for await (const piece of shell.follow(from, waits)) {
+  let at = from;
+  const enough = new AbortController();
+  const take = (piece: Piece): undefined => {
     shown += piece.bytes.toString();
-    if (shown.includes(text)) return { shown, at: piece.from + piece.bytes.length };
+    at = piece.from + piece.bytes.length;
+    if (shown.includes(text)) enough.abort();
+  };
+  try {
+    await shell.follow(from, take, { signal: enough.signal });
+  } catch (error) {
+    if (enough.signal.aborted) return { shown, at };
+    throw error;
   }
   throw new Error(`the shell ended without ${JSON.stringify(text)}: ${shown}`);
 }
@@ -131,10 +141,28 @@ test('a shell that was left tells its end, and is forgotten once that was seen',
   using entered = await stage.sessions.enter(ann, 'S00000000000000a1');
   const shell = await stage.shells.open(ann, entered, wish(), waits);
   type(shell, 'exit 3\n');
-  for await (const _ of shell.follow(0, waits)); // to its end
+  await shell.follow(0, () => undefined, waits); // to its end
   assert.deepEqual(await shell.exit(waits), { kind: 'exited', code: 3 });
   await shell[Symbol.asyncDispose]();
   assert.deepEqual(await stage.shells.runs(entered, waits), []);
+});
+
+test('who lets a shell go leaves no request open that nobody will type into', async () => {
+  await using stage = await openStage();
+  using entered = await stage.sessions.enter(ann, 'S00000000000000a1');
+  const typing: Promise<number>[] = [];
+  const writeStdin: Buildlet['writeStdin'] = (...asked) => {
+    const taken = entered.buildlet.writeStdin(...asked);
+    typing.push(taken);
+    return taken;
+  };
+  const watched = { ...entered, buildlet: { ...entered.buildlet, writeStdin } };
+  const shell = await stage.shells.open(ann, watched, wish(), waits);
+  void shell.type(Buffer.from('echo 4"2"\n'));
+  await until(shell, '42');
+  assert.equal(typing.length, 1);
+  await shell[Symbol.asyncDispose]();
+  assert.equal(await typing[0], 10);
 });
 
 test('one of Go’s buildlets is refused in words', async () => {

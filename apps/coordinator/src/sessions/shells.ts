@@ -147,7 +147,10 @@ function createAttachments(): Attachments {
     letGo(id) {
       const one = held.get(id);
       if (one) one.count -= 1;
-      if (one?.count === 0) held.delete(id);
+      if (one?.count === 0) {
+        one.input.rest();
+        held.delete(id);
+      }
       return !held.has(id);
     },
     count: (id) => held.get(id)?.count ?? 0,

@@ -15,6 +15,7 @@ import { asCroftError, CroftError, isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
 import { createBell, createTaskGroup } from '@croft/runtime/tasks';
 import type { WebSocket } from '@croft/web/web-socket';
+import type { Piece } from '../sessions/runs/follow-output.ts';
 import type { Shell } from '../sessions/shell.ts';
 
 export interface TerminalDeps {
@@ -114,15 +115,19 @@ async function show(shell: Shell, page: Page, { from, signal }: TerminalDeps): P
   const at = Math.min(output.length, Math.max(output.from, from ?? output.length - replayBytes));
   page.sent = page.seen = at;
   page.tell({ kind: 'attached', run, fresh, from: at, length: output.length });
-  for await (const piece of shell.follow(at, { signal })) {
+  const room = async (): Promise<void> => {
+    while (page.unread() > terminalWindowBytes) await page.moved.wait({ signal });
+  };
+  const take = (piece: Piece): Promise<void> | undefined => {
     if (piece.from > page.sent) {
       page.tell({ kind: 'gap', from: piece.from });
       page.seen = piece.from;
     }
-    page.show(Buffer.from(piece.bytes)); // it is good only until the next one
+    page.show(Buffer.from(piece.bytes)); // its memory is used again
     page.sent = piece.from + piece.bytes.length;
-    while (page.unread() > terminalWindowBytes) await page.moved.wait({ signal });
-  }
+    return page.unread() > terminalWindowBytes ? room() : undefined;
+  };
+  await shell.follow(at, take, { signal });
 }
 
 function listen(socket: WebSocket, { shell, page, clock, signal }: Line): void {

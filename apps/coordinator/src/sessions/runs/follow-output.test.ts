@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { isCode } from '@croft/runtime/errors';
-import { followOutput, type OutputWish } from './follow-output.ts';
+import { followOutput, type OutputWish, type Piece } from './follow-output.ts';
 import { endOfRun } from './run-place.ts';
 import { fakeRun, type Fate, type FakeRun } from './testing-run.ts';
 
@@ -11,7 +11,7 @@ const never = { signal: new AbortController().signal };
 
 async function read(run: FakeRun, wish: OutputWish = all, waits = never): Promise<string> {
   let text = '';
-  for await (const piece of followOutput(run, wish, waits)) text += piece.bytes.toString();
+  await followOutput(run, wish, (piece) => void (text += piece.bytes.toString()), waits);
   return text;
 }
 
@@ -66,11 +66,12 @@ test('whatever is cut, every byte is given once and in order, and no more is let
       async (writes, keptBytes, fates) => {
         const run = fakeRun({ writes, fates });
         let text = '';
-        for await (const { from, bytes } of followOutput(run, { from: 0, keptBytes }, never)) {
+        const take = ({ from, bytes }: Piece): undefined => {
           assert.equal(from, text.length);
           assert.ok(run.letGo() <= Math.max(0, text.length - keptBytes));
           text += bytes.toString();
-        }
+        };
+        await followOutput(run, { from: 0, keptBytes }, take, never);
         assert.equal(text, writes);
       },
     ),
@@ -79,19 +80,21 @@ test('whatever is cut, every byte is given once and in order, and no more is let
 test('what is spooled stays within what is kept and a quarter of that, so that no command is stopped', async () => {
   const run = fakeRun({ writes: 'x'.repeat(3_000) });
   let given = 0;
-  for await (const { bytes } of followOutput(run, { from: 0, keptBytes: 400 }, never)) {
+  const take = ({ bytes }: Piece): undefined => {
     assert.ok(given - run.letGo() <= 500, `${given - run.letGo()} bytes are spooled`);
     given += bytes.length;
-  }
+  };
+  await followOutput(run, { from: 0, keptBytes: 400 }, take, never);
 });
 
 test('what somebody else let go of is left out, and where it goes on is told', async () => {
   const run = fakeRun({ writes: 'onetwosix', fates: ['whole', 'whole', 'whole', 'lost'] });
   const froms: number[] = [];
-  for await (const { from } of followOutput(run, all, never)) {
+  const take = async ({ from }: Piece): Promise<void> => {
     froms.push(from);
     if (from === 3) await run.buildlet.ack(run.id, 7, run.epoch, {});
-  }
+  };
+  await followOutput(run, all, take, never);
   assert.deepEqual(froms, [0, 3, 7]);
 });
 

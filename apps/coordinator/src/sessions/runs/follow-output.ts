@@ -1,6 +1,7 @@
 /** A run's output as it comes, over lost lines; what nobody will ask for again is let go, so that the spool never stops the command. */
 import type { Waits } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
+import { NotTaken } from '@croft/streams/pour';
 import { liveOutput } from '../../builds/live-output.ts';
 import { keepAsking, waitOut, type RunPlace } from './run-place.ts';
 
@@ -19,27 +20,34 @@ export interface Piece {
 /** What is kept is at most this much more: it is let go in steps and not with each key. */
 const stepOfKept = 1 / 4;
 
+/** As `Take`, with offsets. A piece that begins later than the one before ended: what lies between was let go by somebody else. */
+export type TakePiece = (piece: Piece) => Promise<unknown> | undefined;
+
 /**
- * From an offset on until the run has ended and all was given. A piece that begins later than the one before ended: what lies between was
- * let go by somebody else. Each is good only until the next is asked for.
- * @throws CroftError `not-found` when its machine does not know it any more
+ * From an offset on until the run has ended and all was taken.
+ * @throws CroftError `not-found` when its machine does not know it any more; what `take` fails with
  */
-export async function* followOutput(place: RunPlace, { from, stream, keptBytes }: OutputWish, { signal }: Waits): AsyncGenerator<Piece> {
+export async function followOutput(place: RunPlace, wish: OutputWish, take: TakePiece, { signal }: Waits): Promise<void> {
   const { buildlet, epoch, id, clock } = place;
+  const { from, stream, keptBytes } = wish;
   let at = from;
   let kept = 0;
+  const letGo = async (taking: Promise<unknown> | undefined): Promise<void> => {
+    await taking;
+    kept = at - keptBytes;
+    await keepAsking(() => buildlet.ack(id, kept, epoch, { signal, stream }), place, { signal });
+  };
   for (let failures = 0; ; failures += 1) {
+    const takeOne = (bytes: Buffer): Promise<unknown> | undefined => {
+      failures = 0;
+      const taking = take({ from: at, bytes });
+      at += bytes.length;
+      return at - keptBytes - kept < keptBytes * stepOfKept ? taking : letGo(taking);
+    };
     try {
-      for await (const bytes of liveOutput(at, { id, stream, buildlet, clock, signal })) {
-        failures = 0;
-        yield { from: at, bytes };
-        at += bytes.length;
-        if (at - keptBytes - kept < keptBytes * stepOfKept) continue;
-        kept = at - keptBytes;
-        await buildlet.ack(id, kept, epoch, { signal, stream });
-      }
-      return;
+      return await liveOutput(at, takeOne, { id, stream, buildlet, clock, signal });
     } catch (error) {
+      if (error instanceof NotTaken) throw error.cause;
       if (isCode(error, 'not-found')) at = await keptFrom(place, { at, stream, gone: error }, { signal });
       else await waitOut(error, failures, { ...place, signal });
     }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { systemClock } from '@croft/runtime/clock';
+import type { Feed } from '@croft/buildlet/client';
+import { SECOND, systemClock } from '@croft/runtime/clock';
 import { CroftError, isCode } from '@croft/runtime/errors';
 import { FakeClock } from '@croft/runtime/testing';
 import { createRunInput } from './run-input.ts';
@@ -51,6 +52,23 @@ test('keys go out one by one in one request, until nobody types any more', async
   await clock.advance(2_000);
   assert.equal(await last, 4);
   assert.equal(run.asked.filter((what) => what === 'input').length, 2);
+});
+
+test('where nobody waits to hear what was taken one request stays open however long nobody types, until all rest', async () => {
+  const clock = new FakeClock();
+  const run = { ...fakeRun(), clock };
+  const input = createRunInput(run, {}, { taken: 0 });
+  for (const key of ['l', 's', '\n']) {
+    input.give(Buffer.from(key));
+    await clock.advance(60 * SECOND);
+    assert.ok(run.typed().endsWith(key));
+  }
+  assert.deepEqual(run.asked, ['input', 'piece', 'piece', 'piece']);
+  input.rest();
+  await clock.advance(0);
+  assert.deepEqual(run.asked.slice(4), ['end of input']);
+  input.give(Buffer.from('q'));
+  assert.equal(await input.write(new Uint8Array()), 4);
 });
 
 test('who asks how much was taken does not wait until nobody types', async () => {
@@ -109,7 +127,7 @@ test('the memory of what was taken is given back, unless some of it may still be
     const run = fakeRun();
     const writeStdin: typeof run.buildlet.writeStdin = async (...asked) => {
       const { content } = asked[1];
-      if (isLate && !(content instanceof Uint8Array)) return (await content[Symbol.asyncIterator]().next()).value.length as number; // and it is not asked for more
+      if (isLate && 'next' in content) return content.next()?.reduce((bytes, { length }) => bytes + length, 0) ?? 0; // and not all has gone out
       return run.buildlet.writeStdin(...asked);
     };
     const input = createRunInput({ ...run, buildlet: { ...run.buildlet, writeStdin } }, {}, { taken: 0, of: 'bulk', owns: true });
@@ -125,14 +143,13 @@ test('what a request that was cut had sent does not count for the one that follo
   const piece = Buffer.allocUnsafeSlow(512 * 1024);
   let asked = 0;
   const writeStdin: typeof run.buildlet.writeStdin = async (_id, { content }) => {
-    const pieces = (content as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
-    await pieces.next(); // of the second one this stays on its way
+    const feed = content as Feed;
+    feed.next(); // of the second one this stays on its way
     if ((asked += 1) > 1) {
       for (let turns = 0; turns < 10; turns += 1) await new Promise(setImmediate);
       return piece.length;
     }
-    void pieces.next();
-    void pieces.return?.();
+    setImmediate(feed.sent);
     throw new CroftError('unavailable', 'the line was cut');
   };
   const input = createRunInput({ ...run, buildlet: { ...run.buildlet, writeStdin } }, {}, { taken: 0, of: 'bulk', owns: true });
@@ -148,7 +165,7 @@ test('who has much waits while as much as one request carries waits', async () =
   await input.room();
   given.push(input.write(megabyte.subarray(0, 1_000)));
   let hasRoom = false;
-  const room = input.room().then(() => (hasRoom = true));
+  const room = input.room()?.then(() => (hasRoom = true));
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(hasRoom, false);
   gone.abort(new Error('gone'));

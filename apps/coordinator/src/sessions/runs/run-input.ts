@@ -1,10 +1,12 @@
 /**
  * What all who are attached to one run give it to read: in one order and with offsets, so that nothing is taken twice or left out however
- * often the line to its machine is cut. One request carries key after key, each at once, until nobody has typed for a while: a request
- * for each would be slower, and its garbage what stops everybody else's keys now and then.
+ * often the line to its machine is cut. One request carries key after key, each at once, for as long as somebody may type; where somebody
+ * waits to hear what was taken it ends when nobody has typed for a while. A request for each would be slower, the first key after a
+ * pause the slowest of all, and its garbage what stops everybody else's keys now and then.
  */
+import type { Feed } from '@croft/buildlet/client';
 import { SECOND, type Waits } from '@croft/runtime/clock';
-import { createBell, type Bell } from '@croft/runtime/tasks';
+import { createBell } from '@croft/runtime/tasks';
 import { createBacklog, type Backlog } from './backlog.ts';
 import { keepAsking, type RunPlace } from './run-place.ts';
 
@@ -18,8 +20,10 @@ export interface RunInput {
   give(bytes: Uint8Array): void;
   /** As `write`; nothing comes after it. */
   end(): Promise<number>;
-  /** Resolves when so little waits to go out that more may be written, for whoever does not wait until it was taken. */
-  room(): Promise<void>;
+  /** Resolves when so little waits to go out that more may be written, for whoever does not wait until it was taken; undefined when that is so already. */
+  room(): Promise<void> | undefined;
+  /** Nobody types for now: what is under way comes to its end. */
+  rest(): void;
 }
 
 /** What one request carries, which is held to be sent again. */
@@ -27,7 +31,12 @@ interface Batch {
   readonly backlog: Backlog;
   readonly taken: PromiseWithResolvers<number>;
   readonly isLast: boolean;
-  readonly changed: Bell;
+  /** Its request is over. */
+  readonly over: AbortController;
+  /** Of the request under way, which is to hear of what is added. */
+  changed: () => void;
+  /** For whoever waits until it was taken. */
+  closing?: Promise<void>;
   /** What it takes to hold it, bytes. */
   cost: number;
   /** Nothing is added any more. */
@@ -70,15 +79,16 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
         at ??= await askTaken(place, waits);
         if (batch.cost >= joinable) close(batch);
         at = await send(batch, at, place, waits);
+        await settle(batch);
         batch.taken.resolve(at);
         releases &&= batch.sent.isAll; // a machine may say that it took what is still on its way
         if (releases) batch.backlog.release();
       } catch (error) {
         releases = false;
         at = undefined;
+        await settle(batch);
         batch.taken.reject(error);
       }
-      close(batch);
       batches.shift();
       moved.ring();
     }
@@ -87,9 +97,7 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
     const newest = batches.at(-1);
     if (newest && !newest.isWhole && !isLast) return newest;
     if (newest) close(newest);
-    const told = { taken: Promise.withResolvers<number>(), changed: createBell() };
-    const batch: Batch = { ...told, backlog: createBacklog(), isLast, cost: 0, isWhole: isLast, sent: { isAll: false } };
-    batch.taken.promise.catch(() => undefined); // whoever wants to know has asked
+    const batch = newBatch(isLast);
     if (batches.push(batch) === 1) void sendAll();
     return batch;
   };
@@ -97,23 +105,45 @@ export function createRunInput(place: RunPlace, waits: Waits, { taken, of = 'key
     const batch = openBatch(isLast);
     batch.backlog.add(bytes);
     batch.cost += bytes.length + pieceBytes;
-    batch.changed.ring();
+    batch.changed();
     if (bytes.length === 0 || batch.cost >= (batch === batches[0] ? joinable : Math.max(joinable, batchBytes))) close(batch);
     return batch;
   };
+  const isFull = (): boolean => batches[1] !== undefined && batches[1].cost >= batchBytes;
+  const whenRoom = async (): Promise<void> => {
+    while (isFull()) await moved.wait({});
+  };
   return {
-    write: (bytes) => add(bytes, false).taken.promise,
+    async write(bytes) {
+      const batch = add(bytes, false);
+      batch.closing ??= closeWhenQuiet(batch, place.clock);
+      return batch.taken.promise;
+    },
     give: (bytes) => void add(bytes, false),
     end: () => add(nothing, true).taken.promise,
-    async room() {
-      while (batches[1] && batches[1].cost >= batchBytes) await moved.wait({});
-    },
+    room: () => (isFull() ? whenRoom() : undefined),
+    rest: () => batches.forEach(close),
   };
 }
 
+function newBatch(isLast: boolean): Batch {
+  const taken = Promise.withResolvers<number>();
+  taken.promise.catch(() => undefined); // whoever wants to know has asked
+  const about = { taken, isLast, over: new AbortController(), sent: { isAll: false } };
+  return { ...about, backlog: createBacklog(), changed: () => undefined, cost: 0, isWhole: isLast };
+}
+
 function close(batch: Batch): void {
+  if (batch.isWhole) return;
   batch.isWhole = true;
-  batch.changed.ring();
+  batch.changed();
+}
+
+/** Its request is over: what comes now goes into the next one. */
+async function settle(batch: Batch): Promise<void> {
+  close(batch);
+  batch.over.abort();
+  await batch.closing;
 }
 
 function askTaken(place: RunPlace, waits: Waits): Promise<number> {
@@ -122,22 +152,14 @@ function askTaken(place: RunPlace, waits: Waits): Promise<number> {
 }
 
 async function send(batch: Batch, from: number, place: RunPlace, waits: Waits): Promise<number> {
-  const { buildlet, id, epoch, clock } = place;
-  const over = new AbortController();
-  const closing = closeWhenQuiet(batch, clock, over.signal);
-  try {
-    const end = batch.isLast;
-    const ask = (): Promise<number> =>
-      buildlet.writeStdin(id, { from, content: contentOf(batch, (batch.sent = { isAll: false })), end }, epoch, waits);
-    return await keepAsking(ask, place, waits);
-  } finally {
-    over.abort();
-    await closing;
-  }
+  const { buildlet, id, epoch } = place;
+  const ask = (): Promise<number> => buildlet.writeStdin(id, { from, content: feedOf(batch), end: batch.isLast }, epoch, waits);
+  return keepAsking(ask, place, waits);
 }
 
 /** One timer for many keys. */
-async function closeWhenQuiet(batch: Batch, clock: RunPlace['clock'], signal: AbortSignal): Promise<void> {
+async function closeWhenQuiet(batch: Batch, clock: RunPlace['clock']): Promise<void> {
+  const { signal } = batch.over;
   try {
     for (let seen = -1; !batch.isWhole && seen !== batch.cost;) {
       seen = batch.cost;
@@ -149,15 +171,18 @@ async function closeWhenQuiet(batch: Batch, clock: RunPlace['clock'], signal: Ab
   close(batch);
 }
 
-/** Is asked for the next piece when the one before has gone out. */
-async function* contentOf(batch: Batch, sent: Batch['sent']): AsyncGenerator<Uint8Array> {
+/** From the beginning: of the request that is made now. */
+function feedOf(batch: Batch): Feed {
   const news = batch.backlog.reader();
-  for (;;) {
-    const fresh = news();
-    if (fresh.length > 1 && fresh.reduce((bytes, { length }) => bytes + length, 0) <= littleBytes) yield Buffer.concat(fresh);
-    else if (fresh.length > 0) yield* fresh;
-    else if (batch.isWhole) break;
-    else await batch.changed.wait({});
-  }
-  sent.isAll = true;
+  const sent: Batch['sent'] = { isAll: false };
+  batch.sent = sent;
+  return {
+    next() {
+      const fresh = news();
+      if (fresh.length === 0) return batch.isWhole ? undefined : fresh;
+      return fresh.length > 1 && fresh.reduce((bytes, { length }) => bytes + length, 0) <= littleBytes ? [Buffer.concat(fresh)] : fresh;
+    },
+    listen: (act) => void (batch.changed = act),
+    sent: () => void (sent.isAll = true),
+  };
 }

@@ -1,10 +1,12 @@
 /** A run that has ended, or reads for ever, on a machine whose line fails step by step as a test says. */
-import type { Buildlet, InputPart, StreamWaits } from '@croft/buildlet/client';
+import type { Buildlet, Feed, InputPart, StreamWaits } from '@croft/buildlet/client';
 import type { RunId } from '@croft/domain/names';
 import type { Run } from '@croft/protocol/runs';
 import type { Clock, Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
+import { createBell } from '@croft/runtime/tasks';
 import { seededRandom } from '@croft/runtime/testing';
+import type { Take } from '@croft/streams/pour';
 import type { RunPlace } from './run-place.ts';
 
 /** What becomes of one step: done and told, not done, done without an answer, or nothing until who asked has gone. */
@@ -59,12 +61,12 @@ export function fakeRun({ writes = '', isUnknown = false, fates = [], last = 'wh
     return answer;
   };
   const buildlet = {
-    async *output(_id: RunId, from: number, waits: StreamWaits) {
+    async pourOutput(_id: RunId, from: number, take: Take, waits: StreamWaits) {
       await step(`output from ${from}${waits.stream ? ` of ${waits.stream}` : ''}`, waits, () => {
         if (isUnknown || from < letGo) throw new CroftError('not-found', 'it is not there');
       });
       for (let at = from; at < writes.length; at += pieceBytes) {
-        yield Buffer.from(writes.slice(at, at + pieceBytes));
+        await take(Buffer.from(writes.slice(at, at + pieceBytes)));
         await step('more', waits, () => undefined);
       }
     },
@@ -76,7 +78,7 @@ export function fakeRun({ writes = '', isUnknown = false, fates = [], last = 'wh
         if (from > taken.length) throw new CroftError('invalid', 'a gap');
       });
       let at = from;
-      for await (const piece of content instanceof Uint8Array ? [content] : content) {
+      for await (const piece of content instanceof Uint8Array ? [content] : piecesOf(content)) {
         await step('piece', waits, () => (taken = Buffer.concat([taken, piece.subarray(Math.max(0, taken.length - at))])));
         at += piece.length;
       }
@@ -97,6 +99,17 @@ export function fakeRun({ writes = '', isUnknown = false, fates = [], last = 'wh
     letGo: () => letGo,
     asked,
   };
+}
+
+/** One after the other, as they come. */
+async function* piecesOf(feed: Feed): AsyncGenerator<Uint8Array> {
+  const news = createBell();
+  feed.listen(news.ring);
+  for (let fresh = feed.next(); fresh; fresh = feed.next()) {
+    yield* fresh;
+    if (fresh.length === 0) await news.wait({});
+  }
+  feed.sent();
 }
 
 function endedRun(length: number, from: number): Run {
