@@ -15,6 +15,7 @@ import { isCertificateType } from './certificate.ts';
 import type { LoginMethod } from './door-metrics.ts';
 import { createGoMachines, type GoMachineDeps } from './go-machines.ts';
 import { addressOf, createGuests, type Guests } from './guests.ts';
+import { readByCopy } from './read-by-copy.ts';
 import { offerOnly, socketOf, type Offered } from './ssh2-inside.ts';
 import type { Login } from './visit.ts';
 
@@ -70,7 +71,8 @@ export async function openDoor({ listenHost, listenPort, orAnyPort = false }: Do
     keepaliveCountMax: keepAliveTries,
   };
   const server = new ssh2.Server(settings, (connection, info) => receive(connection, info, { shared, attempts, guests, tasks }));
-  const listener = createServer({ noDelay: true }, (socket) => {
+  const listener = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
+    const socket = readByCopy(accepted);
     socket.on('error', () => undefined);
     try {
       guests.admit(socket);

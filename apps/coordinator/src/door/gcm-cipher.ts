@@ -30,6 +30,8 @@ export interface GcmOptions {
 const lengthBytes = 4;
 const blockBytes = 16;
 const leastPadding = 4;
+/** A packet that is no longer is worth a copy, to go out at once. */
+const keyBytes = 1024;
 /** Of the number in an IV that counts packets; what is before it stays. */
 const counterAt = 4;
 
@@ -60,9 +62,12 @@ export function createGcmCipher({ algorithm, key, iv, outSeqno, isWaiting, write
       one.setAAD(length);
       const encrypted = one.update(packet.subarray(lengthBytes));
       one.final(); // is empty
-      write(length);
-      write(encrypted, () => free(encrypted.buffer)); // it was made for this packet alone, and the system has taken it
-      write(one.getAuthTag());
+      if (encrypted.length <= keyBytes) write(Buffer.concat([length, encrypted, one.getAuthTag()]));
+      else {
+        write(length);
+        write(encrypted, () => free(encrypted.buffer)); // it was made for this packet alone, and the system has taken it
+        write(one.getAuthTag());
+      }
       countUp(iv);
       cipher.outSeqno = (cipher.outSeqno + 1) >>> 0;
     },
