@@ -69,12 +69,14 @@ export function parseKeyLine(line: string): { readonly key: PublicKey; readonly 
   return { key, comment: comment.trim() };
 }
 
+const newKey = 'ssh-keygen -t ed25519 makes one that is.';
 const wholeLine = 'Paste the one line of a file that ends in .pub, such as ~/.ssh/id_ed25519.pub.';
 
 /** Goes past what follows the type in a key of it. @throws CroftError `invalid` for an unknown type */
 export function skipKeyFields(reader: SshReader, type: string): void {
   const count = fieldCounts[type];
-  if (count === undefined) throw new CroftError('invalid', `keys of the type ${JSON.stringify(type.slice(0, 100))} are not taken`);
+  if (count === undefined)
+    throw new CroftError('invalid', `keys of the type ${JSON.stringify(type.slice(0, 100))} are not taken`, { hint: newKey });
   for (let field = 0; field < count; field += 1) reader.bytes();
 }
 

@@ -15,6 +15,8 @@ export interface AccountView {
   /** Where this farm is found. */
   readonly origin: string;
   readonly now: number;
+  /** What has just been done. */
+  readonly told?: string | undefined;
 }
 
 const vias: Readonly<Record<string, string>> = {
@@ -34,7 +36,7 @@ ${view.keys ? gomote(view) : ''}
 </div>`;
 }
 
-function keys(all: readonly SshKeyView[], { now }: AccountView): Html {
+function keys(all: readonly SshKeyView[], { now, told }: AccountView): Html {
   const rows = all.map(({ id, name, type, fingerprint, addedAt, lastUsedAt }) => [
     bdi(name),
     html`${bdi(type)} <code>${plain(fingerprint)}</code>`,
@@ -47,7 +49,8 @@ function keys(all: readonly SshKeyView[], { now }: AccountView): Html {
 <label class="wide">Public key <textarea name="key" rows="3" required maxlength="16384" spellcheck="false" autocomplete="off" placeholder="ssh-ed25519 AAAA… you@laptop"></textarea></label>
 <label>Name <input name="name" size="26" maxlength="100" autocomplete="off" placeholder="as the key's comment says"></label>
 <button class="primary">Add key</button>
-<p class="dim">The contents of a file that ends in <code>.pub</code>, never the other one.</p></form>`;
+<p class="dim">The contents of a file that ends in <code>.pub</code>, never the other one.</p>
+<p role="status">${told === undefined ? '' : bdi(told)}</p></form>`;
 }
 
 function door({ door: at }: AccountView): Html {
@@ -63,6 +66,6 @@ function gomote({ origin, who }: AccountView): Html {
       : html`It asks for a token once, which somebody who runs this farm makes with <code>croft token create</code>.`;
   return html`<section aria-labelledby="gomote"><h2 id="gomote">gomote</h2><p>Borrow and use machines from a terminal: one file for any Node from 20 on. ${via}</p>
 ${copyLine(`curl -fsSO ${origin}/dist/gomote/gomote && chmod +x gomote`, 'the line to get gomote')}
-${who.via === 'local' ? '' : copyLine(`gomote login ${origin}`, 'the line to sign in')}
-${copyLine(`gomote --server ${origin} create BUILDER`, 'the line to borrow a machine')}</section>`;
+${who.via === 'local' ? '' : copyLine(`./gomote login ${origin}`, 'the line to sign in')}
+${copyLine(`./gomote --server ${origin} create BUILDER`, 'the line to borrow a machine')}</section>`;
 }

@@ -25,23 +25,25 @@ export function mountAccount(app: Hono<AppEnv>, deps: AccountRoutes): void {
 
   app.post('/account/keys', async (c) => {
     const request = parseInput(sshKeyRequestSchema, Object.fromEntries(await readForm(c.req.raw)), 'the form');
-    await people.add(c.var.who.name, request);
-    return afterwards(c, deps);
+    const before = await people.keysOf(c.var.who.name);
+    const key = await people.add(c.var.who.name, request);
+    const told = before.some(({ id }) => id === key.id) ? `you have this key already, as ${key.name}` : `${key.name} was added`;
+    return afterwards(c, deps, told);
   });
 
   app.post('/account/keys/:sshKey/remove', async (c) => {
-    await people.remove(c.var.who.name, c.req.param('sshKey'));
-    return afterwards(c, deps);
+    const { name } = await people.remove(c.var.who.name, c.req.param('sshKey'));
+    return afterwards(c, deps, `${name} was removed`);
   });
 }
 
-async function afterwards(c: AppContext, deps: AccountRoutes): Promise<Response> {
-  return c.req.header('HX-Request') === 'true' ? showAccount(c, deps) : c.redirect('/account', 303);
+async function afterwards(c: AppContext, deps: AccountRoutes, told: string): Promise<Response> {
+  return c.req.header('HX-Request') === 'true' ? showAccount(c, deps, told) : c.redirect('/account', 303);
 }
 
-async function showAccount(c: AppContext, { people, door, clock, show }: AccountRoutes): Promise<Response> {
+async function showAccount(c: AppContext, { people, door, clock, show }: AccountRoutes, told?: string): Promise<Response> {
   const { who, origin } = c.var;
   const keys = hasRole(who, operations['ssh-key.list'].role) ? await people.keysOf(who.name) : undefined;
-  const body = accountPage({ who: { ...who, role: who.role ?? 'viewer' }, keys, door, origin, now: clock.now() });
+  const body = accountPage({ who: { ...who, role: who.role ?? 'viewer' }, keys, door, origin, now: clock.now(), told });
   return show(c, { title: 'Account', place: 'account', body });
 }

@@ -103,6 +103,18 @@ test('a builder is offered with how many of its machines are free, and what it w
   assert.equal(availability({ free: 0, all: 1 }), '0 of 1 machine free: waits for the next');
 });
 
+test('the first builder with a free machine is chosen beforehand, unless another one was asked for', async () => {
+  const choices = [
+    { name: 'arm', free: 0, all: 0 },
+    { name: 'linux', free: 1, all: 2 },
+  ];
+  const chosen = async (builder?: string): Promise<string | undefined> => {
+    const page = String(await sessionsPage({ sessions: [], filter: 'all', choices, builder, reader: owner, now: testNow }));
+    return /value="([^"]*)" selected/.exec(page)?.[1];
+  };
+  assert.deepEqual([await chosen(), await chosen('arm')], ['linux', 'arm']);
+});
+
 test('sessions can be looked at by whose they are, and those that have ended', async () => {
   const { get } = open();
   const shown = async (path: string): Promise<string[]> =>
@@ -117,6 +129,7 @@ test('forms borrow, extend, share, note and destroy without a script, and come b
   const { farm, post } = open();
   const created = await post('/sessions', { builder: 'linux-amd64', note: 'a flake' });
   assert.equal(created.status, 303);
+  assert.match((await post('/sessions', { builder: 'linux-amd64' }, html)).headers.get('hx-redirect') ?? '', /^\/sessions\/S/);
   const [, id = ''] = /^\/sessions\/(S[0-9a-f]{16})$/.exec(created.headers.get('location') ?? '') ?? [];
   assert.equal(farm.sessions.all.get(id)?.note, 'a flake');
   const to = async (act: string, form: Record<string, string>): Promise<string | null> =>
@@ -179,7 +192,14 @@ test('a key is added, seen and removed; what is none is refused', async () => {
   assert.match(page, /never/);
   assert.match(page, /gomote --server http:\/\/farm\.test create/);
   assert.equal((await post('/account/keys', { key: '-----BEGIN OPENSSH PRIVATE KEY-----' })).status, 400);
-  const [key] = farm.borrowing.keys;
+  const told = async (key: string): Promise<string | undefined> =>
+    /status"><bdi>([^<]*)/.exec(await (await post('/account/keys', { key }, html)).text())?.[1];
+  assert.equal(await told('ssh-ed25519 AAAA another'), 'you have this key already, as me@laptop');
+  assert.equal(await told('ssh-rsa BBBB old@laptop'), 'old@laptop was added');
+  const [, key] = farm.borrowing.keys;
   await post(`/account/keys/${key?.id}/remove`);
-  assert.deepEqual(farm.borrowing.keys, []);
+  assert.deepEqual(
+    farm.borrowing.keys.map(({ name }) => name),
+    ['old@laptop'],
+  );
 });

@@ -38,7 +38,7 @@ export function mountSessions(app: Hono<AppEnv>, deps: SessionRoutes): void {
   app.post('/sessions', async (c) => {
     const wish = await formOf(c, sessionRequestSchema);
     const { url } = await c.var.capabilities.sessions.create(c.var.who, wish);
-    return c.redirect(url, 303);
+    return goTo(c, url);
   });
 
   app.get('/sessions/:session', async (c) => {
@@ -76,8 +76,7 @@ export function mountSessions(app: Hono<AppEnv>, deps: SessionRoutes): void {
   for (const [act, does] of Object.entries(buildActs)) {
     app.post(`/builds/:build/${act}`, async (c) => {
       const session = await does(c, c.req.param('build'), Object.fromEntries(await readForm(c.req.raw)));
-      if (!isPartial(c)) return c.redirect(session.url, 303);
-      return c.body(null, 204, { 'HX-Redirect': session.url });
+      return goTo(c, session.url);
     });
   }
 }
@@ -170,6 +169,11 @@ async function onMachine(
 
 function readerOf({ var: { who } }: AppContext): Reader {
   return { name: who.name, may: (role) => hasRole(who, role) };
+}
+
+/** After a form. */
+function goTo(c: AppContext, url: string): Response {
+  return isPartial(c) ? c.body(null, 204, { 'HX-Redirect': url }) : c.redirect(url, 303);
 }
 
 function isPartial(c: AppContext): boolean {

@@ -80,9 +80,10 @@ function table({ sessions, filter, reader, now }: SessionsView): Html {
 function createForm({ choices, builder, reader }: SessionsView): Html {
   if (!reader.may(operations['session.create'].role)) return html``;
   if (choices.length === 0) return html`<p class="nothing">The configuration names no builder, so there is no machine to borrow.</p>`;
+  const chosen = builder ?? choices.find(({ free }) => free > 0)?.name;
   const option = ({ name, free, all }: BuilderChoice): Html =>
-    html`<option value="${name}" ${name === builder ? html`selected` : ''}>${plain(name)} (${availability({ free, all })})</option>`;
-  return html`<form class="borrow" method="post" action="/sessions">
+    html`<option value="${name}" ${name === chosen ? html`selected` : ''}>${plain(name)} (${availability({ free, all })})</option>`;
+  return html`<form class="borrow" method="post" action="/sessions" hx-post="/sessions">
 <label>Borrow a machine of the builder <select name="builder" required data-key="c" data-key-text="borrow a machine">${choices.map(option)}</select></label>
 <label>What for? <input name="note" maxlength="500" size="36" autocomplete="off" placeholder="seen by all, such as: a flake on arm64"></label>
 <button class="primary">Borrow</button>

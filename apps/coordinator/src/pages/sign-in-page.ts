@@ -48,6 +48,6 @@ export function failurePage({ status, message, hint, id }: FailureView): Html {
 <p>${bdi(message)}</p>
 ${hint === undefined ? '' : html`<p class="hint">${bdi(hint)}</p>`}
 ${id === undefined ? '' : html`<p class="dim">In the farm’s log under <code>${bdi(id)}</code>.</p>`}
-<p><a href="/">Builds</a> · <a href="/farm">Farm</a>${status === 401 ? html` · <a href="/signin">Sign in</a>` : ''}</p>
+<p><a href="/">Builds</a> · <a href="/farm">Farm</a> · <a href="/sessions">Sessions</a>${status === 401 ? html` · <a href="/signin">Sign in</a>` : ''}</p>
 </section>`;
 }

@@ -21,10 +21,12 @@ export function fakeBorrowing(): FakeBorrowing {
     door: testDoor,
     shells: { runs: async () => borrowing.runs },
     people: {
-      keysOf: async () => borrowing.keys,
+      keysOf: async () => [...borrowing.keys],
       async add(_person, { key, name }) {
         const [type = '', , comment = ''] = key.split(' ');
         if (!/^(ssh|ecdsa)-/.test(type)) throw new CroftError('invalid', 'this is no public key');
+        const same = borrowing.keys.find((one) => one.type === type);
+        if (same) return same;
         const added = testKey({ id: `H${borrowing.keys.length}`, type, name: name || comment });
         borrowing.keys.unshift(added);
         return added;
