@@ -19,8 +19,8 @@ export function filesFragment(view: FilesView): Html {
   const { session, dir, directory } = view;
   const at = `${session.url}/files`;
   const here = new URLSearchParams({ dir }).toString();
-  return html`<section id="files" class="files farm" aria-labelledby="files-title" hx-get="${at}?${here}" hx-trigger="croft:files" hx-swap="outerHTML">
-<div class="tools"><h2 id="files-title">Files</h2>${trail(view)}<a class="archive" href="${at}/archive?${here}" download>This directory as tar.gz</a></div>
+  return html`<section id="files" class="files farm" aria-labelledby="files-title" hx-get="${at}?${here}" hx-trigger="croft:files" hx-ext="morph" hx-swap="morph">
+<div class="tools"><h2 id="files-title">Files</h2>${trail(view)}<span class="archive"><a href="${dirUrl(session.url, dir)}" ${swap(session.url, dir)} aria-label="Refresh the files">Refresh</a> <a href="${at}/archive?${here}" download>This directory as tar.gz</a></span></div>
 ${'trouble' in directory ? html`<p class="nothing">${bdi(directory.trouble)}</p>` : list(directory, view)}
 <form class="borrow" method="post" enctype="multipart/form-data" action="${at}?${here}" data-upload="/api/v1/sessions/${session.id}/machine/write" data-dir="${dir}">
 <label>Files to put here <input type="file" name="file" multiple></label>

@@ -36,7 +36,7 @@ export function sessionTitle(session: SessionView): string {
 export function sessionFragment({ session, reader, now }: SessionPageView): Html {
   const { url, id, builder, hostType, machine, note, sharedWith, createdAt, startedAt, usedAt, wait } = session;
   const needs = session.state === 'active' && mayUse(session, reader) ? html`data-needs="#session-runs"` : '';
-  return html`<div id="session" class="live build" data-live="session build farm" data-session="${id}" data-title="${plain(sessionTitle(session))} · Croft" ${needs} hx-get="${url}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
+  return html`<div id="session" class="live build${isOver(session) ? ' over' : ''}" data-live="session build farm" data-session="${id}" data-title="${plain(sessionTitle(session))} · Croft" ${needs} hx-get="${url}" hx-trigger="croft:changed" hx-ext="morph" hx-swap="morph">
 <header class="head"><div class="headline"><h1>${stateBadge(session)} <span class="name">${bdi(session.alias)}</span></h1>${sessionActs(session, reader, 'session')}</div>
 ${note === '' ? '' : html`<p class="commit-line"><strong>${bdi(note)}</strong></p>`}
 ${session.endReason === undefined ? '' : html`<p class="end-line">${bdi(session.endReason)}</p>`}
@@ -46,7 +46,7 @@ ${session.endReason === undefined ? '' : html`<p class="end-line">${bdi(session.
 ${machine === undefined ? '' : html`<li>machine <a href="/farm?${new URLSearchParams({ find: machine }).toString()}#machines">${bdi(machine)}</a></li>`}
 ${session.from.kind === 'asked' ? '' : html`<li>${originOf(session)}</li>`}
 <li>asked for ${instant(createdAt, now)}</li>
-${startedAt === undefined ? '' : html`<li>had ${session.endedAt === undefined ? 'its machine' : 'a machine'} for ${span(startedAt, session.endedAt, now)}</li>`}
+${startedAt === undefined ? '' : html`<li>${session.endedAt === undefined ? 'has had its machine' : 'had a machine'} for ${span(startedAt, session.endedAt, now)}</li>`}
 ${session.endedAt === undefined ? '' : html`<li>ended ${instant(session.endedAt, now)}</li>`}
 ${usedAt === undefined || isOver(session) ? '' : html`<li>last used ${instant(usedAt, now)}</li>`}
 <li class="id"><code>${id}</code></li>
@@ -115,8 +115,9 @@ export function runsFragment({ session, runs, now }: SessionPageView): Html {
     formatBytes(run.output.length),
   ]);
   const list = listTable(['Run', 'Kind', 'State', 'Begun', 'For', 'Output'], rows, 'Runs');
-  const empty = runs === undefined ? 'Its machine did not tell what runs.' : 'Nothing was started yet.';
+  const empty = runs === undefined ? 'Its machine did not tell what runs.' : 'Nothing runs.';
   return html`<div id="session-runs" class="farm" hx-get="${session.url}/runs" hx-trigger="croft:runs from:body" hx-ext="morph" hx-swap="morph">
+<a class="again" href="${session.url}#session-runs" hx-get="${session.url}/runs" hx-target="#session-runs" hx-ext="morph" hx-swap="morph" aria-label="Refresh the runs">Refresh</a>
 ${section('Runs', rows.length, [list, empty])}
 </div>`;
 }

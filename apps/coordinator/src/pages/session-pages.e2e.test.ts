@@ -1,7 +1,7 @@
 /** Borrowed machines in a real browser, with a real shell on a real buildlet behind the terminal. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
@@ -9,7 +9,7 @@ import { accessibilityFaults, missingBrowser, openBrowser, type Browser, type Pa
 import { fakeSession } from '../sessions/testing.ts';
 import { testKey, testSessions } from './testing-borrowing.ts';
 import { openTerminalStage, type TerminalStage } from './testing-terminals.ts';
-import { hostile, testDetail } from './testing-views.ts';
+import { hostile, testDetail, testNow } from './testing-views.ts';
 
 const skip = missingBrowser(process.env);
 const session = '/sessions/S0000000000000000';
@@ -242,6 +242,55 @@ test(
   },
 );
 
+test('a file that was not sent is told with the reason, below what was, and can be sent again', { skip }, async () => {
+  await mkdir(join(stage.machine.workDir, 'taken.txt'));
+  const file = { name: 'before.txt', mimeType: 'text/plain', buffer: Buffer.from('sent') };
+  await withPage(session, { expects: /status of 500/ }, async (page) => {
+    const chosen = page.getByLabel('Files to put here');
+    await chosen.setInputFiles([file, { ...file, name: 'taken.txt' }]);
+    await page.getByRole('button', { name: 'Upload' }).click();
+    await page.getByRole('link', { name: 'before.txt' }).waitFor();
+    await page.getByText(/^taken\.txt was not sent: .*is a directory/).waitFor();
+    await rm(join(stage.machine.workDir, 'taken.txt'), { recursive: true });
+    await page.getByRole('button', { name: 'Upload' }).click();
+    await page.getByRole('link', { name: 'taken.txt', exact: true }).waitFor();
+    await page.getByText('sent 2 files').waitFor();
+    assert.equal(await chosen.inputValue(), '');
+    await writeFile(join(stage.machine.workDir, 'later.txt'), '');
+    await page.getByRole('link', { name: 'Refresh the files' }).click();
+    await page.getByRole('link', { name: 'later.txt' }).waitFor();
+  });
+});
+
+test('a new shell is told nothing that the program before it wanted to be told', { skip }, async () => {
+  await withPage(session, {}, async (page) => {
+    await openShell(page);
+    await type(page, 'printf "\\033[?1004h"; echo wat"ched"\n');
+    await shows(page, 'watched');
+    await openShell(page);
+    await type(page, 'echo cle"an"\n');
+    await shows(page, 'clean');
+    assert.doesNotMatch((await page.locator('.xterm-rows').textContent()) ?? '', /\[I|watched/);
+  });
+});
+
+test('a form that was carried out closes, as on Escape, and the keyboard is where it was', { skip }, async () => {
+  await withPage(session, {}, async (page) => {
+    const act = page.locator('#act-note-S0000000000000000');
+    const open = (): Promise<boolean> => act.evaluate((details: HTMLDetailsElement) => details.open);
+    await act.locator('summary').click();
+    await act.getByLabel('What it is for').fill('closed');
+    await page.keyboard.press('Enter');
+    await page.locator('.commit-line', { hasText: 'closed' }).waitFor();
+    assert.equal(await open(), false);
+    await page.keyboard.press('Enter');
+    assert.equal(await open(), true, 'its button has the focus');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Escape');
+    assert.equal(await open(), false);
+  });
+});
+
 test('without scripts the page tells the other ways in, and its files and forms work', { skip }, async () => {
   await writeFile(join(stage.machine.workDir, 'plain.txt'), 'plain');
   await withPage(session, { scripts: false, expects: /status of 40/ }, async (page) => {
@@ -301,3 +350,23 @@ test('a build’s machine is kept from its page, and the page leads to a shell b
     assert.deepEqual(await accessibilityFaults(page), []);
   });
 });
+
+test(
+  'of a session that ends while one looks, what its terminal showed last stays, and nothing that needs its machine',
+  { skip },
+  async () => {
+    const mine = fakeSession({ id: 'S00000000000000ee', owner: 'someone' });
+    stage.farm.sessions.put(mine);
+    await withPage(mine.url, {}, async (page) => {
+      await openShell(page);
+      await type(page, 'echo las"t"\n');
+      await shows(page, 'last');
+      stage.farm.sessions.put({ ...mine, state: 'ended', endedAt: testNow, endReason: 'not used for 30 min' });
+      stage.farm.tell({ kind: 'session', id: mine.id });
+      await page.locator('h1', { hasText: 'ended' }).waitFor();
+      for (const name of ['New shell', 'End shell', 'Upload']) assert.equal(await page.getByRole('button', { name }).count(), 0, name);
+      assert.equal(await page.getByRole('heading', { name: /Runs|Files/ }).count(), 0);
+      await shows(page, 'last');
+    });
+  },
+);

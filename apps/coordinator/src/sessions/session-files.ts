@@ -32,11 +32,21 @@ const regular = '0';
 export async function listFiles(entered: Entered, dir: string, { clock, signal }: Waits & { clock: Clock }): Promise<Directory> {
   const entries: DirEntry[] = [];
   await using client = createGoClient(entered.buildlet.address, { clock });
-  for await (const entry of client.listDir(dir, { recursive: false }, { signal })) {
-    if (entries.length === maxEntries) return { entries: sorted(entries), isCut: true };
-    entries.push(entry);
+  try {
+    for await (const entry of client.listDir(dir, { recursive: false }, { signal })) {
+      if (entries.length === maxEntries) return { entries: sorted(entries), isCut: true };
+      entries.push(entry);
+    }
+  } catch (error) {
+    if (!isGone(error)) throw error;
+    throw new CroftError('not-found', `there is no directory ${JSON.stringify(dir)} on the machine any more`, { cause: error });
   }
   return { entries: sorted(entries), isCut: false };
+}
+
+/** All that a buildlet says of it are the words of its system. */
+function isGone(error: unknown): boolean {
+  return error instanceof CroftError && /no such file or directory|cannot find the/.test(error.message);
 }
 
 function sorted(entries: readonly DirEntry[]): DirEntry[] {

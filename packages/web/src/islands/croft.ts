@@ -1,4 +1,5 @@
 /** What every page loads: htmx for forms and fragments, live changes, times that stay true, theme, keys. */
+import { startActs } from './acts.ts';
 import { startCopying } from './copy.ts';
 import { startKeys } from './keys.ts';
 import { startLive } from './live.ts';
@@ -15,6 +16,7 @@ startLive();
 startNotices();
 startKeys();
 startCopying();
+startActs();
 
 // A chooser takes effect when something is chosen; without scripts its button does the same.
 document.addEventListener('change', ({ target }) => {

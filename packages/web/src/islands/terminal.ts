@@ -55,16 +55,18 @@ function start(panel: Panel): void {
   const ears = earsOf(panel, { view, tabKey, replay, seen: (upTo) => line.seen(upTo) });
   const run = element.dataset['run'] ?? sessionStorage.getItem(tabKey) ?? undefined;
   const line = new TerminalLine(worldOf(element), ears, { ...view.size, run });
-  fresh.addEventListener('click', () => {
-    line.attach('new');
+  const attach = (to: string): void => {
+    view.reset('of a terminal'); // else what the last program had switched on, such as telling of focus, is typed into this one
+    line.attach(to);
     view.focus();
-  });
+  };
+  fresh.addEventListener('click', () => attach('new'));
   close.addEventListener('click', () => line.hangUp());
   aloud.addEventListener('change', () => {
     localStorage.setItem(readAloudKey, aloud.checked ? '1' : '0');
     view.readAloud(aloud.checked);
   });
-  document.addEventListener('click', (event) => attachHere(event, line, view));
+  document.addEventListener('click', (event) => attachHere(event, attach));
   addEventListener('online', () => line.retry());
   document.addEventListener('visibilitychange', () => line.retry());
 }
@@ -103,20 +105,22 @@ function earsOf({ state, close }: Panel, { view, tabKey, replay, seen }: Shown):
       }),
     onGap: () => view.write('\r\n\x1b[7m some output was not kept \x1b[m\r\n'),
     onState: (to) => tell({ connecting: 'connecting …', connected: 'connected', broken: 'connection lost, trying again …' }[to]),
-    onEnded: (exit) => over(`ended: ${exitText(exit)}`),
+    onEnded(exit) {
+      over(`ended: ${exitText(exit)}`);
+      view.write('\r\n\x1b[?25l\x1b[7m ended; New shell begins another \x1b[m');
+    },
     onRefused: over,
     onFull: () => tell('not typed: nothing takes it at the moment'),
   };
 }
 
 /** A link to a run of this session shows it here; in a new tab it does by itself. */
-function attachHere(event: MouseEvent, line: TerminalLine, view: TerminalView): void {
+function attachHere(event: MouseEvent, attach: (run: string) => void): void {
   const link = event.target instanceof Element ? event.target.closest<HTMLElement>('a[data-attach]') : null;
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
   event.preventDefault();
-  line.attach(link.dataset['attach'] ?? 'new');
   document.querySelector('#terminal')?.scrollIntoView({ block: 'nearest' });
-  view.focus();
+  attach(link.dataset['attach'] ?? 'new');
 }
 
 function worldOf({ dataset: { url = '' } }: HTMLElement): LineWorld {

@@ -19,12 +19,20 @@ export function startUploads(): void {
       if (kind === 'drop') void uploadAll(form, [...event.dataTransfer.files]);
     });
   }
-  const showHint = (): void => document.querySelector('#files .drop')?.removeAttribute('hidden');
-  document.addEventListener('htmx:afterSettle', showHint);
-  showHint();
+  document.addEventListener('htmx:afterSettle', renew);
+  renew();
 }
 
 let busy = false;
+/** How the last one went, which is told below the list of its directory also when that was fetched anew. */
+let told = { dir: '', text: '' };
+
+function renew(): void {
+  const form = document.querySelector<HTMLFormElement>('#files form[data-upload]');
+  form?.querySelector('.drop')?.removeAttribute('hidden');
+  const state = form?.querySelector('[role="status"]');
+  if (state && !busy && form?.dataset['dir'] === told.dir) state.textContent = told.text;
+}
 
 async function uploadAll(form: HTMLFormElement, files: readonly File[]): Promise<void> {
   const state = form.querySelector('[role="status"]');
@@ -33,20 +41,23 @@ async function uploadAll(form: HTMLFormElement, files: readonly File[]): Promise
   busy = true;
   bar.hidden = false;
   const all = files.reduce((sum, { size }) => sum + size, 0) || 1;
-  let sent = 0;
+  let [sent, name] = [0, ''];
   try {
     for (const [at, file] of files.entries()) {
+      name = file.name;
       state.textContent = `sending ${file.name} (${at + 1} of ${files.length})`;
       await send(addressOf(form, file.name), file, (bytes) => (bar.value = (sent + bytes) / all));
       sent += file.size;
     }
-    state.textContent = `sent ${files.length === 1 ? (files[0]?.name ?? '') : `${files.length} files`}`;
+    state.textContent = `sent ${files.length === 1 ? name : `${files.length} files`}`;
+    form.reset();
   } catch (error) {
-    state.textContent = error instanceof Error ? error.message : 'that did not work';
+    state.textContent = `${name} was not sent: ${error instanceof Error ? error.message : 'that did not work'}`;
   } finally {
     busy = false;
     bar.hidden = true;
   }
+  told = { dir: form.dataset['dir'] ?? '', text: state.textContent };
   form.closest('#files')?.dispatchEvent(new CustomEvent('croft:files'));
 }
 
