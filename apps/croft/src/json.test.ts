@@ -145,4 +145,26 @@ describe('--json', () => {
       [],
     );
   });
+
+  test('help that is asked for is text; of what is no command it is a failure like any other, with what was meant as its hint', async () => {
+    for (const words of [
+      'help --json',
+      '--json help',
+      'help builds --json',
+      '--json builds -h',
+      'help token create --json',
+      'token help --json',
+    ])
+      assert.match((await runWith(words.split(' '))).stdout, /^Usage: croft /, words);
+    for (const [words, hint] of [
+      ['help nothing --json', undefined],
+      ['help token nothing --json', undefined],
+      ['--json bilds', 'Did you mean builds?'],
+    ] as const) {
+      const { status, stdout } = await runWith(words.split(' '));
+      const { error } = oneValue(stdout, words) as { error: { message: string; hint?: string } };
+      assert.deepEqual([status, error.hint], [2, hint], words);
+      assert.match(error.message, /^unknown command '\w+'$/, words);
+    }
+  });
 });

@@ -73,6 +73,27 @@ describe('--json', () => {
       }
   });
 
+  test('help that is asked for is text, wherever the option stands; of what is no command it is a failure like any other', async () => {
+    for (const words of [
+      'help --json',
+      '--json help',
+      '-h --json',
+      'help push --json',
+      '--json push -h',
+      'help group add --json',
+      'group help --json',
+    ]) {
+      const { status, stdout, stderr } = await runWith(runCli, words.split(' '));
+      assert.deepEqual([status, stderr, stdout.startsWith('Usage: gomote ')], [0, '', true], words);
+    }
+    for (const words of ['--json', '--json group', 'help nothing --json', 'help group nothing --json', '--json nothing', '--json pusj']) {
+      const { status, stdout } = await runWith(runCli, words.split(' '));
+      const { error } = oneValue(stdout, words) as { error: { code: string; message: string } };
+      assert.deepEqual([status, error.code], [2, 'invalid'], words);
+      assert.match(error.message, /^(no command is named|unknown command '\w+')$/, words);
+    }
+  });
+
   test('no command is left out of these', () => {
     const tried = new Set([...done.map(([args]) => args.replace(/^-group \w+ /, '').split(' ')[0] ?? ''), ...elsewhere, ...noJson]);
     assert.deepEqual(

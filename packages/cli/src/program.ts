@@ -84,14 +84,14 @@ export function createCli(described: Program): RunCli {
     };
     try {
       for (const family of described.commands) await addFamily(program, family, { args, cli, run });
+      addHelp(program);
       await program.parseAsync(described.read?.(program, args) ?? args, { from: 'user' });
       return status;
     } catch (error) {
       if (error instanceof PipeClosed) return exitCodes.ok;
       if (error instanceof CommanderError) {
         if (error.exitCode === 0) return exitCodes.ok;
-        const message = error.code === 'commander.help' ? 'no command is named' : error.message.replace(/^error: /, '');
-        await tell(new CroftError('invalid', message)).catch(() => {});
+        await tell(misuse(error)).catch(() => {});
         return exitCodes.usage;
       }
       const failure = asCroftError(error, 'internal', described.name);
@@ -100,6 +100,13 @@ export function createCli(described: Program): RunCli {
       return failure.code === 'cancelled' ? exitCodes.interrupted : (statusOfFailure ?? exitCodeOf(failure));
     }
   };
+}
+
+/** Commander puts what was probably meant on a line of its own. */
+function misuse({ code, message }: CommanderError): CroftError {
+  if (code === 'commander.help') return new CroftError('invalid', 'no command is named');
+  const [, wrong = message, meant] = /^(?:error: )?([^\n]*)(?:\n\((.*)\))?/.exec(message) ?? [];
+  return new CroftError('invalid', wrong, { hint: meant });
 }
 
 /** Says whether something was written to it: with `--json` there is one value, of the command or of its failure. */
@@ -144,6 +151,24 @@ async function addFamily(program: Command, { commands, hidden = [], load }: Fami
     const command = program.commands.find((one) => one.name() === name) ?? program.command(name);
     command.description(about);
   }
+}
+
+/** As `--help` of the command, wherever options stand; commander's own takes an option for the name of a command. */
+function addHelp(program: Command): void {
+  program
+    .helpCommand(false)
+    .command('help [command...]')
+    .description('display help for command')
+    .allowUnknownOption()
+    .action((words: readonly string[]) => {
+      let command = program;
+      for (const word of words.filter((one) => !one.startsWith('-'))) {
+        const inner = command.commands.find((one) => one.name() === word || one.aliases().includes(word));
+        if (!inner) return command.error(`error: unknown command '${word}'`, { code: 'commander.unknownCommand' });
+        command = inner;
+      }
+      command.outputHelp();
+    });
 }
 
 interface Called {
