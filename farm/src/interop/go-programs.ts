@@ -58,12 +58,14 @@ const downloadMs = 2 * MINUTE;
 const buildMs = 8 * MINUTE;
 const lockedPollMs = 200;
 const retryMs = 5 * MINUTE;
+/** What a proxy answers, or `go` itself, of a module that will not be had in the next minutes either. */
+const lasting = /404 Not Found|410 Gone|unknown revision|invalid version|disabled by GOPROXY|checksum mismatch|is not what it was/;
 const run = promisify(execFile);
 
 /**
  * Builds them the first time, which takes a minute or two.
- * @returns the reason where they cannot be had
- * @throws CroftError when the named sources are not there, or when what is there does not compile
+ * @returns the reason where they cannot be had; one that may pass is looked for again the next time
+ * @throws the signal's reason; CroftError when the named sources are not there, or when what is there does not compile
  */
 export async function goPrograms(options: GoProgramsOptions): Promise<GoPrograms | { readonly missing: string }> {
   const go = await findGo(options.env);
@@ -74,7 +76,7 @@ export async function goPrograms(options: GoProgramsOptions): Promise<GoPrograms
   if (found) return found;
   using _ = await lock(options);
   const made = (await kept(dir)) ?? (await make(dir, go.path, options));
-  if ('missing' in made) await writeFile(`${dir}.missing`, made.missing);
+  if ('missing' in made && lasting.test(made.missing)) await writeFile(`${dir}.missing`, made.missing);
   return made;
 }
 
@@ -134,6 +136,8 @@ async function lock({ progress, signal }: GoProgramsOptions): Promise<Disposable
 
 async function make(dir: string, go: string, options: GoProgramsOptions): Promise<GoPrograms | { readonly missing: string }> {
   const making = `${dir}.making`;
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rm(making, { recursive: true, force: true }));
   const tree = join(making, 'tree');
   await rm(making, { recursive: true, force: true });
   await mkdir(tree, { recursive: true });
@@ -184,11 +188,13 @@ async function putSources(tree: string, sources: Sources): Promise<string | { re
     () => true,
     () => false,
   );
+  options.signal?.throwIfAborted();
   if (isOld) return nameOf2022;
   try {
     const sum = await putModule(tree, pinned.version, sources);
     return sum === pinned.sum ? pinned.name : { missing: `${module}@${pinned.version} is not what it was: ${sum}` };
   } catch (error) {
+    options.signal?.throwIfAborted();
     const [, why] = /"Error": "(.*)"/.exec((error as { stdout?: string }).stdout ?? '') ?? [];
     return { missing: `${module}@${pinned.version} cannot be had: ${why ?? errorText(error).trim().split('\n').at(-1)}` };
   }

@@ -1,4 +1,4 @@
-/** Passes connections on byte for byte, each way ending by itself. */
+/** Passes connections on byte for byte, each way ending by itself; what was read before an end is still written. */
 import { once } from 'node:events';
 import { connect, createServer, type ListenOptions, type NetConnectOpts, type Socket } from 'node:net';
 
@@ -12,7 +12,7 @@ export async function openRelay(at: ListenOptions, to: NetConnectOpts): Promise<
       [far, near],
     ] as const) {
       sockets.add(one);
-      one.on('error', () => other.destroy()).on('close', () => (sockets.delete(one), other.destroy()));
+      one.on('error', () => undefined).on('close', () => (sockets.delete(one), other.destroySoon()));
       one.pipe(other);
     }
   }).listen(at);
