@@ -262,6 +262,15 @@ test('a file that was not sent is told with the reason, below what was, and can 
   });
 });
 
+test('an emoji takes two cells, as the shell counts it, and a combining mark none', { skip }, async () => {
+  await withPage(session, {}, async (page) => {
+    await openShell(page);
+    await type(page, "printf 'wi%s: ✅\\033[9Gtwo e\\314\\201\\033[14Gone\\n' de\n");
+    const row = page.locator('.xterm-rows > div', { hasText: /^wide/ });
+    assert.match((await row.textContent()) ?? '', /^wide: ✅two e\u0301one/);
+  });
+});
+
 test('a new shell is told nothing that the program before it wanted to be told', { skip }, async () => {
   await withPage(session, {}, async (page) => {
     await openShell(page);

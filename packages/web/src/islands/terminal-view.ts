@@ -5,6 +5,7 @@
 import { FitAddon } from '@xterm/addon-fit';
 import { Terminal } from '@xterm/xterm';
 import { oncePerFrame } from './browser-clock.ts';
+import { cellWidths } from './cell-width.ts';
 
 export interface TerminalView {
   readonly size: { readonly cols: number; readonly rows: number };
@@ -37,7 +38,10 @@ export function openView(place: HTMLElement, ears: ViewEars, { readAloud }: { re
     minimumContrastRatio: 4.5,
     screenReaderMode: readAloud,
     theme: themeOf(place),
+    allowProposedApi: true, // for the widths
   });
+  terminal.unicode.register(cellWidths);
+  terminal.unicode.activeVersion = cellWidths.version;
   const fit = new FitAddon();
   terminal.loadAddon(fit);
   terminal.open(place);
