@@ -41,12 +41,12 @@ export interface PagesDeps extends Pick<AccountRoutes, 'people' | 'door'> {
 export function createPages(deps: PagesDeps): Pages {
   const { clock } = deps;
   const assets = createAssets();
-  const bare = async (title: string, body: Html): Promise<Awaited<Html>> =>
-    document({ assets: await assets.urls(), now: clock.now(), theme: undefined, who: undefined }, { title, place: 'other', body });
+  const bare = async (title: string, body: Html, who?: Frame['who']): Promise<Awaited<Html>> =>
+    document({ assets: await assets.urls(), now: clock.now(), theme: undefined, who }, { title, place: 'other', body });
   return {
     routes: routes(assets, deps),
     signIn: (view) => bare('Sign in', signInPage(view)),
-    failure: (view) => bare(failureTitle(view.status), failurePage(view)),
+    failure: (view) => bare(failureTitle(view.status), failurePage(view), view.who),
   };
 }
 

@@ -15,7 +15,7 @@ import { eventStream } from '@croft/web/event-stream';
 import { failureOf } from '@croft/web/failure';
 import { guard, type GuardOptions } from '@croft/web/guard';
 import { secureHeaders } from '@croft/web/headers';
-import { requireRole } from '@croft/web/identity';
+import { requireRole, type Identity } from '@croft/web/identity';
 import type { Auth } from '../auth/auth.ts';
 import { seenBy } from '../auth/scoped.ts';
 import type { Capabilities } from '../capabilities.ts';
@@ -200,5 +200,6 @@ async function failed(error: unknown, c: AppContext, { pages, log, random }: App
   if (!wantsPage(c)) return c.json(body, status as 500, headers);
   if (status === 401 && c.req.method === 'GET') return wayToSignIn(c);
   const { message, hint } = body;
-  return c.html(await pages.failure({ status, message, hint, id }), status as 500, headers);
+  const who: Identity | undefined = c.var.who; // nobody, when it failed before that was known
+  return c.html(await pages.failure({ status, message, hint, id, who }), status as 500, headers);
 }

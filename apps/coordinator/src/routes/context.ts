@@ -35,4 +35,6 @@ export interface FailureView {
   readonly hint?: string | undefined;
   /** Under which an internal error is found in the log. */
   readonly id?: string | undefined;
+  /** Who asked, where that is known. */
+  readonly who?: Identity | undefined;
 }

@@ -27,6 +27,8 @@ test('who is unknown is led to the form, and with a token back to where they wan
   assert.deepEqual([done.status, done.headers.get('location')], [303, '/farm?x=1']);
   const cookie = done.headers.get('set-cookie')?.split(';')[0] ?? '';
   assert.match(await (await app.ask('/farm', { headers: { ...browser, cookie } })).text(), /someone/);
+  const failure = await (await app.ask('/builds/none', { headers: { ...browser, cookie } })).text();
+  assert.match(failure, /href="\/account" title="you are someone, operator">.*class="card failure"/s);
   assert.deepEqual(await app.audited(), ['someone: session.begin']);
 });
 
