@@ -4,7 +4,7 @@ import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:c
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { createRepo } from '@croft/forge/testing';
@@ -102,6 +102,15 @@ test('places for output of several machines of which none came', async () => {
   const pushed = await run('create', '-count', '2', '-push', '.', 'linux');
   assert.equal(pushed.status, 0, pushed.stderr);
   assert.deepEqual(readdirSync(temp), []);
+});
+
+test('outputs of several machines lie where the person keeps what is temporary', async () => {
+  const { stdout } = await farm.gomote(['-group', 'two', 'run', 'echo', 'out']);
+  const files = stdout.trim().split('\n');
+  assert.deepEqual(
+    files.map((file) => [dirname(dirname(file)), readFileSync(file, 'utf8')]),
+    Array(2).fill([join(farm.home, 'temp'), 'out\n']),
+  );
 });
 
 test('a draft of an archive that cannot have its name, or whose machine is broken off', async () => {

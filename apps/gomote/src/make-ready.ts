@@ -24,7 +24,7 @@ export async function makeReady(sessions: readonly SessionView[], wanted: Readin
   if (setup && world.cli.env['GOROOT'] === undefined)
     throw new CroftError('invalid', '-setup pushes the tree that GOROOT names', { hint: 'Set GOROOT, or use -push DIR and -run COMMAND.' });
   const source = push === undefined && !setup ? undefined : await findSource(setup ? undefined : push, undefined, world.cli);
-  const logs = sessions.length > 1 ? freshPlace() : undefined;
+  const logs = sessions.length > 1 ? freshPlace(world.cli) : undefined;
   const statuses = await Promise.all(sessions.map((session) => readyOne(session, { ...wanted, source, logs }, world)));
   return Math.max(exitCodes.ok, ...statuses);
 }

@@ -17,9 +17,9 @@ export interface OutputFile extends AsyncDisposable {
 }
 
 /** A fresh directory, the same for whoever asks. */
-export function freshPlace(): Place {
+export function freshPlace({ env }: Pick<Cli, 'env'>): Place {
   let made: Promise<string> | undefined;
-  return () => (made ??= mkdtemp(join(tmpdir(), 'gomote-')));
+  return () => (made ??= mkdtemp(join(env['TMPDIR'] ?? tmpdir(), 'gomote-')));
 }
 
 /** Pieces may come at once, in the order of their calls. When it is disposed and not whole, it is told where what has come lies. */

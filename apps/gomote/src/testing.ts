@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, request as ask, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { json } from 'node:stream/consumers';
@@ -50,7 +50,9 @@ export async function openTestFarm(): Promise<TestFarm> {
   stack.defer(close);
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
-  const standing = { CROFT_SERVER: url, HOME: home, PATH: process.env['PATH'] ?? '' };
+  const temp = join(home, 'temp');
+  mkdirSync(temp);
+  const standing = { CROFT_SERVER: url, HOME: home, TMPDIR: temp, PATH: process.env['PATH'] ?? '' };
   return {
     url,
     home,

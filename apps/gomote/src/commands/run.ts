@@ -67,7 +67,7 @@ async function runCommand(words: readonly string[], options: RunOptions, cli: Cl
   if (rest.length === 0) throw new CroftError('invalid', 'name a command to run', { hint: 'gomote run INSTANCE COMMAND' });
   const spec = commandSpec(rest, options);
   if (options.firewall) await cli.stderr.write('# -firewall: the variable is set; the network of the machine stays as its pool made it\n');
-  const place = asGroup && !options.collect ? freshPlace() : async () => cli.cwd;
+  const place = asGroup && !options.collect ? freshPlace(cli) : async () => cli.cwd;
   const results = await Promise.all(
     sessions.map(async (session) => {
       await using machine = world.machine(session);
