@@ -12,6 +12,9 @@ const worthBytes = 4 * 1024;
 /** Of memory that is left to the collector, until it is called. */
 const droppedBytes = 4 * 1024 * 1024;
 
+/** What it weighs. */
+const outsideBytes = 8 * 1024;
+
 let dropped = 0;
 let collectNew: (() => void) | undefined;
 
@@ -34,8 +37,17 @@ export function freeWhole({ buffer, byteLength }: Buffer): void {
  * whole heap for each few dozen megabytes.
  */
 export function dropRead(piece: Buffer): void {
-  dropped += piece.length;
   freeWhole(piece);
+  drop(piece.length);
+}
+
+/** For whoever is done with something small that has memory outside of V8, such as a cipher: freeing many at once keeps everybody waiting. */
+export function dropOutside(): void {
+  drop(outsideBytes);
+}
+
+function drop(bytes: number): void {
+  dropped += bytes;
   if (dropped < droppedBytes) return;
   dropped = 0;
   collectNew ??= openCollector();

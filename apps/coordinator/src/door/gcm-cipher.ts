@@ -3,7 +3,7 @@
  * beside encrypting: memory for each packet twice, which the collector has to find, and a call of the system for the padding of each.
  */
 import { createCipheriv, randomFillSync, type CipherGCMTypes } from 'node:crypto';
-import { free } from '@croft/streams/release';
+import { dropOutside, free } from '@croft/streams/release';
 
 /** What the library asks of a cipher. */
 export interface PacketCipher {
@@ -68,6 +68,7 @@ export function createGcmCipher({ algorithm, key, iv, outSeqno, isWaiting, write
         write(encrypted, () => free(encrypted.buffer)); // it was made for this packet alone, and the system has taken it
         write(one.getAuthTag());
       }
+      dropOutside();
       countUp(iv);
       cipher.outSeqno = (cipher.outSeqno + 1) >>> 0;
     },

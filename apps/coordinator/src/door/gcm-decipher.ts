@@ -3,7 +3,7 @@
  * beside decrypting: fresh memory for each packet and for each part of it, which the collector has to find.
  */
 import { createDecipheriv, type CipherGCMTypes } from 'node:crypto';
-import { free } from '@croft/streams/release';
+import { dropOutside, free } from '@croft/streams/release';
 import { countUp } from './gcm-cipher.ts';
 
 /** What the library asks of a decipher. */
@@ -45,6 +45,7 @@ export function createGcmDecipher({ algorithm, key, iv, inSeqno, onPayload, take
     one.setAuthTag(packet.subarray(tagAt));
     const plain = one.update(packet.subarray(lengthBytes, tagAt));
     one.final(); // is empty
+    dropOutside();
     countUp(iv);
     decipher.inSeqno = (decipher.inSeqno + 1) >>> 0;
     taken.isCopied = false;
