@@ -75,7 +75,7 @@ test('a build whose coordinator was down for ten minutes passes with a complete 
     clock,
   });
   const build = await queueBuild(bench, 'long down');
-  const dying = incarnate(bench, { dieOn: 'output' });
+  const dying = incarnate(bench, { dieOn: 'pourOutput' });
   const work = await dying.records.assign(build, machine);
   assert.ok(work);
   dying.run(work).catch(() => undefined);

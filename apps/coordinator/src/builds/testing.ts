@@ -181,16 +181,18 @@ async function* tree(): AsyncGenerator<TarEntry> {
 
 export type Use = <T>(effect: () => T | Promise<T>, name?: string) => Promise<T>;
 
-/** The same port; each call, and each piece of a stream, is one use. */
+/** The same port; each call, and each piece of a stream or that is poured, is one use. */
 export function mortal<Port extends object>(port: Port, use: Use): Port {
   return new Proxy(port, {
     get(target, name) {
       const value: unknown = Reflect.get(target, name, target);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]): unknown => {
-        if (name === 'output' || name === 'getTarGz' || name === 'read')
-          return pieces(() => value.apply(target, args) as AsyncIterable<unknown>, { name, use });
-        return use(() => value.apply(target, args) as unknown, String(name));
+        if (name === 'getTarGz' || name === 'read') return pieces(() => value.apply(target, args) as AsyncIterable<unknown>, { name, use });
+        const given = args.map((arg) =>
+          typeof arg === 'function' ? (piece: unknown) => use(() => arg(piece) as unknown, String(name)) : arg,
+        );
+        return use(() => value.apply(target, given) as unknown, String(name));
       };
     },
   });
