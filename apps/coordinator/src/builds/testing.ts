@@ -188,7 +188,8 @@ export function mortal<Port extends object>(port: Port, use: Use): Port {
       const value: unknown = Reflect.get(target, name, target);
       if (typeof value !== 'function') return value;
       return (...args: unknown[]): unknown => {
-        if (name === 'getTarGz' || name === 'read') return pieces(() => value.apply(target, args) as AsyncIterable<unknown>, { name, use });
+        if (name === 'output' || name === 'getTarGz' || name === 'read')
+          return pieces(() => value.apply(target, args) as AsyncIterable<unknown>, { name, use });
         const given = args.map((arg) =>
           typeof arg === 'function' ? (piece: unknown) => use(() => arg(piece) as unknown, String(name)) : arg,
         );
