@@ -97,7 +97,7 @@ function writeTo(stream: Writable, bytes: Buffer): Promise<void> | undefined {
   const written = Promise.withResolvers<void>();
   stream.write(bytes, (error) => (error ? written.reject(new Closed()) : written.resolve()));
   written.promise.catch(() => {}); // whoever writes next is told as well
-  return stream.writableLength === 0 ? undefined : written.promise;
+  return stream.writableLength === 0 && !stream.errored ? undefined : written.promise;
 }
 
 /** What goes on is left to itself when the signal is aborted. */
