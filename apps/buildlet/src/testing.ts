@@ -64,7 +64,7 @@ export async function readOutput(client: Buildlet, id: string, from = 0): Promis
 
 /** Polls a condition of the outside world that nothing announces. */
 export async function until<T>(what: string, probe: () => T | undefined | false | Promise<T | undefined | false>): Promise<T> {
-  const deadline = systemClock.deadline(20_000);
+  const deadline = systemClock.deadline(60_000);
   for (;;) {
     const found = await probe();
     if (found !== undefined && found !== false) return found;
