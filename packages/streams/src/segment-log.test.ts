@@ -30,9 +30,10 @@ test('any order of appends, cuts, drops and reopenings keeps exactly the bytes o
     fc.record({ kind: fc.constantFrom('reopen' as const, 'sync' as const) }),
   );
   await fc.assert(
-    fc.asyncProperty(fc.array(operation, { maxLength: 25 }), async (operations) => {
+    fc.asyncProperty(fc.array(operation, { maxLength: 25 }), fc.boolean(), async (operations, writesLittleAtOnce) => {
       await using dir = await tempDir();
-      let log = await openSegmentLog(dir.path, { segmentBytes: 16 });
+      const options = { segmentBytes: 16, writesLittleAtOnce };
+      let log = await openSegmentLog(dir.path, options);
       let model = Buffer.alloc(0);
       for (const step of operations) {
         if (step.kind === 'append') {
@@ -50,7 +51,7 @@ test('any order of appends, cuts, drops and reopenings keeps exactly the bytes o
         else {
           const { from } = log;
           await log[Symbol.asyncDispose]();
-          log = await openSegmentLog(dir.path, { segmentBytes: 16 });
+          log = await openSegmentLog(dir.path, options);
           assert.equal(log.from, from);
         }
         assert.equal(log.length, model.length);
@@ -294,10 +295,30 @@ test('a write that finds the disk full is `exhausted`, changes nothing and can b
     await log.append(Buffer.alloc(150_000, 'b'));
     assert.deepEqual(await collect(log.read({ from: 0 })), Buffer.concat([Buffer.alloc(40_000, 'a'), Buffer.alloc(150_000, 'b')]));
     await log.sync();
+    await using shell = await openSegmentLog(join(dir.path, 'shell'), { writesLittleAtOnce: true });
+    const key = Buffer.alloc(3_000, 'k');
+    let written = 0;
+    for (; written < 100; written += 1) if (!(await wasWritten(shell.append(key)))) break;
+    assert.ok(written > 0 && written < 100, `${written} pieces fit`);
+    assert.equal(shell.length, written * key.length);
+    await log.dropBefore(64 * 1024);
+    await shell.append(key);
+    assert.deepEqual(await collect(shell.read({ from: 0 })), Buffer.alloc((written + 1) * key.length, 'k'));
   } finally {
     await run('umount', [dir.path]);
   }
 });
+
+/** Not where the disk is full. */
+async function wasWritten(appending: Promise<void>): Promise<boolean> {
+  try {
+    await appending;
+    return true;
+  } catch (error) {
+    assert.ok(isCode(error, 'exhausted'), String(error));
+    return false;
+  }
+}
 
 test('a log of several segments is read in pieces of bounded size', async () => {
   await using dir = await tempDir();

@@ -28,7 +28,7 @@ export interface SelfTesterDeps {
   readonly dirs: readonly string[];
   /** Where commands look for programs. */
   readonly path: string;
-  readonly disk: Disk;
+  readonly disk: Pick<Disk, 'check'>;
   /** While any of them goes on nothing is measured unasked: it would be what they leave. */
   readonly runs: Pick<Runs, 'list'>;
   readonly tasks: TaskGroup;
@@ -157,7 +157,7 @@ async function findTool(tool: string, dirs: readonly string[]): Promise<{ ok: bo
 
 const GB = 1_000_000_000;
 
-async function lookAtSpace(disk: Disk): Promise<{ ok: boolean; found: string }> {
+async function lookAtSpace(disk: Pick<Disk, 'check'>): Promise<{ ok: boolean; found: string }> {
   const { freeBytes, low } = await disk.check();
   return { ok: !low, found: `${(freeBytes / GB).toFixed(1)} GB` };
 }

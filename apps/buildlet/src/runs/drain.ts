@@ -45,7 +45,7 @@ export interface DrainParts {
   readonly allowance: Allowance;
   readonly spoolLimitBytes: number;
   readonly onOverLimit: () => void;
-  readonly disk: Disk;
+  readonly disk: Pick<Disk, 'seen'>;
   readonly clock: Clock;
   /** Aborted when the buildlet ends at once: what is still unwritten is given up. */
   readonly signal: AbortSignal;
@@ -59,7 +59,7 @@ export function startDrain(parts: DrainParts): Drain {
 
   const mayStore = async (): Promise<void> => {
     while (!treeIsDead && spool.length - output.acked > spoolLimitBytes) await room.wait({ signal });
-    while (!treeIsDead && (await disk.check()).low) await clock.sleep(retryMs, { signal });
+    while (!treeIsDead && (await disk.seen()).low) await clock.sleep(retryMs, { signal });
   };
   const store = async (piece: Buffer): Promise<void> => {
     for (;;) {

@@ -20,8 +20,8 @@ export interface RunOutputs {
 }
 
 /** Those of a new run, or of one that is on disk. */
-export async function openOutputs(records: Records, id: string, { stderr }: RunSpec): Promise<RunOutputs> {
-  const output = createOutput(await openSegmentLog(records.spoolDir(id)));
+export async function openOutputs(records: Records, id: string, { pty, stderr }: RunSpec): Promise<RunOutputs> {
+  const output = createOutput(await openSegmentLog(records.spoolDir(id), { writesLittleAtOnce: pty !== undefined }));
   return { output, stderr: stderr && createOutput(await openSegmentLog(records.spoolDir(id, 'stderr'))) };
 }
 

@@ -86,7 +86,7 @@ test('a pipe that somebody outside of the tree holds open is abandoned after the
       allowance: createAllowance(1_000),
       spoolLimitBytes: 1_000,
       onOverLimit: () => {},
-      disk: { check: async () => ({ freeBytes: 1e12, low: false }) },
+      disk: { seen: async () => ({ freeBytes: 1e12, low: false }) },
       clock: systemClock,
       signal: systemClock.deadline(20_000),
     });

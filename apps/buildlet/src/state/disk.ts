@@ -12,24 +12,34 @@ export interface DiskState {
 export interface Disk {
   /** At most half a second old. */
   check(): Promise<DiskState>;
+  /** What was seen last, for whoever cannot wait for a disk that is slow to tell; what is older than half a second is looked at anew meanwhile. */
+  seen(): Promise<DiskState>;
 }
 
 /** Of the fullest of the disks that hold these directories. */
 export function createDisk(dirs: readonly string[], lowWaterBytes: number, clock: Clock): Disk {
-  let known: Promise<DiskState> | undefined;
+  let asked: Promise<DiskState> | undefined;
   let askedAt = -Infinity;
+  let seen: Promise<DiskState> | undefined;
   const ask = async (): Promise<DiskState> => {
     const states = await Promise.all(dirs.map((dir) => statfs(dir)));
     const freeBytes = Math.min(...states.map(({ bavail, bsize }) => bavail * bsize));
     return { freeBytes, low: freeBytes < lowWaterBytes };
   };
+  const check = (): Promise<DiskState> => {
+    if (asked && clock.monotonic() - askedAt <= freshMs) return asked;
+    askedAt = clock.monotonic();
+    const asking = ask();
+    asked = asking;
+    const keep = (): void => void (seen = asking);
+    asking.then(keep, keep); // whoever asked is told of a failure, and from then on whoever wants to know what was seen
+    return asking;
+  };
   return {
-    check() {
-      if (!known || clock.monotonic() - askedAt > freshMs) {
-        askedAt = clock.monotonic();
-        known = ask();
-      }
-      return known;
+    check,
+    seen() {
+      const now = check();
+      return seen ?? now;
     },
   };
 }
