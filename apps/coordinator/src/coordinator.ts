@@ -77,7 +77,8 @@ export async function createCoordinator(
   const shared = { db, metrics, version, clock, random, log };
   const farm = stack.use(await createFarm(live, { ...shared, blobs, sources, pools: pools.list, secrets: keeper }));
   const server = stack.use(await serveFarm(config, farm, { ...shared, desk, distribution, ...settingsOf(live, keeper) }));
-  if (server.ssh) farm.sshAt(server.ssh);
+  farm.lending.knowPeople(server.people);
+  if (server.ssh) farm.lending.sshAt(server.ssh);
   stack.use(desk); // ends before the listener, which would wait for the lines
   const following = stack.use(createTaskGroup((name, error) => log.error('background work stopped', { task: name, error })));
   const reading: ReadAgainDeps = {

@@ -66,7 +66,8 @@ export interface Farm extends AsyncDisposable {
   reconfigure(): void;
   /** Pages should look again. */
   tell(): void;
-  sshAt: Lending['sshAt'];
+  /** Told of the doors once they are open. */
+  readonly lending: Pick<Lending, 'sshAt' | 'knowPeople'>;
   /** From now on disposal ends machines and attempts instead of detaching from them. */
   endOnDispose(): void;
 }
@@ -121,7 +122,7 @@ export async function createFarm(live: LiveConfig, parts: FarmParts): Promise<Fa
       wake();
     },
     tell: () => changes.tell({ kind: 'farm' }),
-    sshAt: (place) => works.lending.sshAt(place),
+    lending: works.lending,
     endOnDispose() {
       ending = true;
     },

@@ -54,6 +54,7 @@ export interface Served extends AsyncDisposable {
   readonly tokenFile: Auth['tokenFile'];
   /** Where people come in by SSH; undefined where they do not. */
   readonly ssh: SshAccess['place'] | undefined;
+  readonly people: Auth['people'];
 }
 
 /** @throws CroftError `invalid` for an address that is not safe, `unavailable` for one that cannot be bound */
@@ -111,7 +112,8 @@ export async function serveFarm(config: FarmConfig, { capabilities }: { capabili
   const url = certified === undefined ? listener.url : `https://${certified}:${listener.port}`;
   stack.use(await leaveAddress(join(dataDir, 'address.json'), url));
   const owned = stack.move();
-  return { url, tokenFile: auth.tokenFile, ssh: ssh?.place, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  const { tokenFile, people } = auth;
+  return { url, tokenFile, people, ssh: ssh?.place, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function readTls({ certFile, keyFile }: { certFile: string; keyFile: string }): Promise<{ cert: string; key: string }> {

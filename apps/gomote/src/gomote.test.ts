@@ -21,6 +21,19 @@ describe('gomote create', () => {
   });
 });
 
+describe('gomote share', () => {
+  test('keeps a name that nobody has yet, and says so', async () => {
+    await using farm = await openTestFarm();
+    await farm.gomote(['create', 'linux']);
+    const shared = await farm.gomote(['share', 'ann-linux-0', 'bob', 'eev', 'jo']);
+    assert.equal(shared.status, 0);
+    assert.equal(shared.stderr, '# nobody is called eev or jo here yet: they may use it once they have a token of that name\n');
+    assert.equal((await farm.gomote(['share', 'ann-linux-0', 'bob'])).stderr, '');
+    const { stdout, stderr } = await farm.gomote(['share', '--json', 'ann-linux-0', 'eev']);
+    assert.deepEqual([JSON.parse(stdout).sessions[0].strangers, stderr], [['eev'], '']);
+  });
+});
+
 describe('gomote run', () => {
   test('hands on output byte for byte, both streams apart, and the exit status (acceptance 6)', async () => {
     await using farm = await openTestFarm();

@@ -123,6 +123,10 @@ async function handle(book: Book, request: IncomingMessage, response: ServerResp
   }
   if (request.method === 'DELETE' && rest === '') return answer(response, 200, book.end(session));
   if (session.state !== 'active' && rest !== '') return answer(response, 409, { code: 'conflict', message: `${session.alias} has ended` });
+  if (rest === '/share') {
+    const { with: sharedWith } = (await json(request)) as { with: string[] };
+    return answer(response, 200, { ...session, sharedWith, strangers: sharedWith.filter((one) => one !== 'bob') });
+  }
   if (!rest.startsWith('/machine')) return answer(response, 200, session);
   const path = rest.slice('/machine'.length);
   book.asked.push(`${request.method} ${path}${search}`);

@@ -73,7 +73,7 @@ export const sessionOperations = {
   'session.share': {
     method: 'POST',
     path: '/api/v1/sessions/{session}/share',
-    does: 'Lets these and nobody else use it beside its owner.',
+    does: 'Lets these and nobody else use it beside its owner. A name that nobody has yet is kept, and told among `strangers`.',
     role: 'developer',
     body: sessionShareSchema,
     answer: sessionViewSchema,

@@ -42,6 +42,8 @@ export const sessionViewSchema = z.object({
   note: z.string(),
   /** Names of others who may use it as its owner does. */
   sharedWith: z.array(z.string()),
+  /** Those of them whom nobody here is called: no token that counts, no login at GitHub. They may use it once somebody is. */
+  strangers: z.array(z.string()).optional(),
   machine: z.string().optional(),
   createdAt: at,
   startedAt: at.optional(),

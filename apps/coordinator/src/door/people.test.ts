@@ -72,6 +72,17 @@ test('a key counts for as long as its person has a token, and lets in with the h
   assert.deepEqual(await names(stage.people, key), []);
 });
 
+test('whom a session is shared with is somebody by a token that counts, by GitHub or as the local user, and else a stranger', async () => {
+  await using stage = await openStage({ logins: { gil: 'gil-at-github' } });
+  const revoked = await stage.token('eve');
+  await stage.token('ann', 'viewer');
+  assert.deepEqual(await stage.people.strangers(['ann', 'eve', 'gil', 'gil-at-github', 'local', 'Ann']), ['gil-at-github', 'Ann']);
+  await stage.revoke(revoked);
+  assert.deepEqual(await stage.people.strangers(['eve', 'ann']), ['eve']);
+  await stage.clock.advance(DAY);
+  assert.deepEqual(await stage.people.strangers(['ann']), ['ann']);
+});
+
 test('a key is named, listed, used and removed by its person, and by nobody else', async () => {
   await using stage = await openStage();
   await stage.token('ann');

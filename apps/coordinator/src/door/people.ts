@@ -27,6 +27,8 @@ export interface People {
   withKey(key: PublicKey): Promise<KnownPerson[]>;
   /** Undefined when nobody is called so any more: their tokens have expired or were revoked. */
   named(name: string): Promise<KnownPerson | undefined>;
+  /** Those of the names that nobody has here now. */
+  strangers(names: readonly string[]): Promise<string[]>;
   /** Notes that somebody came in by it. */
   used(person: string, key: PublicKey): Promise<void>;
 }
@@ -44,12 +46,11 @@ const maxKeys = 50;
 const localPerson: KnownPerson = { name: 'local', role: 'admin', repos: [] };
 
 export function createPeople({ database, github, trustLocalUser, clock, random }: PeopleDeps): People {
-  const named = async (name: string): Promise<KnownPerson | undefined> => {
+  const among = (tokens: readonly Token[], name: string): KnownPerson | undefined => {
     if (name === localPerson.name && trustLocalUser) return localPerson;
-    const tokens = await database.read(listTokens);
-    const known = personOf(name, tokens, clock.now());
-    return known ?? (github.isNamed(name) ? { name, role: 'developer', repos: [] } : undefined);
+    return personOf(name, tokens, clock.now()) ?? (github.isNamed(name) ? { name, role: 'developer', repos: [] } : undefined);
   };
+  const named = async (name: string): Promise<KnownPerson | undefined> => among(await database.read(listTokens), name);
   const keysOf: People['keysOf'] = (person) => database.read((sql) => sshKeysOf(sql, person));
   return {
     keysOf,
@@ -84,6 +85,11 @@ export function createPeople({ database, github, trustLocalUser, clock, random }
       return found.filter((person) => person !== undefined);
     },
     named,
+    async strangers(names) {
+      if (names.length === 0) return [];
+      const tokens = await database.read(listTokens);
+      return names.filter((name) => !among(tokens, name));
+    },
     used: (person, { fingerprint }) => database.write((sql) => touchSshKey(sql, { person, fingerprint, at: clock.now() })),
   };
 }

@@ -7,7 +7,19 @@ import { bdi, instant, plain, span, type Html } from '@croft/web/html/markup';
 import { badge } from '@croft/web/html/state';
 import type { SessionRun } from '../sessions/shells.ts';
 import { builderUrl, listTable, section } from './list-table.ts';
-import { copyLine, fateOf, isOver, mayUse, originOf, sessionActs, stateBadge, stateWord, waitText, type Reader } from './session-parts.ts';
+import {
+  companions,
+  copyLine,
+  fateOf,
+  isOver,
+  mayUse,
+  originOf,
+  sessionActs,
+  stateBadge,
+  stateWord,
+  waitText,
+  type Reader,
+} from './session-parts.ts';
 
 export interface SessionPageView {
   readonly session: SessionView;
@@ -41,7 +53,7 @@ export function sessionFragment({ session, reader, now }: SessionPageView): Html
 ${note === '' ? '' : html`<p class="commit-line"><strong>${bdi(note)}</strong></p>`}
 ${session.endReason === undefined ? '' : html`<p class="end-line">${bdi(session.endReason)}</p>`}
 <ul class="meta">
-<li>borrowed by ${bdi(session.owner)}${sharedWith.length === 0 ? '' : html`, shared with ${bdi(sharedWith.join(', '))}`}</li>
+<li>borrowed by ${bdi(session.owner)}${sharedWith.length === 0 ? '' : html`, shared ${companions(session)}`}</li>
 <li>builder <a href="${builderUrl(builder)}">${bdi(builder)}</a>${hostType === undefined ? '' : html` (${bdi(hostType)})`}</li>
 ${machine === undefined ? '' : html`<li>machine <a href="/farm?${new URLSearchParams({ find: machine }).toString()}#machines">${bdi(machine)}</a></li>`}
 ${session.from.kind === 'asked' ? '' : html`<li>${originOf(session)}</li>`}

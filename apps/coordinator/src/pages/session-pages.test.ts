@@ -143,6 +143,18 @@ test('forms borrow, extend, share, note and destroy without a script, and come b
   for (const form of [{ forMs: '-1' }, { forMs: 'x' }, {}]) assert.equal((await post(`/sessions/${id}/extend`, form)).status, 400);
 });
 
+test('a colleague whom nobody knows is told as such where the session is, and inert', async () => {
+  const { farm, get } = open();
+  const [session] = testSessions('someone');
+  assert.ok(session);
+  farm.sessions.put({ ...session, sharedWith: ['ann', hostile], strangers: [hostile] });
+  for (const path of ['/sessions', session.url]) {
+    const page = await (await get(path)).text();
+    assert.match(page, /nobody is called <bdi>[^<]*<\/bdi> here yet/, path);
+    assertInert(page);
+  }
+});
+
 test('with scripts only the part that changed comes back', async () => {
   const { post, get } = open();
   const id = 'S0000000000000000';

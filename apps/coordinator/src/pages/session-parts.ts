@@ -52,6 +52,12 @@ export function originOf({ from }: SessionView): Html {
   return html`${text} <a href="/builds/${from.build}?attempt=${from.attempt}">attempt ${from.attempt} of <code>${from.build}</code></a>`;
 }
 
+/** Those it is shared with, and of which of them nobody knows who they are. */
+export function companions({ sharedWith, strangers = [] }: SessionView): Html {
+  const unknown = strangers.length === 0 ? '' : html` <span class="warn">(nobody is called ${bdi(strangers.join(' or '))} here yet)</span>`;
+  return html`with ${bdi(sharedWith.join(', '))}${unknown}`;
+}
+
 /** When it ends, counting down, and why it waits or has ended; `fully` with the end that no use puts off. */
 export function fateOf(session: SessionView, now: number, { fully = false } = {}): Html {
   const { expiresAt, latestAt, endedAt, endReason, wait } = session;
@@ -95,7 +101,7 @@ export function sessionActs(session: SessionView, reader: Reader, back: 'session
   return html`<div class="acts">${
     own
       ? html`${waiting ? '' : form('extend', 'Extend', html`<label>Keep it, used or not, from now on for ${lengthChooser(`extend-${id}`)}</label><button class="primary">Extend</button>`)}
-${form('share', 'Share', html`<label>May use it, too ${users}</label><p class="dim">Names of people, with commas between. They enter it as you do.</p><button class="primary">Share</button>`)}
+${form('share', 'Share', html`<label>May use it, too ${users}</label><p class="dim">Names of people, with commas between: those of their tokens. They enter it as you do.</p><button class="primary">Share</button>`)}
 ${form('note', 'Note', html`<label>What it is for <input name="note" value="${plain(note)}" maxlength="500" autocomplete="off"></label><button class="primary">Keep</button>`)}`
       : ''
   }${form(

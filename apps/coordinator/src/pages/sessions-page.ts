@@ -6,7 +6,7 @@ import { bdi, instant, plain, plural, type Html } from '@croft/web/html/markup';
 import type { Farmer } from '../originals/farmer.ts';
 import type { MachineKind } from '../queries/read-machines.ts';
 import { builderUrl, listTable, section } from './list-table.ts';
-import { fateOf, originOf, sessionActs, stateBadge, type Reader } from './session-parts.ts';
+import { companions, fateOf, originOf, sessionActs, stateBadge, type Reader } from './session-parts.ts';
 
 export const sessionFilters = ['all', 'mine', 'ended'] as const;
 export type SessionFilter = (typeof sessionFilters)[number];
@@ -66,7 +66,7 @@ function table({ sessions, filter, reader, now }: SessionsView): Html {
   const rows = sessions.map((session) => [
     html`<a href="${session.url}">${bdi(session.alias)}</a>${session.from.kind === 'asked' ? '' : html` <span class="dim">${originOf(session)}</span>`}${session.note === '' ? '' : html`<br>${bdi(session.note)}`}`,
     html`${stateBadge(session)}`,
-    html`${bdi(session.owner)}${session.sharedWith.length === 0 ? '' : html` <span class="dim">with ${bdi(session.sharedWith.join(', '))}</span>`}`,
+    html`${bdi(session.owner)}${session.sharedWith.length === 0 ? '' : html` <span class="dim">${companions(session)}</span>`}`,
     html`<a href="${builderUrl(session.builder)}">${bdi(session.builder)}</a>${session.machine === undefined ? '' : html` <span class="dim">on ${bdi(session.machine)}</span>`}`,
     html`${instant(session.startedAt ?? session.createdAt, now)}`,
     fateOf(session, now),

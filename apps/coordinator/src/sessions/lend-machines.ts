@@ -36,6 +36,8 @@ export interface LendingDeps {
   watch(look: () => void): Disposable;
   /** How a session is entered with OpenSSH, where there is a door. */
   ssh(session: Session): string | undefined;
+  /** Those of the names that nobody has here now. */
+  strangers(names: readonly string[]): Promise<readonly string[]>;
   readonly clock: Clock;
 }
 
@@ -113,14 +115,15 @@ function builderFor(who: Person, name: string, builders: readonly Builder[]): Bu
   throw new CroftError('not-found', `no builder is called "${name}"; there are: ${names || 'none'}`);
 }
 
-async function viewAll({ machines, plan, ssh }: LendingDeps, sessions: readonly Session[]): Promise<SessionView[]> {
+async function viewAll({ machines, plan, ssh, strangers }: LendingDeps, sessions: readonly Session[]): Promise<SessionView[]> {
   const hosts = new Map(machines.list().map(({ observed }) => [observed.id, observed.hostType]));
   const planned = sessions.some(({ state }) => state.kind === 'waiting') ? await plan() : undefined;
+  const unknown = await strangers([...new Set(sessions.flatMap(({ sharedWith }) => sharedWith))]);
   return sessions.map((session) => {
     const { state } = session;
     const machine: MachineId | undefined = 'machine' in state ? state.machine : undefined;
     const wait = state.kind === 'waiting' && planned ? waitOf(session, planned) : undefined;
-    return toSessionView(session, { hostType: machine && hosts.get(machine), wait, ssh: ssh(session) });
+    return toSessionView(session, { hostType: machine && hosts.get(machine), wait, ssh: ssh(session), strangers: unknown });
   });
 }
 

@@ -101,6 +101,27 @@ test('check 2: others see it and cannot use it, nor renew it; a colleague it is 
   assert.equal((await sessions.end(olga, session.id, 'needed')).endReason, 'ended by olga: needed');
 });
 
+test('a name that nobody has yet is kept and told, on each look, until somebody has it', async () => {
+  await using stage = await openActive();
+  const { lending, session } = stage;
+  const here = new Set(['ann']);
+  lending.knowPeople({ strangers: async (names) => names.filter((name) => !here.has(name)) });
+  const shared = await lending.sessions.share(ann, session.id, ['bob', 'eve']);
+  assert.deepEqual(
+    [shared.sharedWith, shared.strangers],
+    [
+      ['bob', 'eve'],
+      ['bob', 'eve'],
+    ],
+  );
+  here.add('bob');
+  for (const [seen] of [[await lending.sessions.get(vic, session.id)], await lending.sessions.list(vic)]) {
+    assert.deepEqual([seen?.sharedWith, seen?.strangers], [['bob', 'eve'], ['eve']]);
+  }
+  using _entered = await lending.sessions.enter(bob, session.alias);
+  assert.equal((await lending.sessions.share(ann, session.id, ['bob'])).strangers, undefined);
+});
+
 test('who may see some repositories only sees and borrows machines of builders of these alone', async () => {
   await using stage = await openActive();
   const { sessions } = stage.lending;

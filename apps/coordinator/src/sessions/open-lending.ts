@@ -18,6 +18,7 @@ import { createSessionKeeper } from './keep-sessions.ts';
 import { createLending } from './lend-machines.ts';
 import { createBuildLending } from './lend-builds.ts';
 import { lookForTree, reproduce } from './reproduce.ts';
+import type { People } from '../door/people.ts';
 import { sshLine, type SshPlace } from '../door/access.ts';
 import { createAttemptEnds } from './attempt-ends.ts';
 import { passMachine } from './pass-machine.ts';
@@ -35,6 +36,8 @@ export interface Lending extends AsyncDisposable {
   run(waits: { signal: AbortSignal }): Promise<void>;
   /** Sessions are entered by SSH there; nobody knows before the door is open. */
   sshAt(place: SshPlace): void;
+  /** Who is who; everybody is known before. */
+  knowPeople(people: Pick<People, 'strangers'>): void;
   /** The farm ends: so do all that have a machine. */
   endAll(): Promise<void>;
 }
@@ -68,6 +71,8 @@ export function openLending(parts: LendingParts): Lending {
   };
   let door: SshPlace | undefined;
   const ssh = ({ alias }: Session): string | undefined => door && sshLine(alias, door);
+  let people: Pick<People, 'strangers'> | undefined;
+  const strangers = async (names: readonly string[]): Promise<readonly string[]> => (await people?.strangers(names)) ?? [];
   const records = createSessionRecords(db, { limits, isOpen, clock, random, onMove: moved });
   const entrances = createEntrances({ records, limits, clock });
   const prepare = (session: Session, work: SessionWork, waits: { signal: AbortSignal }): Promise<string | undefined> =>
@@ -76,7 +81,7 @@ export function openLending(parts: LendingParts): Lending {
       : lookForTree(session, work, { ...parts, ...waits });
   const driver = createSessionDriver({ ...parts, records, limits, prepare });
   const keeper = createSessionKeeper({ ...parts, records, driver, entrances, limits, builders });
-  const lent = createLending({ ...parts, records, entrances, hold: driver.hold, limits, builders, ssh });
+  const lent = createLending({ ...parts, records, entrances, hold: driver.hold, limits, builders, ssh, strangers });
   const ends = createAttemptEnds(async (id) => (await db.read((sql) => getBuild(sql, id)))?.state);
   const builds = createBuildLending({ ...parts, records, sessions: lent, limits, builders, attemptEnd: ends.signal });
   const sessions: Sessions = { ...lent, builds };
@@ -87,6 +92,7 @@ export function openLending(parts: LendingParts): Lending {
     buildMoved: ends.moved,
     run: (waits) => keeper.run(waits),
     sshAt: (place) => void (door = place),
+    knowPeople: (known) => void (people = known),
     async endAll() {
       const reason = 'the farm was stopped by its operator';
       for (const { id, state } of await records.live()) {

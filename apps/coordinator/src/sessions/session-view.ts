@@ -8,10 +8,13 @@ export interface ViewFacts {
   readonly wait?: WaitReason | undefined;
   /** How it is entered with OpenSSH, where there is a door. */
   readonly ssh?: string | undefined;
+  /** Names that nobody has here. */
+  readonly strangers?: readonly string[];
 }
 
-export function toSessionView(session: Session, { hostType, wait, ssh }: ViewFacts): SessionView {
+export function toSessionView(session: Session, { hostType, wait, ssh, strangers = [] }: ViewFacts): SessionView {
   const { id, alias, owner, builder, from, note, sharedWith, createdAt, state } = session;
+  const unknown = sharedWith.filter((name) => strangers.includes(name));
   return {
     id,
     alias,
@@ -22,6 +25,7 @@ export function toSessionView(session: Session, { hostType, wait, ssh }: ViewFac
     state: state.kind,
     note,
     sharedWith: [...sharedWith],
+    ...(unknown.length === 0 ? {} : { strangers: unknown }),
     createdAt,
     ...timesOf(session),
     ...('progress' in state && state.progress !== undefined ? { progress: state.progress } : {}),

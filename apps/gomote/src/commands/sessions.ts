@@ -151,7 +151,11 @@ async function share(words: readonly string[], given: GomoteOptions, cli: Cli): 
   const { session, rest } = await chooseOne(words, world);
   if (rest.length === 0) throw new CroftError('invalid', 'name the people to share it with, or "-" for nobody');
   const people = rest.filter((person) => person !== '-');
-  await change([session], world, (id) => world.client.call('session.share', { params: { session: id }, body: { with: people } }));
+  const act = (id: string): Promise<SessionView> => world.client.call('session.share', { params: { session: id }, body: { with: people } });
+  const [{ strangers = [] } = session] = await change([session], world, act);
+  if (strangers.length === 0 || world.json) return;
+  const names = printable(strangers.join(' or '));
+  await cli.stderr.write(`# nobody is called ${names} here yet: they may use it once they have a token of that name\n`);
 }
 
 async function note(words: readonly string[], given: GomoteOptions, cli: Cli): Promise<void> {
@@ -161,9 +165,14 @@ async function note(words: readonly string[], given: GomoteOptions, cli: Cli): P
   await change(sessions, world, (session) => world.client.call('session.note', { params: { session }, body: { note: text } }));
 }
 
-async function change(sessions: readonly SessionView[], { cli, json }: World, act: (id: string) => Promise<SessionView>): Promise<void> {
+async function change(
+  sessions: readonly SessionView[],
+  { cli, json }: World,
+  act: (id: string) => Promise<SessionView>,
+): Promise<SessionView[]> {
   const changed: SessionView[] = [];
   for (const { id } of sessions) changed.push(await act(id));
-  if (json) return cli.stdout.write(`${JSON.stringify({ sessions: changed })}\n`);
-  await cli.stdout.write(changed.map((session) => sessionLine(session, cli.clock.now())).join(''));
+  if (json) await cli.stdout.write(`${JSON.stringify({ sessions: changed })}\n`);
+  else await cli.stdout.write(changed.map((session) => sessionLine(session, cli.clock.now())).join(''));
+  return changed;
 }
