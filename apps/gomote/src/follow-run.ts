@@ -4,7 +4,7 @@
  */
 import { constants } from 'node:os';
 import type { RunId } from '@croft/domain/names';
-import type { Run } from '@croft/protocol/runs';
+import { statusOfNotStarted, type Run } from '@croft/protocol/runs';
 import { anySignal, type Waits } from '@croft/runtime/clock';
 import { CroftError } from '@croft/runtime/errors';
 import type { Cli } from '@croft/cli/program';
@@ -96,7 +96,7 @@ export function statusOf({ exit }: EndedRun): number {
     case 'killed':
       return 128 + constants.signals.SIGKILL;
     case 'not-started':
-      return /no such file|no program/i.test(exit.reason) ? 127 : 126;
+      return statusOfNotStarted(exit.reason);
     default:
       return 1;
   }

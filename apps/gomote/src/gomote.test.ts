@@ -42,9 +42,29 @@ describe('gomote run', () => {
     assert.equal(ran.status, 3);
     assert.deepEqual(ran.bytes, Buffer.from('100% \0\xff\n', 'latin1'));
     assert.equal(ran.stderr, 'oops\n');
-    assert.equal((await farm.gomote(['run', 'ann-linux-0', 'no-such-program'])).status, 127);
     assert.equal((await farm.gomote(['run', 'nobody', 'true'])).status, 125);
     assert.equal((await farm.gomote(['run', 'ann-linux-0', 'sh', '-c', 'kill -9 $$'])).status, 137);
+  });
+
+  test('what cannot be started has the status that a shell gives it, and says why', async () => {
+    await using farm = await openTestFarm();
+    await farm.gomote(['create', 'linux']);
+    const putAs = (mode: string, name: string, stdin: string): Promise<unknown> =>
+      farm.gomote(['put', '-mode', mode, 'ann-linux-0', '-', name], { stdin });
+    await putAs('0644', 'plain.sh', 'true\n');
+    await putAs('0755', 'orphan.sh', '#!/no/such/sh\n');
+    const told = {
+      'no-such-program': [127, 'no program "no-such-program" in PATH'],
+      './nosuch.sh': [127, 'no such program "./nosuch.sh"'],
+      'nosuch/x.sh': [127, 'no such directory "nosuch"'],
+      './orphan.sh': [127, 'the interpreter that "./orphan.sh" names in its first line does not exist'],
+      './plain.sh': [126, '"./plain.sh" is not executable'],
+    } as const;
+    for (const [command, [status, reason]] of Object.entries(told)) {
+      const ran = await farm.gomote(['run', 'ann-linux-0', command]);
+      assert.equal(ran.status, status, command);
+      assert.ok(ran.stderr.startsWith(`# ann-linux-0: ${reason}`), ran.stderr);
+    }
   });
 
   test('-e, -dir and -path are what the command sees (RUN-1, acceptance 6)', async () => {

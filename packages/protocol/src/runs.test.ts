@@ -13,6 +13,7 @@ import {
   runListSchema,
   runSchema,
   runSpecSchema,
+  statusOfNotStarted,
   takenInputSchema,
   type Run,
   type RunSpec,
@@ -133,4 +134,25 @@ test('an end without its exit, and an exit without its end, are no runs', () => 
 
 test('the status of a buildlet that is not ours is understood', () => {
   assert.deepEqual(buildletStatusSchema.parse({ Version: 25 }), { Version: 25 });
+});
+
+test('a command that is not there has another status than one that may not be executed, in the words of our buildlet and of Go’s', () => {
+  const missing = [
+    'no program "gox" in PATH (/usr/bin:/bin)',
+    'no such program "./x.sh"',
+    'no such directory "x"',
+    'the interpreter that "./x.sh" names in its first line does not exist',
+    'exec: "nothing": executable file not found in $PATH',
+    'fork/exec /w/bin/none: no such file or directory',
+    'invalid \'cmd\' parameter: command "x" not found',
+  ];
+  assert.deepEqual([...new Set(missing.map(statusOfNotStarted))], [127]);
+  const refused = [
+    '"no such program" is not executable',
+    '"x" is not a directory',
+    '"./plain/x": ENOTDIR',
+    'fork/exec /w/x: permission denied',
+    '',
+  ];
+  assert.deepEqual([...new Set(refused.map(statusOfNotStarted))], [126]);
 });

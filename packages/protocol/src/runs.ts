@@ -20,6 +20,12 @@ export const exitSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('lost'), reason: z.string() }),
 ]);
 
+/** What a shell says of a command that could not be started: 127 where what it names is not there, 126 where that may not be executed. */
+export function statusOfNotStarted(reason: string): 126 | 127 {
+  const isMissing = /^no (?:program|such) |(?:does not exist|no such file or directory|not found|not found in \$PATH)$/.test(reason);
+  return isMissing ? 127 : 126;
+}
+
 /** What the kernel takes as an argument or a variable: at most 128 KiB, and no NUL. */
 const textSchema = z
   .string()

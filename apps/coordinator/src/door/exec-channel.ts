@@ -1,6 +1,6 @@
 /** Joins a channel and a command: input, both outputs, signals and how it ended. The command outlives a lost channel, and ends with a goodbye. */
 import type { RunId } from '@croft/domain/names';
-import type { Run } from '@croft/protocol/runs';
+import { statusOfNotStarted, type Run } from '@croft/protocol/runs';
 import { anySignal, SECOND, type Clock, type Waits } from '@croft/runtime/clock';
 import { isCode } from '@croft/runtime/errors';
 import type { Log } from '@croft/runtime/log';
@@ -37,8 +37,7 @@ const hangUpMs = 5 * SECOND;
 const cleanUpMs = 60 * SECOND;
 /** So much stays readable behind what was shown, bytes. */
 const keptBytes = 256 * 1024 * 1024;
-/** What a shell says of a command that could not be started, and OpenSSH of a connection that is gone. */
-const notStarted = 127;
+/** What OpenSSH says of a connection that is gone. */
 const gone = 255;
 
 /** Resolves when the channel is closed, or the run has ended and all of it was told. */
@@ -105,7 +104,7 @@ async function tellEnd(channel: DoorChannel, run: EndedRun | undefined): Promise
 export function endOf(exit: EndedRun['exit']): ChannelEnd {
   if (exit.kind === 'exited') return { code: exit.code };
   if (exit.kind === 'signalled') return { signal: exit.signal };
-  return exit.kind === 'not-started' ? { code: notStarted } : { code: gone };
+  return exit.kind === 'not-started' ? { code: statusOfNotStarted(exit.reason) } : { code: gone };
 }
 
 /** As far as a machine takes it. */

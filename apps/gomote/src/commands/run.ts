@@ -54,8 +54,8 @@ const help = `
 
 Standard output and standard error arrive apart. Over a group the command runs on all machines at once, and the output of each goes to a file whose
 name is printed. A restart of the coordinator is waited for. Ctrl-C interrupts the command, a second one kills it.
-Exit status: that of the command; 128 and the number of the signal that killed it; 126 or 127 when it could not be started; 125 when gomote itself
-failed; over a group the highest. With -until 0 once it matched. With --json the output goes to stderr, and one value about it to stdout.`;
+Exit status: that of the command; 128 and the number of the signal that killed it; 127 when it, its interpreter or its directory is not
+there, 126 when it may not be executed; 125 when gomote itself failed; over a group the highest. With -until 0 once it matched. With --json the output goes to stderr, and one value about it to stdout.`;
 
 function gather(value: string, before: readonly string[]): string[] {
   return [...before, value];
