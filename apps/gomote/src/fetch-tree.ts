@@ -1,7 +1,9 @@
 /** A directory of a machine as a tar.gz here: whole under its name, or not at all. */
 import { open, rename, rm } from 'node:fs/promises';
 import type { Cli } from '@croft/cli/program';
+import { isNotThere } from '@croft/buildlet/not-there';
 import { anySignal } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
 import { countedBytes } from './transfer.ts';
 import { anyEpoch, type Machine } from './world.ts';
 
@@ -37,6 +39,18 @@ export async function fetchTree(machine: Machine, { dir, path, signal: given }: 
   }
 }
 
-export function treeOf({ buildlet }: Machine, dir: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
-  return buildlet.getTarGz(dir, [], anyEpoch, { gzipLevel, signal });
+export async function* treeOf({ buildlet, session }: Machine, dir: string, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  try {
+    yield* buildlet.getTarGz(dir, [], anyEpoch, { gzipLevel, signal });
+  } catch (error) {
+    throw unlessThere(error, dir, session.alias);
+  }
+}
+
+/** In words for whoever asked for it. */
+export function unlessThere(error: unknown, dir: string, alias: string): unknown {
+  if (!isNotThere(error)) return error;
+  return new CroftError('not-found', `${alias} has no ${JSON.stringify(dir)} in its work directory`, {
+    hint: `What is there: gomote ls ${alias}`,
+  });
 }

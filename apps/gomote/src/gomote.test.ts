@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { openTestFarm } from './testing.ts';
@@ -32,6 +32,24 @@ describe('gomote share', () => {
     const { stdout, stderr } = await farm.gomote(['share', '--json', 'ann-linux-0', 'eev']);
     assert.deepEqual([JSON.parse(stdout).sessions[0].strangers, stderr], [['eev'], '']);
   });
+});
+
+test('gettar and ls of what is not there say what has no such directory, and leave no file', async () => {
+  await using farm = await openTestFarm();
+  await farm.gomote(['create', 'linux']);
+  await farm.gomote(['put', 'ann-linux-0', '-', 'file'], { stdin: 'x' });
+  const asked = [
+    ['gettar', '-dir', 'no/such', 'ann-linux-0'],
+    ['gettar', '-dir', 'no/such', '-output', 'got.tar.gz', 'ann-linux-0'],
+    ['ls', 'ann-linux-0', 'no/such'],
+  ];
+  for (const args of asked) {
+    const { status, stdout, stderr } = await farm.gomote(args);
+    const told = 'gomote: ann-linux-0 has no "no/such" in its work directory\nWhat is there: gomote ls ann-linux-0\n';
+    assert.deepEqual([status, stdout, stderr], [1, '', told], args.join(' '));
+  }
+  assert.match((await farm.gomote(['ls', 'ann-linux-0', 'file/x'])).stderr, /^gomote: ann-linux-0 has no "file\/x"/);
+  assert.equal(existsSync(join(farm.home, 'got.tar.gz')), false);
 });
 
 describe('gomote run', () => {

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { createGoClient, type DirEntry } from '@croft/buildlet/go-client';
+import { isNotThere } from '@croft/buildlet/not-there';
 import { passOn } from '@croft/buildlet/pass-on';
 import { epochHeader } from '@croft/protocol/runs';
 import { anySignal, MINUTE, type Clock, type Waits } from '@croft/runtime/clock';
@@ -38,15 +39,10 @@ export async function listFiles(entered: Entered, dir: string, { clock, signal }
       entries.push(entry);
     }
   } catch (error) {
-    if (!isGone(error)) throw error;
+    if (!isNotThere(error)) throw error;
     throw new CroftError('not-found', `there is no directory ${JSON.stringify(dir)} on the machine any more`, { cause: error });
   }
   return { entries: sorted(entries), isCut: false };
-}
-
-/** All that a buildlet says of it are the words of its system. */
-function isGone(error: unknown): boolean {
-  return error instanceof CroftError && /no such file or directory|cannot find the/.test(error.message);
 }
 
 function sorted(entries: readonly DirEntry[]): DirEntry[] {

@@ -5,7 +5,7 @@ import { CroftError } from '@croft/runtime/errors';
 import type { Cli, Run } from '@croft/cli/program';
 import { printable } from '@croft/cli/terminal';
 import { onEach } from '../each-machine.ts';
-import { fetchTree, treeOf } from '../fetch-tree.ts';
+import { fetchTree, treeOf, unlessThere } from '../fetch-tree.ts';
 import { chooseInstances } from '../instances.ts';
 import { openWorld, type GomoteOptions } from '../world.ts';
 
@@ -51,13 +51,18 @@ async function ls(
   if (rest.length > 1)
     throw new CroftError('invalid', 'one directory at a time', { hint: 'Options come first: gomote ls -R INSTANCE DIR' });
   const options = { recursive, digest, skip: skip?.split(',').filter((dir) => dir !== '') };
+  const [dir = '.'] = rest;
   const listed: unknown[] = [];
   for (const session of sessions) {
     await using machine = world.machine(session);
     if (asGroup && !world.json) await cli.stdout.write(`# ${session.alias}\n`);
-    for await (const { line, ...entry } of machine.files.listDir(rest[0] ?? '.', options, {})) {
-      if (world.json) listed.push(asGroup ? { instance: session.alias, ...entry } : entry);
-      else await cli.stdout.write(`${line.split('\t').map(printable).join('\t')}\n`);
+    try {
+      for await (const { line, ...entry } of machine.files.listDir(dir, options, {})) {
+        if (world.json) listed.push(asGroup ? { instance: session.alias, ...entry } : entry);
+        else await cli.stdout.write(`${line.split('\t').map(printable).join('\t')}\n`);
+      }
+    } catch (error) {
+      throw unlessThere(error, dir, session.alias);
     }
   }
   if (world.json) await cli.stdout.write(`${JSON.stringify({ entries: listed })}\n`);
