@@ -1,8 +1,9 @@
 /** Groups of sessions, each a file of the person (GRP-2): `~/.config/gomote/groups/NAME.json`. Instances are ids, which are never given twice. */
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { configHome } from '@croft/cli/connect';
+import { writeOwnFile } from '@croft/cli/own-file';
 import type { Cli } from '@croft/cli/program';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 
@@ -39,12 +40,7 @@ export function openGroups(env: Cli['env']): Groups {
       return groups.filter((group) => group !== undefined);
     },
     read,
-    async write(group) {
-      await mkdir(mustHave(dir), { recursive: true, mode: 0o700 });
-      const draft = `${fileOf(group.name)}.${process.pid}`;
-      await writeFile(draft, `${JSON.stringify(group)}\n`, { mode: 0o600 });
-      await rename(draft, fileOf(group.name));
-    },
+    write: async (group) => writeOwnFile(fileOf(group.name), `${JSON.stringify(group)}\n`),
     remove: (name) => rm(fileOf(name), { force: true }),
   };
 }

@@ -1,6 +1,6 @@
 /** What stays on the person's own disk after a command that was interrupted, broken off or had nothing to keep: nothing. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { execFileSync, spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -111,6 +111,23 @@ test('outputs of several machines lie where the person keeps what is temporary',
     files.map((file) => [dirname(dirname(file)), readFileSync(file, 'utf8')]),
     Array(2).fill([join(farm.home, 'temp'), 'out\n']),
   );
+});
+
+test('drafts of groups and digests, left by one who was killed, are never read and go with the next of their kind', async () => {
+  const { dir, run } = stage('drafts');
+  const [groups, digests] = [join(farm.home, '.config/gomote/groups'), join(farm.home, '.cache/gomote/digests')];
+  const { pid: dead } = spawnSync('true');
+  mkdirSync(digests, { recursive: true });
+  writeFileSync(join(groups, `two.json.${dead}.new`), '{"name":"two","inst');
+  writeFileSync(join(digests, `0123.${dead}.new`), 'half');
+  writeFileSync(join(dir, 'file'), 'content');
+  const listed = await run('group', 'list');
+  assert.deepEqual([listed.status, listed.stdout.includes(String(dead))], [0, false], listed.stderr);
+  assert.equal((await run('group', 'create', 'third')).status, 0);
+  const pushed = await run('push', 'ann-linux-0', '.', 'there');
+  assert.equal(pushed.status, 0, pushed.stderr);
+  const left = [...readdirSync(groups), ...readdirSync(digests)].filter((name) => name.includes(String(dead)));
+  assert.deepEqual(left, []);
 });
 
 test('a draft of an archive that cannot have its name, or whose machine is broken off', async () => {

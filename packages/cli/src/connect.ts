@@ -1,8 +1,9 @@
 /** Which farm is meant, and the token for it: from the command line, the environment, or the files a running farm leaves. */
-import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CroftError, systemCode } from '@croft/runtime/errors';
 import { createClient, type Client } from '@croft/web/client';
+import { writeOwnFile } from './own-file.ts';
 import type { Cli } from './program.ts';
 
 export interface ServerOptions {
@@ -101,9 +102,7 @@ export interface Login {
 export async function rememberLogin(login: Login, env: Cli['env']): Promise<string> {
   const path = userFile(env, 'login.json');
   if (path === undefined) throw new CroftError('invalid', 'there is no home directory to remember it in', { hint: 'Set HOME.' });
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await writeFile(`${path}.new`, `${JSON.stringify(login)}\n`, { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await writeOwnFile(path, `${JSON.stringify(login)}\n`);
   return path;
 }
 

@@ -1,8 +1,9 @@
 /** SHA-256 of files, remembered by device, inode, size and times, so that a file that has not changed is not read again. */
 import { createHash, hash } from 'node:crypto';
 import { createReadStream, readFileSync } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeOwnFile } from '@croft/cli/own-file';
 import type { Cli } from '@croft/cli/program';
 import { SECOND } from '@croft/runtime/clock';
 import { placeOf, type LocalEntry } from './local-tree.ts';
@@ -50,10 +51,7 @@ export async function openDigests(root: string, { env, clock }: Pick<Cli, 'env' 
     note,
     async save() {
       if (file === undefined || (!changed && after.size === before.size)) return;
-      await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-      const draft = `${file}.${process.pid}`;
-      await writeFile(draft, [...after].flat().join('\0'), { encoding: 'latin1', mode: 0o600 });
-      await rename(draft, file);
+      await writeOwnFile(file, Buffer.from([...after].flat().join('\0'), 'latin1'));
     },
   };
 }
