@@ -1,5 +1,5 @@
 /** A command line from arguments to exit status. Commands get all they touch as one argument, so that tests can hold it. */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, type Option } from 'commander';
 import type { Clock } from '@croft/runtime/clock';
 import { asCroftError, CroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
@@ -137,10 +137,20 @@ function createProgram({ name, about, help, options }: Program, cli: Cli): Comma
     .option('--json', 'one JSON value on stdout instead of text, also of what fails')
     .addHelpText('after', help)
     .showHelpAfterError(`(${name} --help lists what there is)`)
+    .configureHelp({ optionDescription: (option) => plainHelp.optionDescription(withoutEmpty(option)) })
     .exitOverride()
     .configureOutput({ writeOut: (text) => print(cli.stdout, text), writeErr: (text) => print(cli.stderr, text) });
   options?.(program);
   return program;
+}
+
+const plainHelp = new Help();
+
+/** A default that is nothing is none to read about. */
+function withoutEmpty(option: Option): Option {
+  const { defaultValue } = option as { defaultValue: unknown };
+  const isEmpty = defaultValue === '' || (Array.isArray(defaultValue) && defaultValue.length === 0);
+  return isEmpty ? (Object.create(option, { defaultValue: { value: undefined } }) as Option) : option;
 }
 
 /** A family is called when one of its names stands among the words, wherever: loading one too many costs time only. */

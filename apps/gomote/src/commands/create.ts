@@ -18,7 +18,7 @@ interface CreateOptions extends GomoteOptions, Readiness, Making {
 export function addCreate(program: Command, cli: Cli, run: Run): void {
   program
     .command('create [builder]')
-    .option('--status', 'say on stderr what it waits for (default; -status=false does not)', true)
+    .option('--status', 'say on stderr what it waits for (-status=false does not)', true)
     .option('--no-status', 'say nothing while waiting')
     .option('--count <n>', 'so many at once', '1')
     .option('--new-group <name>', 'make this group of them')
