@@ -10,6 +10,7 @@ import { resolveSecrets, type Secrets } from '@croft/config/secrets';
 import { systemClock, type Clock, type Waits } from '@croft/runtime/clock';
 import { createLog } from '@croft/runtime/log';
 import { systemRandom, type Random } from '@croft/runtime/random';
+import { release as version } from '@croft/runtime/release';
 import { createTaskGroup } from '@croft/runtime/tasks';
 import { lockDataDirectory } from '@croft/store/data-lock';
 import { openDatabase } from '@croft/store/database';
@@ -49,8 +50,6 @@ export interface Coordinator extends AsyncDisposable {
   /** From now on disposal ends the machines and what runs on them; otherwise it detaches and they go on. */
   endOnDispose(): void;
 }
-
-const version = '0.1.0';
 
 export async function createCoordinator(
   config: FarmConfig,

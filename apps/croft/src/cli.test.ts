@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { release } from '@croft/runtime/release';
 import { parseTime } from './commands/token.ts';
 import { openTestServer, runWith, testAttempt, testBuild, testId, testNow } from './testing.ts';
 
@@ -215,6 +216,12 @@ describe('the exit status and the message', () => {
       assert.equal(ran.status, 2, args.join(' '));
       assert.notEqual(ran.stderr, '', args.join(' '));
     }
+  });
+
+  test('--version tells the release, and help tells of it', async () => {
+    const ran = await runWith(['--version']);
+    assert.deepEqual([ran.status, ran.stdout, ran.stderr], [0, `croft ${release}\n`, '']);
+    assert.match((await runWith(['--help'])).stdout, /--version +print the version and end/);
   });
 
   test('help is no mistake', async () => {

@@ -131,4 +131,10 @@ const families: readonly Family[] = [
 /** Hidden ones too. */
 export const commandNames: readonly string[] = families.flatMap(({ commands, hidden = [] }) => [...Object.keys(commands), ...hidden]);
 
-export const runCli: RunCli = createCli({ name: 'croft', about: 'Talk to a Croft build farm.', help, commands: families });
+export const runCli: RunCli = createCli({
+  name: 'croft',
+  about: 'Talk to a Croft build farm.',
+  version: async () => (await import('@croft/cli/version')).versionOf(import.meta.url),
+  help,
+  commands: families,
+});

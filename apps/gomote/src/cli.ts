@@ -114,6 +114,7 @@ export const commandNames: readonly string[] = families.flatMap(({ commands, hid
 export const runCli: RunCli = createCli({
   name: 'gomote',
   about: 'Borrow machines of a Croft build farm.',
+  version: async () => (await import('@croft/cli/version')).versionOf(import.meta.url),
   help,
   commands: families,
   options: (program) => void program.option('--group <name>', 'the instances that are meant where none is named').enablePositionalOptions(),

@@ -55,6 +55,8 @@ export interface Family {
 export interface Program {
   readonly name: string;
   readonly about: string;
+  /** What `--version` tells. */
+  readonly version: () => Promise<string>;
   /** Below the list of commands. */
   readonly help: string;
   readonly commands: readonly Family[];
@@ -66,6 +68,8 @@ export interface Program {
 
 /** A program's command line, with the arguments still to be given. */
 export type RunCli = (args: readonly string[], cli: Cli) => Promise<number>;
+
+const versionAsked = 'commander.version';
 
 /** @returns what gives the exit status of a command line, and never throws */
 export function createCli(described: Program): RunCli {
@@ -90,6 +94,7 @@ export function createCli(described: Program): RunCli {
     } catch (error) {
       if (error instanceof PipeClosed) return exitCodes.ok;
       if (error instanceof CommanderError) {
+        if (error.code === versionAsked) await stdout.write(`${described.name} ${await described.version()}\n`);
         if (error.exitCode === 0) return exitCodes.ok;
         await tell(misuse(error)).catch(() => {});
         return exitCodes.usage;
@@ -135,6 +140,10 @@ function createProgram({ name, about, help, options }: Program, cli: Cli): Comma
     .option('--server <url>', 'the farm; the one running in a directory above by default')
     .option('--token <token>', 'who you are; CROFT_TOKEN or a file keep it off the process list')
     .option('--json', 'one JSON value on stdout instead of text, also of what fails')
+    .option('--version', 'print the version and end')
+    .on('option:version', () => {
+      throw new CommanderError(exitCodes.ok, versionAsked, 'the version is asked for');
+    })
     .addHelpText('after', help)
     .showHelpAfterError(`(${name} --help lists what there is)`)
     .configureHelp({ optionDescription: (option) => plainHelp.optionDescription(withoutEmpty(option)) })

@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { manifestSchema } from '@croft/protocol/distribution';
 import { sha256Hex } from '@croft/runtime/digest';
 import { isCode } from '@croft/runtime/errors';
+import { release } from '@croft/runtime/release';
 import { createDistribution, createGomote } from './distribution.ts';
 import { findOlderNode } from './testing.ts';
 
@@ -43,6 +44,8 @@ for (const [which, node] of Object.entries({ pinned: process.execPath, older: ol
     const { stdout, stderr } = await run(node ?? '', [installed, '--help']);
     assert.match(stdout, /^Usage: gomote /);
     assert.equal(stderr, '');
+    const { stdout: told } = await run(node ?? '', [installed, '-version']);
+    assert.equal(told, `gomote ${release}-${file.sha256.slice(0, 12)}\n`, 'its own checksum, as in SHA256SUMS');
     await writeFile(join(dir, 'package.json'), '{"type":"module"}'); // what lies beside it does not matter
     assert.match((await run(node ?? '', [installed, 'push', '--help'])).stdout, /-ignore '\*\.mp4'/);
   });
