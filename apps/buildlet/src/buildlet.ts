@@ -9,8 +9,9 @@ import type { Random } from '@croft/runtime/random';
 import type { Main } from '@croft/runtime/run-main';
 import { createBell, createTaskGroup } from '@croft/runtime/tasks';
 import { messages } from './events.ts';
-import { commandPath } from './commands/environment.ts';
+import { commandPath, passedEnvironment } from './commands/environment.ts';
 import { openLauncher } from './commands/launcher.ts';
+import { ownAccount } from './commands/login.ts';
 import { createTerminals } from './commands/terminals.ts';
 import type { Config } from './config.ts';
 import { createExecs, type Execs } from './exec/execs.ts';
@@ -70,9 +71,9 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const disk = createDisk([stateDir, workDir], config.lowWaterBytes, clock);
   const trees = stack.use(createTrees({ clock, probeName: `croft-probe-${process.pid}` }));
   const launcher = stack.use(await openLauncher({ pipesDir: join(stateDir, 'pipes'), clock, trees, way: config.start }));
-  const common = { clock, random, log, tasks, workDir, stateDir };
+  const common = { clock, random, log, tasks, workDir, stateDir, passed: passedEnvironment(environment, ownAccount()) };
   const terminals = createTerminals(config.ptyModule);
-  const commands = stack.use(await openCommands({ ...common, records, trees, launcher, terminals, disk, spoolLimitBytes, environment }));
+  const commands = stack.use(await openCommands({ ...common, records, trees, launcher, terminals, disk, spoolLimitBytes }));
   const { runs, execs } = commands;
   const trash = await openTrash(`${workDir}.trash`, { tasks, clock, random, log });
   const source = openSourceNote(stateDir, workDir);
@@ -88,7 +89,7 @@ export async function createBuildlet(config: Config, { clock, random, log, envir
   const routes = {
     ...machineRoutes(machine),
     ...debugRoutes(() => ({ boot, epoch: fence.highest, runs: runs.list().length, backgroundTasks: tasks.size })),
-    ...execRoutes({ workDir, execs, fence, environment }),
+    ...execRoutes({ workDir, execs, fence, environment, passed: common.passed }),
     ...portRoutes(random),
     ...selfTestRoutes(tester),
     ...rawRoutes({ workDir, fence, clock, random, socketNames: treeNames(stateDir) }),

@@ -2,8 +2,9 @@
 import { delimiter, join } from 'node:path';
 import { CroftError } from '@croft/runtime/errors';
 import { defaultPath } from './command.ts';
+import { accountEnvironment, type Account } from './login.ts';
 
-const passed = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ', 'TERM', 'SSL_CERT_FILE', 'SSL_CERT_DIR']);
+const passedNames = new Set(['PATH', 'HOME', 'USER', 'LOGNAME', 'LANG', 'TZ', 'TERM', 'SSL_CERT_FILE', 'SSL_CERT_DIR']);
 const passedPattern = /^(?:LC_[A-Z]+|(?:https?|no)_proxy|(?:HTTPS?|NO)_PROXY)$/;
 const reserved = /^(?:CROFT_|META_)/;
 
@@ -21,9 +22,14 @@ const scriptDir = /(?:^|\/)(?:node_modules\/\.bin|node-gyp-bin)\/*$/;
 /** In the environment of each process of a tree. */
 export const cookieVariable = 'CROFT_COOKIE';
 
-export function commandEnvironment(own: NodeJS.ProcessEnv, asked: Readonly<Record<string, string>>, place: Place): Record<string, string> {
+/** @param passed what `passedEnvironment` gave */
+export function commandEnvironment(
+  passed: Readonly<Record<string, string>>,
+  asked: Readonly<Record<string, string>>,
+  place: Place,
+): Record<string, string> {
   const given = { WORKDIR: place.workDir, TMPDIR: commandTempDir(place.workDir), PWD: place.cwd, [cookieVariable]: place.cookie };
-  const env: Record<string, string> = Object.assign(passedEnvironment(own), given, asked);
+  const env: Record<string, string> = { ...passed, ...given, ...asked };
   if (place.path && place.path.length > 0) env['PATH'] = [env['PATH'] || defaultPath, ...place.path].join(delimiter);
   return env;
 }
@@ -31,13 +37,18 @@ export function commandEnvironment(own: NodeJS.ProcessEnv, asked: Readonly<Recor
 /** JSON: variables for commands that are not for the buildlet, as those of a container's image. Given by whoever makes the machine. */
 const commandVariables = 'CROFT_COMMAND_ENV';
 
-/** What of the buildlet's own environment commands may have. */
-export function passedEnvironment(own: NodeJS.ProcessEnv): Record<string, string> {
-  const env = JSON.parse(own[commandVariables] ?? '{}') as Record<string, string>;
+/**
+ * What of the buildlet's own environment commands may have, with what it lacks of its account's (a service has no USER, say), so that commands and
+ * people's shells begin with the same. SHELL is the one that people get.
+ */
+export function passedEnvironment(own: NodeJS.ProcessEnv, account: Account | undefined): Record<string, string> {
+  const { SHELL, ...rest } = accountEnvironment(account);
+  const env: Record<string, string> = { ...rest, ...(JSON.parse(own[commandVariables] ?? '{}') as Record<string, string>) };
   for (const [name, value] of Object.entries(own)) {
-    if (value !== undefined && (passed.has(name) || passedPattern.test(name))) env[name] = value;
+    if (value !== undefined && (passedNames.has(name) || passedPattern.test(name))) env[name] = value;
   }
   if (own['PATH'] !== undefined) env['PATH'] = commandPath(own);
+  if (SHELL !== undefined) env['SHELL'] = SHELL;
   return env;
 }
 

@@ -26,11 +26,13 @@ export function ownAccount(): Account | undefined {
 }
 
 /** Interactive where it has a terminal, else reading commands; or with a line to carry out. */
-export function shellCommand(account: Account | undefined, argv: readonly string[]): [string, ...string[]] {
-  return [account?.shell ?? usualShell, ...argv.flatMap((line) => ['-c', line])];
+export function shellCommand(shell: string | undefined, argv: readonly string[]): [string, ...string[]] {
+  return [shell ?? usualShell, ...argv.flatMap((line) => ['-c', line])];
 }
 
-export function accountEnvironment(account: Account | undefined): Record<string, string> {
+/** Nothing on Windows, whose accounts are told by other variables. */
+export function accountEnvironment(account: Account | undefined): Readonly<Record<string, string>> {
+  if (process.platform === 'win32') return {};
   if (!account) return { SHELL: usualShell };
   const { name, home, shell } = account;
   return { SHELL: shell, HOME: home, USER: name, LOGNAME: name };

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { CroftError, errorText } from '@croft/runtime/errors';
 import { bytesOfText } from '../commands/byte-text.ts';
 import type { Command } from '../commands/command.ts';
-import { passedEnvironment } from '../commands/environment.ts';
 import { textError, written, type Answer } from '../http/answer.ts';
 import { readBytes, requestEpoch } from '../http/body.ts';
 import type { Call, Route } from '../http/router.ts';
@@ -26,6 +25,8 @@ export interface ExecRouteDeps {
   readonly fence: Fence;
   /** The buildlet's own. */
   readonly environment: NodeJS.ProcessEnv;
+  /** What commands have of it. */
+  readonly passed: Readonly<Record<string, string>>;
 }
 
 /** What does not change from one request to the next. */
@@ -43,10 +44,10 @@ interface Planned {
 }
 
 export function execRoutes(deps: ExecRouteDeps): Record<string, Route> {
-  const { workDir, environment } = deps;
+  const { workDir, passed } = deps;
   const ground: Ground = {
     workDir,
-    passed: passedEnvironment(environment),
+    passed,
     cacheDirs: cacheDirs(workDir),
     bootstrap: chooseBootstrap(deps),
   };

@@ -10,7 +10,7 @@ import type { Log } from '@croft/runtime/log';
 import type { TaskGroup } from '@croft/runtime/tasks';
 import { badDirectory, checkMachine, explain, type Command, type Exited, type Launcher, type OutputSource } from '../commands/command.ts';
 import { commandEnvironment, commandTempDir } from '../commands/environment.ts';
-import { accountEnvironment, ownAccount, shellCommand } from '../commands/login.ts';
+import { shellCommand } from '../commands/login.ts';
 import { startCommand, type LiveCommand } from '../commands/live-command.ts';
 import type { Terminals } from '../commands/terminals.ts';
 import { messages } from '../events.ts';
@@ -40,7 +40,8 @@ export interface CommandDeps {
   readonly tasks: TaskGroup;
   readonly workDir: string;
   readonly spoolLimitBytes: number;
-  readonly environment: NodeJS.ProcessEnv;
+  /** What commands have of the buildlet's environment; its SHELL is the shell of people. */
+  readonly passed: Readonly<Record<string, string>>;
 }
 
 export interface PlannedRun {
@@ -83,14 +84,13 @@ async function tryStart(
   return { kind: 'not-started', reason: await explain(command, start.code) };
 }
 
-function commandOf({ spec, tree }: Intent, cwd: string, { workDir, environment }: CommandDeps): Command {
+function commandOf({ spec, tree }: Intent, cwd: string, { workDir, passed }: CommandDeps): Command {
   const { argv, input, pty: terminal, stderr, path, login } = spec;
-  const account = login && ownAccount();
-  const asked = { ...(login ? accountEnvironment(account) : {}), ...(terminal ? { TERM: terminal.term } : {}), ...spec.env };
+  const asked = { ...(terminal ? { TERM: terminal.term } : {}), ...spec.env };
   return {
-    argv: login ? shellCommand(account, argv) : (argv as [string, ...string[]]),
+    argv: login ? shellCommand(passed['SHELL'], argv) : (argv as [string, ...string[]]),
     cwd,
-    env: commandEnvironment(environment, asked, { workDir, cwd, cookie: tree.cookie, path }),
+    env: commandEnvironment(passed, asked, { workDir, cwd, cookie: tree.cookie, path }),
     input,
     terminal,
     ownStderr: stderr === 'own',

@@ -27,7 +27,7 @@ const asked = {
 const path = ['/opt/own tools/bin', '/opt/go/bin'];
 /** What shells set by themselves, whoever starts them. */
 const ofShells = /^(?:_|SHLVL|OLDPWD|HOSTTYPE|VENDOR|OSTYPE|MACHTYPE|GROUP|HOST|COLUMNS|LINES|NLSPATH)$/;
-const ofEach = /^(?:CROFT_COOKIE|SHELL|TERM)$/;
+const ofEach = /^(?:CROFT_COOKIE|TERM)$/;
 
 const noNamespaces = (): string | false => {
   if (!createTerminals(undefined).available()) return 'the package @lydell/node-pty has nothing for this system';
@@ -35,16 +35,16 @@ const noNamespaces = (): string | false => {
   return may ? false : 'only root can give the test an account of its own (unshare -m)';
 };
 
-/** A machine whose user has this shell, and an empty home. */
+/** A machine whose user has this shell. It was started with an empty home that is not the account's, as a service may be, and without a name. */
 async function machineWith(shell: string, stack: AsyncDisposableStack): Promise<{ machine: TestMachine; home: string }> {
   const dir = await mkdtemp(join(tmpdir(), 'croft-shell-'));
   stack.defer(() => rm(dir, { recursive: true }));
   const home = join(dir, 'home');
   await mkdir(home, { mode: 0o700 });
   await writeFile(join(home, '.zshrc'), ''); // else zsh begins to ask what it should be like
-  await writeFile(join(dir, 'passwd'), `root:x:0:0:root:${home}:${shell}\n`);
-  const inside = ['unshare', '-m', 'sh', '-c', 'mount --bind "$0" /etc/passwd && exec "$@"', join(dir, 'passwd')];
-  const machine = stack.use(await startMachine({ inside, env: { HOME: home, USER: 'root', LOGNAME: 'root' } }));
+  await writeFile(join(dir, 'passwd'), `root:x:0:0:root:${dir}:${shell}\n`);
+  const inside = ['unshare', '-m', 'sh', '-c', 'unset USER LOGNAME; mount --bind "$0" /etc/passwd && exec "$@"', join(dir, 'passwd')];
+  const machine = stack.use(await startMachine({ inside, env: { HOME: home, SHELL: '/bin/another' } }));
   await mkdir(join(machine.process.workDir, 'src'));
   return { machine, home };
 }
@@ -68,6 +68,8 @@ for (const shell of ['/bin/sh', '/bin/bash', '/bin/dash', '/bin/csh', '/bin/tcsh
     const { client } = machine;
     const command = await complete(client, 'command', { ...login(['env', '-0']), login: undefined });
     const expected = parseEnvironment(command.output);
+    const { HOME, USER, LOGNAME, SHELL } = expected;
+    assert.deepEqual([HOME, USER, LOGNAME, SHELL], [home, 'root', 'root', shell]);
     const line = await complete(client, 'line', login(['env -0']));
     assertSame(parseEnvironment(line.output), expected);
 
