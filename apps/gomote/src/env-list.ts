@@ -24,8 +24,9 @@ export interface PathGround {
   readonly path: string;
 }
 
-/** The PATH that `-path` asks for: elements with commas between, `$PATH` and `$WORKDIR` in them; `EMPTY` is none at all. */
+/** The PATH that `-path` asks for: elements with commas between, `$PATH` and `$WORKDIR` in them; `EMPTY` is none at all, nothing leaves it as it is. */
 export function expandPath(list: string, { workDir, path }: PathGround): string {
+  if (list === '') return path;
   if (list === 'EMPTY') return '';
   const separator = /^(?:[A-Za-z]:|\\\\)/.test(workDir) ? ';' : ':';
   return list

@@ -21,6 +21,7 @@ test('-path replaces PATH, with its old value and the work directory where they 
   const ground = { workDir: '/w', path: '/bin:/usr/bin' };
   assert.equal(expandPath('$WORKDIR/x,$PATH', ground), '/w/x:/bin:/usr/bin');
   assert.equal(expandPath('EMPTY', ground), '');
+  assert.equal(expandPath('', ground), '/bin:/usr/bin', 'as Go’s tools have it by default');
   assert.equal(expandPath('C,$PATH', { workDir: 'C:\\w', path: 'P' }), 'C;P');
 });
 
