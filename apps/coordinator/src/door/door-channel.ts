@@ -35,28 +35,58 @@ export class Leaving extends CroftError {
   }
 }
 
+/** What a client says beside its bytes. What comes before anybody listens, while a command is being started, waits for the first who does. */
 export interface ChannelEvents {
-  resize?: (size: Size) => void;
-  signal?: (name: string) => void;
+  readonly resize: News<Size>;
+  readonly signal: News<string>;
+}
+
+interface News<T> {
+  tell(what: T): void;
+  listen(act: (what: T) => void): void;
+}
+
+const maxEarlySignals = 16;
+
+/** Of sizes the newest alone counts. */
+export function createChannelEvents(): ChannelEvents {
+  return { resize: createNews(1), signal: createNews(maxEarlySignals) };
 }
 
 export function createDoorChannel(
   channel: ServerChannel,
-  { connection, closed, events }: { connection: Connection; closed: AbortSignal; events: ChannelEvents },
+  { connection, closed, events = createChannelEvents() }: { connection: Connection; closed: AbortSignal; events?: ChannelEvents },
 ): DoorChannel {
   channel.on('error', () => undefined); // its reader and writer are told
   return {
     ...createChannelWriter(channel, connection, closed),
     pour: openIntake(channel),
     closed,
-    onResize: (act) => void (events.resize = act),
-    onSignal: (act) => void (events.signal = act),
+    onResize: events.resize.listen,
+    onSignal: events.signal.listen,
     finish: () => channel.eof(),
     end(how) {
       if (closed.aborted) return;
       if ('code' in how) channel.exit(how.code);
       else channel.exit(how.signal.replace(/^SIG/, ''), false, '');
       channel.end();
+    },
+  };
+}
+
+/** The newest listener alone is called; of more than `limit` early ones the last are kept. */
+function createNews<T>(limit: number): News<T> {
+  const early: T[] = [];
+  let listener: ((what: T) => void) | undefined;
+  return {
+    tell(what) {
+      if (listener) return listener(what);
+      early.push(what);
+      if (early.length > limit) early.shift();
+    },
+    listen(act) {
+      listener = act;
+      for (const what of early.splice(0)) act(what);
     },
   };
 }

@@ -6,6 +6,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import ssh2, { type ClientChannel, type ExecOptions } from 'ssh2';
 import { fakeSession } from '../sessions/testing.ts';
 import { signSshKey } from './certificates.ts';
 import { host, openDoorStage, type DoorStage } from './testing-door.ts';
@@ -47,6 +48,24 @@ test('a command with a terminal has one, of the client’s kind', async () => {
   await using stage = await openDoorStage();
   const { stdout, code } = await stage.ssh(['-tt', inst, 'test -t 0 && test -t 1 && test -t 2 && echo "$TERM"; exit 3']);
   assert.deepEqual([stdout.trim(), code], [process.env['TERM'] ?? 'dumb', 3]);
+});
+
+test('signals and sizes that come while a command is being started reach it', async () => {
+  await using stage = await openDoorStage();
+  const client = new ssh2.Client().on('error', () => undefined); // the door may close first
+  client.connect({ host, port: stage.port, username: 'ann-linux-0', privateKey: await readFile(stage.keyFile('ann')) });
+  await once(client, 'ready');
+  const begin = (line: string, options: ExecOptions): Promise<ClientChannel> =>
+    new Promise((resolve, reject) => client.exec(line, options, (error, channel) => (error ? reject(error) : resolve(channel))));
+  const signal = systemClock.deadline(30_000);
+  const killed = await begin('sleep 60', {});
+  killed.resume().signal('USR1');
+  assert.deepEqual((await once(killed, 'exit', { signal })).slice(0, 2), [null, 'SIGUSR1']);
+  const sized = await begin('until [ "$(stty size)" = "33 99" ]; do sleep 0.1; done; exit 3', { pty: { cols: 80, rows: 24 } });
+  for (let rows = 25; rows <= 33; rows += 1) sized.setWindow(rows, 99, 0, 0);
+  sized.resume();
+  assert.equal((await once(sized, 'exit', { signal }))[0], 3);
+  client.end();
 });
 
 test('many commands at once over one connection', async () => {

@@ -46,7 +46,7 @@ export function createForwards({ connection, gone, ways, tasks, log, metrics: { 
   const join = async (channel: ServerChannel, stream: Duplex): Promise<void> => {
     const closed = new AbortController();
     channel.once('close', () => closed.abort(new Leaving(true)));
-    await joinStream(createDoorChannel(channel, { connection, closed: anySignal(gone, closed.signal), events: {} }), stream, 'half');
+    await joinStream(createDoorChannel(channel, { connection, closed: anySignal(gone, closed.signal) }), stream, 'half');
   };
   const serve = (listening: Listening, open: () => Promise<ServerChannel>): void => {
     const close = (): void => void listening[Symbol.asyncDispose]();

@@ -3,7 +3,7 @@ import type { Connection, Session } from 'ssh2';
 import type { Log } from '@croft/runtime/log';
 import { isCode } from '@croft/runtime/errors';
 import type { Metrics } from '../events.ts';
-import { createDoorChannel, type ChannelEvents, type DoorChannel, type Size } from './door-channel.ts';
+import { createChannelEvents, createDoorChannel, type DoorChannel, type Size } from './door-channel.ts';
 import type { May } from './visit.ts';
 import type { CommandWish } from './ways.ts';
 import { refusal } from './words.ts';
@@ -36,7 +36,8 @@ type Answer = (() => void) | undefined;
 
 export function serveSessionChannel(session: Session, context: SessionContext): void {
   const { may, handlers } = context;
-  const events: ChannelEvents = {};
+  const events = createChannelEvents();
+  let isBegun = false;
   const env: Record<string, string> = {};
   let terminal: (Size & { term: string }) | undefined;
   let wantsAgent = false;
@@ -58,14 +59,15 @@ export function serveSessionChannel(session: Session, context: SessionContext): 
   session.on('x11', (_accept: Answer, reject: Answer) => reject?.());
   session.on('window-change', (accept: Answer, _reject: Answer, { cols, rows }) => {
     accept?.();
-    if (terminal) terminal = { ...terminal, cols, rows };
-    events.resize?.({ cols, rows });
+    if (isBegun) events.resize.tell({ cols, rows });
+    else if (terminal) terminal = { ...terminal, cols, rows };
   });
   session.on('signal', (accept: Answer, _reject: Answer, { name }) => {
     accept?.();
-    events.signal?.(name);
+    if (isBegun) events.signal.tell(name);
   });
   const begin = (accept: () => Parameters<typeof createDoorChannel>[0], serve: (channel: DoorChannel) => Promise<void>): void => {
+    isBegun = true;
     const opened = accept() as ReturnType<typeof accept> | undefined; // at once: the client may end its input with the next packet
     if (opened) context.keep(() => serveOne(createDoorChannel(opened, { ...context, events }), serve, context));
   };
