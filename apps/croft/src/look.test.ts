@@ -117,6 +117,25 @@ test('croft farm tells machines, what waits and what is wrong, and the exit stat
   assert.deepEqual(JSON.parse((await on('repos', '--json')).stdout), { repos: farm.repos });
 });
 
+test('croft farm tells which machines have not dialled in, and what to do', async () => {
+  const known = [{ host: 'mac-2\u001b[2J', seenAt: testNow - 120_000, why: 'its line ended' }];
+  const dialIn = [
+    { pool: 'macs', hostType: 'darwin-arm64', expect: 4, connected: 1, missing: known },
+    { pool: 'all-here', hostType: 'h', expect: 1, connected: 2, missing: [] },
+  ];
+  await using server = await openTestServer({ 'GET /api/v1/farm': () => Response.json({ ...farm, dialIn }) });
+  const { stdout } = await runWith(['farm', '--server', server.url]);
+  assert.ok(
+    stdout.includes(
+      '3 missing: 1 of 4 machines of the pool macs are connected\n  mac-2 [2J, last here 2 min ago: its line ended\n' +
+        '  a new one joins by /dist/install.sh of the farm with a key of croft key create --host-type darwin-arm64;\n' +
+        '  why another one stays away tells the log of its service, croft-buildlet\n',
+    ),
+    stdout,
+  );
+  assert.ok(!stdout.includes('all-here'));
+});
+
 test('croft machines list asks for each page, and tells which machines are kept for borrowing', async () => {
   const [machine] = farm.machines;
   const counts = { ready: 2, busy: 0, away: 0 };

@@ -75,6 +75,15 @@ test('hostile names, subjects and reasons are inert on the grid', async () => {
   );
 });
 
+test('machines that have not dialled in are told with what to do about them', async () => {
+  const short = { pool: 'macs', hostType: 'darwin-arm64', expect: 4, connected: 1, missing: [] };
+  const page = String(await shownFarm(testFarm({ dialIn: [short] })));
+  assert.match(page, /3 machines missing<\/strong>: 1 of 4 of the pool <bdi>macs<\/bdi> are connected/);
+  assert.match(page, /href="\/dist\/install\.sh"[^]*croft key create --host-type <bdi>darwin-arm64<\/bdi>[^]*croft-buildlet/);
+  assert.doesNotMatch(String(await shownFarm(testFarm({ dialIn: [{ ...short, connected: 4 }] }))), /missing|install\.sh/);
+  assertInert(String(await shownFarm(testFarm({ dialIn: [{ ...short, pool: hostile, hostType: hostile }] }))));
+});
+
 test('what was left behind is inert and linked, and what is missing is said', async () => {
   const base = { attempt: 1, storedAt: testNow, files: 0, bytes: 0, fileList: [] };
   const file = {

@@ -20,6 +20,7 @@ export function addFarm(program: Command, cli: Cli, run: Run): void {
     .action((_, command: Command) => run(() => listRepos(command.optsWithGlobals(), cli)));
 }
 
+const shownMissing = 5;
 const farmHelp = `
   croft farm
   croft farm --exit-status > /dev/null || echo 'somebody should look'
@@ -52,12 +53,27 @@ function farmText(farm: Farm, { stdout, clock }: Cli): string {
     ...wrong.map((line) => `${stdout.paint('red', printable(line))}\n`),
     '\n',
     machineTable(farm.machines, { stdout, clock }),
+    ...missing(farm, { stdout, clock }),
     hidden > 0 ? `and ${hidden} more machines, of all ${away} away: croft machines list\n` : '',
     '\n',
     builds.length === 0 ? 'nothing runs or waits\n' : table(builds, stdout),
     unseen > 0 ? `and ${unseen} more that run\n` : '',
     more > 0 ? `and ${more} more that wait\n` : '',
   ].join('');
+}
+
+/** What should have dialled in, and what to do. */
+function missing({ dialIn }: Farm, { stdout, clock }: Pick<Cli, 'stdout' | 'clock'>): string[] {
+  return dialIn
+    .filter(({ expect, connected }) => connected < expect)
+    .flatMap(({ pool, hostType, expect, connected, missing: known }) => [
+      `${stdout.paint('red', `${expect - connected} missing`)}: ${connected} of ${expect} machines of the pool ${printable(pool)} are connected\n`,
+      ...known
+        .slice(0, shownMissing)
+        .map(({ host, seenAt, why }) => `  ${printable(host)}, last here ${formatRelative(seenAt, clock.now())}: ${printable(why)}\n`),
+      `  a new one joins by /dist/install.sh of the farm with a key of croft key create --host-type ${printable(hostType)};\n`,
+      '  why another one stays away tells the log of its service, croft-buildlet\n',
+    ]);
 }
 
 export function machineTable(machines: readonly MachineView[], { stdout, clock }: Pick<Cli, 'stdout' | 'clock'>): string {
