@@ -44,7 +44,23 @@ test('a module that the proxy does not have is not asked for again at once', asy
 test('a network that fails is asked again the next time', async (context) => {
   const { env, asked } = stage(context, says('dial tcp: lookup proxy: no such host'));
   for (let time = 0; time < 2; time += 1) assert.match(JSON.stringify(await goPrograms({ env })), /missing.*no such host/);
-  assert.equal(asked(), 4);
+  assert.equal(asked(), 2, 'for the old one, which it may have: nothing newer stands for it');
+});
+
+test('a module that is not what it was is told, and no other one stands for it', async (context) => {
+  const { env, asked } = stage(context, says('verifying module: checksum mismatch'));
+  assert.match(JSON.stringify(await goPrograms({ env })), /missing.*529c4e31021c.*checksum mismatch/);
+  assert.equal(asked(), 1);
+});
+
+test('a module that is had and does not build is told, and no other one stands for it', async (context) => {
+  const got = mkdtempSync(join(tmpdir(), 'croft-go-module-'));
+  context.after(() => rmSync(got, { recursive: true }));
+  mkdirSync(join(got, 'internal/coordinator/pool'), { recursive: true });
+  const had = `case "$*" in *@529c4e31021c) echo '{"Dir":"${got}","Sum":"h1:x"}';; *) echo 'pool.go:1: syntax error' >&2; exit 1;; esac`;
+  const { env, asked } = stage(context, had);
+  await assert.rejects(goPrograms({ env }), /build .*cmd\/gomote.* of Go of 2022-07 \(529c4e31021c\)/);
+  assert.equal(asked(), 2, 'for the module, and to build it');
 });
 
 test('whoever breaks off is told so, and nothing is remembered or left', async (context) => {

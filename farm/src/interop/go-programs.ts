@@ -1,7 +1,8 @@
 /**
  * Go's own buildlet and gomote, and our driver over its client and its reverse pool (`farm/interop/`), built with the installed `go` and kept
  * below `.croft/interop`. Their sources are, in this order: those of a clone of golang/build that `CROFT_GO_BUILD_SOURCES` names, at
- * the commit of mid-2022; the same commit from the module proxy; the pinned newest version. Nothing of them is in this repository.
+ * the commit of mid-2022; the same commit from the module proxy; where that has no such commit, the pinned newest version. Nothing of
+ * them is in this repository.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -58,8 +59,9 @@ const downloadMs = 2 * MINUTE;
 const buildMs = 8 * MINUTE;
 const lockedPollMs = 200;
 const retryMs = 5 * MINUTE;
-/** What a proxy answers, or `go` itself, of a module that will not be had in the next minutes either. */
-const lasting = /404 Not Found|410 Gone|unknown revision|invalid version|disabled by GOPROXY|checksum mismatch|is not what it was/;
+/** What a proxy answers, or `go` itself, of a module that is not there; and of one that will not be had in the next minutes either. */
+const absent = /404 Not Found|410 Gone|unknown revision|invalid version|disabled by GOPROXY/;
+const lasting = new RegExp(`${absent.source}|checksum mismatch|is not what it was`);
 const run = promisify(execFile);
 
 /**
@@ -184,26 +186,22 @@ async function putSources(tree: string, sources: Sources): Promise<string | { re
     await putCommit(tree, commitOf2022, sources);
     return nameOf2022;
   }
-  const isOld = await putModule(tree, commitOf2022, sources).then(
-    () => true,
-    () => false,
-  );
-  options.signal?.throwIfAborted();
-  if (isOld) return nameOf2022;
-  try {
-    const sum = await putModule(tree, pinned.version, sources);
-    return sum === pinned.sum ? pinned.name : { missing: `${module}@${pinned.version} is not what it was: ${sum}` };
-  } catch (error) {
-    options.signal?.throwIfAborted();
-    const [, why] = /"Error": "(.*)"/.exec((error as { stdout?: string }).stdout ?? '') ?? [];
-    return { missing: `${module}@${pinned.version} cannot be had: ${why ?? errorText(error).trim().split('\n').at(-1)}` };
-  }
+  const old = await putModule(tree, commitOf2022, sources);
+  if ('sum' in old) return nameOf2022;
+  if (!absent.test(old.missing)) return old;
+  const put = await putModule(tree, pinned.version, sources);
+  if ('missing' in put) return put;
+  return put.sum === pinned.sum ? pinned.name : { missing: `${module}@${pinned.version} is not what it was: ${put.sum}` };
 }
 
 /** From the clone that is named, else from the module proxy. */
 async function putCommit(tree: string, commit: string, sources: Sources): Promise<void> {
   const named = sources.options.env['CROFT_GO_BUILD_SOURCES'];
-  if (!named) return void (await putModule(tree, commit, sources));
+  if (!named) {
+    const put = await putModule(tree, commit, sources);
+    if ('missing' in put) throw new CroftError('unavailable', put.missing);
+    return;
+  }
   const archive = `${tree}.tar`;
   await sources.runIn(tree, ['git', '-C', named, 'archive', '--output', archive, commit], downloadMs).catch((cause: unknown) => {
     const hint = 'CROFT_GO_BUILD_SOURCES names a clone of golang/build, bare or not, that holds this commit.';
@@ -213,13 +211,25 @@ async function putCommit(tree: string, commit: string, sources: Sources): Promis
   await rm(archive);
 }
 
-/** @returns its checksum */
-async function putModule(tree: string, version: string, { go, runIn }: Sources): Promise<string> {
-  const said = await runIn(tree, [go, 'mod', 'download', '-json', `${module}@${version}`], downloadMs);
+/** @returns its checksum, or why it cannot be had. @throws the signal's reason, and what fails on this machine */
+async function putModule(
+  tree: string,
+  version: string,
+  { go, runIn, options }: Sources,
+): Promise<{ readonly sum: string } | { readonly missing: string }> {
+  const wanted = `${module}@${version}`;
+  let said: string;
+  try {
+    said = await runIn(tree, [go, 'mod', 'download', '-json', wanted], downloadMs);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const [, why] = /"Error": "(.*)"/.exec((error as { stdout?: string }).stdout ?? '') ?? [];
+    return { missing: `${wanted} cannot be had: ${why ?? errorText(error).trim().split('\n').at(-1)}` };
+  }
   const { Dir, Sum } = JSON.parse(said) as { Dir: string; Sum: string };
   await runIn(tree, ['cp', '-R', `${Dir}/.`, tree], downloadMs);
   await runIn(tree, ['chmod', '-R', 'u+w', tree], downloadMs);
-  return Sum;
+  return { sum: Sum };
 }
 
 /** Of the pool only what is about reverse buildlets: its clouds take minutes to compile. */
