@@ -30,12 +30,12 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
     `Croft farms ${repo && parseRepositoryUrl(repo.url).shown}`,
     `  ${coordinator.url}/        commits and builds`,
     `  ${coordinator.url}/farm    machines and queue`,
-    `  builders: ${config.builders.map((builder) => builder.name).join(', ')}; ${declaredMachines(config.pools)} at once; data in ${config.dataDir}`,
-    `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network: there is no isolation on this machine.`,
+    `  builders: ${config.builders.map((builder) => builder.name).join(', ')}; ${declaredMachines(config.pools)} at once`,
+    `  data in ${config.dataDir}`,
+    `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network:`,
+    '  there is no isolation on this machine.',
     ...(coordinator.ssh
-      ? [
-          `  ssh -p ${coordinator.ssh.port} SESSION@${coordinator.ssh.host}   enters the machine of a session, as npx gomote ssh SESSION does`,
-        ]
+      ? [`  ssh -p ${coordinator.ssh.port} SESSION@${coordinator.ssh.host}   a borrowed machine; also npx gomote ssh SESSION`]
       : []),
     '  Ctrl-C ends everything that was started.',
   ];

@@ -20,15 +20,18 @@ export interface FarmSettings {
 }
 
 export const usage = `Usage: npm start -- [options]
-  --repo PATH_OR_URL   farm another repository; its command is found in each commit's tree
-  --branch NAME        the branch to build (default: the one its HEAD is on); may be repeated
+  --repo PATH_OR_URL   farm another repository; what to run is found in its tree
+  --branch NAME        the branch to build, by default the one its HEAD is on;
+                       may be repeated
   --depth N            how many of the newest commits are built (default 5)
   --at-once N          how many builds at once (default 1)
-  --lend N             how many machines more there are to be borrowed (default 1)
+  --lend N             how many machines more there are to borrow (default 1)
   --port N             port on 127.0.0.1 (default 8119; 0 takes a free one)
-  --data-dir PATH      where everything is kept (default: below .croft of this clone, a directory for each repository)
+  --data-dir PATH      where everything is kept, by default below .croft of this
+                       clone, a directory for each repository
   --database URL       postgres://… instead of the SQLite file
-  --dev                what npm run dev gives: SIGTERM detaches, and without --repo a sample is farmed`;
+  --dev                what npm run dev gives: SIGTERM detaches, and without
+                       --repo a sample is farmed`;
 
 const options = {
   repo: { type: 'string' },

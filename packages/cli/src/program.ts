@@ -4,7 +4,7 @@ import type { Clock } from '@croft/runtime/clock';
 import { asCroftError, CroftError, errorText } from '@croft/runtime/errors';
 import type { Random } from '@croft/runtime/random';
 import { exitCodeOf, exitCodes } from './exit-codes.ts';
-import { PipeClosed, type Output } from './terminal.ts';
+import { fitted, PipeClosed, type Output } from './terminal.ts';
 
 /** Standard input. */
 export interface Input extends AsyncIterable<Uint8Array> {
@@ -89,6 +89,7 @@ export function createCli(described: Program): RunCli {
     try {
       for (const family of described.commands) await addFamily(program, family, { args, cli, run });
       addHelp(program);
+      leadToHelp(program);
       await program.parseAsync(described.read?.(program, args) ?? args, { from: 'user' });
       return status;
     } catch (error) {
@@ -190,6 +191,15 @@ function addHelp(program: Command): void {
     });
 }
 
+/** Wrong use of a command leads to its own help. */
+function leadToHelp(program: Command, ...above: readonly string[]): void {
+  for (const command of program.commands) {
+    const path = [...above, program.name()];
+    command.showHelpAfterError(`(${[...path, command.name()].join(' ')} --help tells what it takes)`);
+    leadToHelp(command, ...path);
+  }
+}
+
 interface Called {
   readonly args: readonly string[];
   readonly cli: Cli;
@@ -198,7 +208,7 @@ interface Called {
 
 /** Help and usage errors come synchronously, before a command runs. */
 function print(output: Output, text: string): void {
-  output.write(text).catch(() => {});
+  output.write(fitted(text, output.columns)).catch(() => {});
 }
 
 /** What failed, why, and what to try. */

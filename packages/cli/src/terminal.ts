@@ -39,6 +39,28 @@ export function printable(text: string): string {
   return text.replaceAll(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu, ' ').trim();
 }
 
+/** Lines wider than the terminal go on in the next one: below their beginning, or below the comment that ends them. Words stay whole. */
+export function fitted(text: string, columns: number): string {
+  return text.replaceAll(/.+/g, (line) => (line.length > columns ? folded(line, columns) : line));
+}
+
+function folded(line: string, columns: number): string {
+  const comment = line.indexOf(' # ') + 1;
+  const indent = comment > 0 && comment < (columns * 2) / 3 ? `${' '.repeat(comment)}# ` : (/^ */.exec(line)?.[0] ?? '');
+  const done: string[] = [];
+  let current = '';
+  for (const word of line.split(/(?<=\S) (?=\S)/)) {
+    const longer = current === '' ? word : `${current} ${word}`;
+    if (current === '' || longer.length <= columns) {
+      current = longer;
+      continue;
+    }
+    done.push(current);
+    current = indent + word;
+  }
+  return [...done, current].join('\n');
+}
+
 /** Columns padded to their widest cell; the last one is cut at the terminal's edge. */
 export function table(rows: readonly (readonly Cell[])[], output: Output): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.text.length ?? 0)));

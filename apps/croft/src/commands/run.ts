@@ -41,6 +41,9 @@ blanked out. Nothing is changed here, and nothing is left behind. The log goes t
 With --json one value {"builder","end","steps"} goes to stdout, and the log to stderr.
 Exit status: 0 it passed; 1 it did not, or nothing to run was found; 2 wrong use or a mistake in the configuration; 130 Ctrl-C.`;
 
+/** What a large tree was built in takes a while to remove. */
+const ending = 'interrupted: ending what runs, and removing what it wrote\n';
+
 interface StepResult {
   readonly name: string;
   readonly exit: unknown;
@@ -51,6 +54,7 @@ async function runLocal(options: RunOptions, cli: Cli): Promise<number> {
   const { local: builder, json } = options;
   using interruption = cli.interruption();
   const { signal } = interruption;
+  signal.addEventListener('abort', () => void cli.stderr.write(ending).catch(() => {}), { once: true });
   const steps: StepResult[] = [];
   const startedAt = cli.clock.monotonic();
   let end: AttemptEnd;
@@ -58,7 +62,7 @@ async function runLocal(options: RunOptions, cli: Cli): Promise<number> {
     end = await toEnd(options, cli, watcherOf(cli, { json, steps, signal }));
   } catch (error) {
     if (!signal.aborted) throw error;
-    throw new CroftError('cancelled', 'interrupted; everything that was started is ended');
+    throw new CroftError('cancelled', 'interrupted; nothing is left behind');
   }
   if (json) await cli.stdout.write(`${JSON.stringify({ builder, end, steps })}\n`);
   const took = formatDuration(cli.clock.monotonic() - startedAt);
