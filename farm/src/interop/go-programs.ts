@@ -59,8 +59,11 @@ const downloadMs = 2 * MINUTE;
 const buildMs = 8 * MINUTE;
 const lockedPollMs = 200;
 const retryMs = 5 * MINUTE;
-/** What a proxy answers, or `go` itself, of a module that is not there; and of one that will not be had in the next minutes either. */
-const absent = /404 Not Found|410 Gone|unknown revision|invalid version|disabled by GOPROXY/;
+/**
+ * What a proxy answers, or `go` itself, of a module that is not there; and of one that will not be had in the next minutes either. `invalid
+ * version` says nothing: `go` puts it before a network that fails as well.
+ */
+const absent = /403 Forbidden|404 Not Found|410 Gone|reading file:.* no such file|unknown revision|disabled by GOPROXY/;
 const lasting = new RegExp(`${absent.source}|checksum mismatch|is not what it was`);
 const run = promisify(execFile);
 
