@@ -44,10 +44,10 @@ test('a command gets the session’s environment and of the client’s only how 
   assert.equal(stdout, `C.UTF-8||true|a "b" $c\nd|${stage.workDir}|`);
 });
 
-test('a command with a terminal has one, of the client’s kind', async () => {
+test('a command with a terminal has one, of the client’s kind, and of the usual size where the client has none', async () => {
   await using stage = await openDoorStage();
-  const { stdout, code } = await stage.ssh(['-tt', inst, 'test -t 0 && test -t 1 && test -t 2 && echo "$TERM"; exit 3']);
-  assert.deepEqual([stdout.trim(), code], [process.env['TERM'] ?? 'dumb', 3]);
+  const { stdout, code } = await stage.ssh(['-tt', inst, 'test -t 0 && test -t 1 && test -t 2 && echo "$TERM" && stty size; exit 3']);
+  assert.deepEqual([stdout.trim().split('\r\n'), code], [[process.env['TERM'] ?? 'dumb', '24 80'], 3]);
 });
 
 test('signals and sizes that come while a command is being started reach it', async () => {

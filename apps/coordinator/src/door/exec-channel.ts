@@ -37,6 +37,8 @@ const hangUpMs = 5 * SECOND;
 const cleanUpMs = 60 * SECOND;
 /** So much stays readable behind what was shown, bytes. */
 const keptBytes = 256 * 1024 * 1024;
+const usualSize = { cols: 80, rows: 24 };
+const maxSize = 1_000;
 /** What OpenSSH says of a connection that is gone. */
 const gone = 255;
 
@@ -107,10 +109,10 @@ export function endOf(exit: EndedRun['exit']): ChannelEnd {
   return exit.kind === 'not-started' ? { code: statusOfNotStarted(exit.reason) } : { code: gone };
 }
 
-/** As far as a machine takes it. */
+/** As far as a machine takes it. A client whose own terminal has no size says 0, which is to be ignored (RFC 4254, 6.2). */
 export function clamped({ cols, rows }: Size): Size {
-  const within = (value: number): number => Math.min(Math.max(value, 1), 1_000);
-  return { cols: within(cols), rows: within(rows) };
+  const within = (value: number, usual: number): number => Math.min(value || usual, maxSize);
+  return { cols: within(cols, usualSize.cols), rows: within(rows, usualSize.rows) };
 }
 
 /** Something said to the run that may come too late. */
