@@ -48,7 +48,7 @@ test('the machine of a failed build is kept and let go; another one is made like
 
 test('a session is extended, shared and noted, and each command tells one JSON value where that is asked for', async () => {
   await using place = await openPlace();
-  const { repo, home, gomote, must } = place;
+  const { farm, repo, home, gomote, must } = place;
   const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await must(['--json', ...args], { cwd: repo.dir })) as T;
   assert.deepEqual(await json('create', '-list'), { builders: ['ci', 'other'] });
   const made = await gomote(['create', '--json', '-push', '.', '-run', 'cat greeting.txt; exit 4', 'ci'], { cwd: repo.dir });
@@ -61,7 +61,12 @@ test('a session is extended, shared and noted, and each command tells one JSON v
   const before = systemClock.now();
   const until = (await changed('extend', alias, '3h'))?.expiresAt ?? 0;
   assert.ok(Math.abs(until - before - 3 * HOUR) < MINUTE, String(until - before));
-  assert.deepEqual((await changed('share', alias, 'bob', 'eve'))?.sharedWith, ['bob', 'eve']);
+  const token = { name: 'bob', role: 'developer', repos: [], expiresInMs: HOUR };
+  const { secret } = await farm.api<{ secret: string }>('POST', '/api/v1/tokens', token);
+  const shared = await changed('share', alias, 'bob', 'eve', 'local');
+  assert.deepEqual([shared?.sharedWith, shared?.strangers], [['bob', 'eve', 'local'], ['eve']]);
+  assert.match(await (await fetch(`${farm.url}/sessions/${id}`)).text(), /nobody is called <bdi>eve<\/bdi> here yet/);
+  assert.match(await must(['list'], { env: { CROFT_TOKEN: secret } }), new RegExp(`^${alias}\\t`), 'it is bob’s to use');
   assert.deepEqual((await changed('share', alias, '-'))?.sharedWith, []);
   assert.equal((await changed('note', alias, 'until', 'noon'))?.note, 'until noon');
   assert.match(await must(['list']), /\tuntil noon$/m);
