@@ -11,7 +11,7 @@ import type { Html } from '@croft/web/html/markup';
 import { requireRole } from '@croft/web/identity';
 import { asDownload } from '../routes/artifacts.ts';
 import type { AppContext, AppEnv } from '../routes/context.ts';
-import { listFiles, openFile, readArchive, type Directory } from '../sessions/session-files.ts';
+import { listFiles, openArchive, openFile, type Directory } from '../sessions/session-files.ts';
 import type { Entered } from '../sessions/sessions.ts';
 import { filesFragment } from './session-files-page.ts';
 
@@ -49,9 +49,14 @@ export function mountSessionFiles(app: Hono<AppEnv>, { clock, log, show }: FileR
   app.get('/sessions/:session/files/archive', async (c) => {
     const dir = c.req.query('dir') ?? '';
     const entered = await enter(c);
-    const pieces = readArchive(entered, dir, { signal: anySignal(c.req.raw.signal, entered.ended) });
-    const name = `${entered.session.alias}${dir === '' ? '' : `-${dir.replaceAll('/', '-')}`}.tar.gz`;
-    return new Response(stream(c, pieces, entered), { headers: asDownload(name) });
+    try {
+      const pieces = await openArchive(entered, dir, { signal: anySignal(c.req.raw.signal, entered.ended) });
+      const name = `${entered.session.alias}${dir === '' ? '' : `-${dir.replaceAll('/', '-')}`}.tar.gz`;
+      return new Response(stream(c, pieces, entered), { headers: asDownload(name) });
+    } catch (error) {
+      entered[Symbol.dispose]();
+      throw error;
+    }
   });
 
   /** The session is used until the last byte has gone, or its reader. */

@@ -39,10 +39,15 @@ export async function listFiles(entered: Entered, dir: string, { clock, signal }
       entries.push(entry);
     }
   } catch (error) {
-    if (!isNotThere(error)) throw error;
-    throw new CroftError('not-found', `there is no directory ${JSON.stringify(dir)} on the machine any more`, { cause: error });
+    throw unlessThere(error, dir);
   }
   return { entries: sorted(entries), isCut: false };
+}
+
+/** In words for whoever looks at a page. */
+function unlessThere(error: unknown, path: string): unknown {
+  if (!isNotThere(error)) return error;
+  return new CroftError('not-found', `there is no ${JSON.stringify(path)} on the machine any more`, { cause: error });
 }
 
 function sorted(entries: readonly DirEntry[]): DirEntry[] {
@@ -53,7 +58,9 @@ function sorted(entries: readonly DirEntry[]): DirEntry[] {
 export async function openFile({ buildlet, epoch }: Entered, path: string, waits: Waits): Promise<OpenFile> {
   const archive = buildlet.getTarGz(path, [], epoch, { ...waits, gzipLevel: buildlet.gzipLevel });
   const entries = readTarGz(archive, { ...waits, maxBytes: Infinity, maxEntries: 1 });
-  const first = await entries.next();
+  const first = await entries.next().catch((error: unknown) => {
+    throw unlessThere(error, path);
+  });
   if (first.done) throw new CroftError('not-found', 'there is no such file on the machine');
   const { header, content } = first.value;
   if (header.type !== regular) {
@@ -70,9 +77,21 @@ export async function openFile({ buildlet, epoch }: Entered, path: string, waits
   return { bytes: header.size, content: whole() };
 }
 
-/** As a tar.gz. Each piece is good only until the next one is asked for. */
-export function readArchive({ buildlet, epoch }: Entered, dir: string, waits: Waits): AsyncGenerator<Buffer> {
-  return buildlet.getTarGz(dir, [], epoch, { ...waits, gzipLevel: 1 });
+/** As a tar.gz that has begun. Each piece is good only until the next one is asked for. @throws CroftError `not-found` */
+export async function openArchive({ buildlet, epoch }: Entered, dir: string, waits: Waits): Promise<AsyncGenerator<Buffer>> {
+  const archive = buildlet.getTarGz(dir, [], epoch, { ...waits, gzipLevel: 1 });
+  const first = await archive.next().catch((error: unknown) => {
+    throw unlessThere(error, dir);
+  });
+  async function* whole(): AsyncGenerator<Buffer> {
+    try {
+      if (!first.done) yield first.value;
+      yield* archive;
+    } finally {
+      await archive.return(undefined);
+    }
+  }
+  return whole();
 }
 
 /** @throws CroftError `invalid` with what the machine says */
