@@ -86,7 +86,7 @@ export function testSessions(owner: string, words = ''): SessionView[] {
     wait: { code: 'machines-busy', text: `next; 2 of 2 machines busy ${words}`, position: 0, expectedAt: testNow + 4 * MINUTE },
   });
   return [
-    one(0, { ssh: `ssh -p 2222 ${owner}-linux-amd64-0@farm.example`, sharedWith: ['ann', `bob ${words}`] }),
+    one(0, { ssh: `ssh -p 2222 ${owner}-linux-amd64-0@farm.example`, sharedWith: ['ann', `bob ${words}`], strangers: [`bob ${words}`] }),
     waiting,
     one(2, { state: 'preparing', from: { kind: 'repro', build: 'B0123456789abcdef', attempt: 2 } }),
     one(3, { state: 'active', owner: 'carl', from: { kind: 'held', build: 'B0123456789abcdef', attempt: 2 } }),
