@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { after, describe, test } from 'node:test';
 import { createClient, Code, ConnectError, type Transport } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { fromBinary, ScalarType, toBinary, type DescMessage } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { startTestBuildlet } from '@croft/buildlet/testing';
 import { systemClock } from '@croft/runtime/clock';
@@ -63,8 +63,51 @@ async function outputOf(client: Client, request: Answer): Promise<{ output: Buff
   return { output: Buffer.concat(parts), end, exit };
 }
 
+/** Of 6.2, by message: each field with its number and, unless it is a `string`, its type; `*` is repeated. `bytes` is `string` on the wire. */
+const wire: Readonly<Record<string, string>> = {
+  AddBootstrap: 'gomote_id=1 -> bootstrap_go_url=1',
+  Authenticate: '->',
+  CreateInstance: 'builder_type=1 experiment_option=2* -> instance=1 Instance status=2 enum waiters_ahead=3 int64',
+  DestroyInstance: 'gomote_id=1 ->',
+  ExecuteCommand:
+    'gomote_id=1 command=2 system_level=3 bool debug=4 bool append_environment=5* path=6* directory=7 args=8* imitate_host_type=9 -> output=1 bytes',
+  InstanceAlive: 'gomote_id=1 ->',
+  ListDirectory: 'gomote_id=1 directory=2 recursive=3 bool skip_files=4* digest=5 bool -> entries=1*',
+  ListDirectoryStreaming: 'gomote_id=1 directory=2 recursive=3 bool skip_files=4* digest=5 bool -> entries=1*',
+  ListInstances: '-> instances=1* Instance',
+  ListSwarmingBuilders: '-> builders=1*',
+  ReadTGZToURL: 'gomote_id=1 directory=2 -> url=1',
+  RemoveFiles: 'gomote_id=1 paths=2* ->',
+  SignSSHKey: 'gomote_id=1 public_ssh_key=2 bytes -> signed_public_ssh_key=1 bytes',
+  UploadFile: '-> url=1 fields=2 map object_name=3',
+  WriteFileFromURL: 'gomote_id=1 url=2 filename=3 mode=4 fixed32 ->',
+  WriteTGZFromURL: 'gomote_id=1 url=2 directory=3 ->',
+};
+const streams = /^(?:CreateInstance|ExecuteCommand|ListDirectoryStreaming)$/;
+
+function described({ fields }: DescMessage): string {
+  const text = fields.map((field) => {
+    const isOther = field.scalar === undefined || field.fieldKind === 'map';
+    const type = field.message?.name ?? (isOther ? field.fieldKind : ScalarType[field.scalar].toLowerCase());
+    return `${field.name}=${field.number}${field.fieldKind === 'list' ? '*' : ''}${type === 'string' ? '' : ` ${type}`}`;
+  });
+  return text.join(' ');
+}
+
 describe('6.2: the wire', () => {
-  test('messages have Go’s field numbers', () => {
+  test('each method has Go’s messages, with their fields, numbers and types', () => {
+    const methods = gomoteService.methods.map((method) => {
+      assert.equal(method.methodKind, streams.test(method.name) ? 'server_streaming' : 'unary', method.name);
+      return [method.name, `${described(method.input)} -> ${described(method.output)}`.trim()];
+    });
+    assert.deepEqual(Object.fromEntries(methods), wire);
+    assert.equal(gomoteService.typeName, 'protos.GomoteService');
+    const instance = onceMethod('ListInstances').output.field['instances']?.message;
+    assert.equal(instance && described(instance), 'gomote_id=1 builder_type=2 host_type=3 expires=4 int64 working_dir=5');
+    assert.deepEqual(instanceStatus, { unknown: 0, waiting: 1, complete: 2 });
+  });
+
+  test('bytes of Go’s client are read, and what is said has the bytes that it reads', () => {
     const { input, output } = streamMethod('ExecuteCommand');
     const bytes = Buffer.from('0a01611201621801200' + '12a0163320164' + '3a0165420166' + '4a0167', 'hex');
     const read = fromBinary(input, bytes) as unknown as Answer;
