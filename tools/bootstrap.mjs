@@ -96,12 +96,13 @@ function runNpm(lock) {
     });
     if (child.pid) lock.alsoHeldBy(child.pid);
     let interrupted = false;
-    const forward = (signal) => {
+    // Asked to end, npm first writes all that it has fetched; nothing of it would be used.
+    const kill = () => {
       interrupted = true;
-      child.kill(signal);
+      child.kill('SIGKILL');
     };
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-    for (const signal of signals) process.on(signal, forward);
+    for (const signal of signals) process.on(signal, kill);
     const ticker = setInterval(() => say('still installing …'), 5_000);
     let tail = '';
     for (const stream of [child.stdout, child.stderr]) {
@@ -112,7 +113,7 @@ function runNpm(lock) {
     }
     const done = (failure) => {
       clearInterval(ticker);
-      for (const signal of signals) process.removeListener(signal, forward);
+      for (const signal of signals) process.removeListener(signal, kill);
       resolve(failure);
     };
     child.on('error', (error) =>

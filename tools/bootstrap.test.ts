@@ -8,11 +8,11 @@ import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { withTree } from './testing.ts';
 
-/** Stands for npm: notes the call, takes a moment, puts a Node in place or fails as told. */
+/** Stands for npm: notes the call, takes a moment in which it heeds no signal, puts a Node in place or fails as told. */
 const npm = `#!/bin/sh
 echo "$*" >> npm-calls
 echo "npm runs" >&2
-[ -z "$SLOW" ] || sleep 0.3
+[ -z "$SLOW" ] || { trap '' INT TERM; sleep 0.3; }
 [ -z "$NPM_SAYS" ] || { echo "$NPM_SAYS" >&2; exit 1; }
 mkdir -p node_modules/.bin
 printf '#!/bin/sh\\n%s\\n' "$NODE_SAYS" > node_modules/.bin/node
@@ -94,7 +94,7 @@ test('the lock of a dead owner is broken, that of a living one is not', () =>
     assert.equal(calls().length, 1);
   }));
 
-test('a signal ends npm, frees the lock and is told', () =>
+test('a signal ends npm at once, frees the lock and is told', () =>
   withClone(async ({ root, run, calls }) => {
     const env = { PATH: `${join(root, 'bin')}:/usr/bin:/bin`, NODE_SAYS: 'echo v26.10.0', SLOW: '1' };
     const child = spawn(process.execPath, [join(root, 'tools/bootstrap.mjs')], { cwd: root, env });
@@ -106,6 +106,7 @@ test('a signal ends npm, frees the lock and is told', () =>
     const [code] = await once(child, 'close');
     assert.equal(code, 1);
     assert.match(said, /the installation was interrupted/);
+    assert.equal(existsSync(join(root, 'node_modules')), false);
     assert.equal((await run()).code, 0);
     assert.equal(calls().length, 2);
   }));
