@@ -35,7 +35,7 @@ export async function startMainJob(args: readonly string[], env: NodeJS.ProcessE
     `  ${settings.foreign ? 'The code of that repository' : 'What is built'} runs as you, with your files and your network:`,
     '  there is no isolation on this machine.',
     ...(coordinator.ssh
-      ? [`  ssh -p ${coordinator.ssh.port} SESSION@${coordinator.ssh.host}   a borrowed machine; also npx gomote ssh SESSION`]
+      ? [`  ssh -p ${coordinator.ssh.port} SESSION@${coordinator.ssh.host}   a borrowed machine, as npx gomote ssh`]
       : []),
     '  Ctrl-C ends everything that was started.',
   ];

@@ -2,6 +2,7 @@
 import { posix } from 'node:path';
 import type { RunSpec } from '@croft/protocol/runs';
 import { DAY } from '@croft/runtime/clock';
+import { CroftError } from '@croft/runtime/errors';
 import { parseEnv } from './env-list.ts';
 
 export interface CommandOptions {
@@ -18,8 +19,13 @@ export type CommandSpec = Omit<RunSpec, 'dir'> & { readonly dir?: string; readon
 /** Sessions have limits of their own; these are only beyond all of them. */
 const limits = { limitMs: 30 * DAY, outputLimitBytes: 2 ** 50 };
 
-/** @throws CroftError `invalid` for variables without `=` */
-export function commandSpec(words: readonly string[], options: CommandOptions): CommandSpec {
+/** @throws CroftError `invalid` for variables without `=`, for no command, and for an option in its place */
+export function commandSpec([first, ...more]: readonly string[], options: CommandOptions): CommandSpec {
+  const words = first === undefined || first === '--' ? more : [first, ...more];
+  if (words.length === 0) throw new CroftError('invalid', 'name a command to run', { hint: 'gomote run INSTANCE COMMAND' });
+  if (words[0]?.startsWith('-')) {
+    throw new CroftError('invalid', `the command cannot be ${JSON.stringify(words[0])}`, { hint: 'Options stand before the instance.' });
+  }
   const { e, firewall, builderenv } = options;
   const env = { ...parseEnv(e), ...(firewall ? { GO_DISABLE_OUTBOUND_NETWORK: 'true' } : {}) };
   const borrowed = builderenv === undefined ? {} : { builderEnv: builderenv };

@@ -37,6 +37,11 @@ describe('a command', () => {
     assert.deepEqual(placed(['./x'], '.'), [['./x'], '.']);
   });
 
+  test('may have -- before it, and is no option', () => {
+    assert.deepEqual(placed(['--', 'ls', '-l']), [['ls', '-l'], undefined]);
+    for (const words of [[], ['--'], ['--json', 'ls'], ['--', '-v']]) assert.throws(() => placed(words), invalid, words.join(' '));
+  });
+
   test('without one is looked up, where builds begin', () => {
     assert.deepEqual(placed(['make']), [['make'], undefined]);
     assert.deepEqual(placed(['make'], 'app'), [['make'], 'app']);

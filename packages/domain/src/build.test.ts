@@ -104,7 +104,7 @@ test('the table of moves leaves out no state and no event', () => {
 test('a refusal says what the build is and what it cannot take', () => {
   assert.throws(
     () => advance(over, cancel),
-    (error) => error instanceof CroftError && /ended.*attempt 5.*"cancel"/.test(error.message),
+    (error) => error instanceof CroftError && /ended.*attempt 5.*"cancel".*Only what waits or runs/.test(`${error.message} ${error.hint}`),
   );
 });
 

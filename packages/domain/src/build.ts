@@ -90,6 +90,14 @@ function afterCancel(state: BuildState, { at, by, why }: BuildEvent & { kind: 'c
   }
 }
 
+/** For what people ask for. */
+const hints: Partial<Record<BuildEvent['kind'], string>> = {
+  cancel: 'Only what waits or runs can be cancelled.',
+  retry: 'Only what has ended can be retried.',
+};
+
 function misfit(state: BuildState, event: BuildEvent): CroftError {
-  return new CroftError('conflict', `a build that is ${state.kind} (attempt ${state.attempts}) cannot take "${event.kind}"`);
+  return new CroftError('conflict', `a build that is ${state.kind} (attempt ${state.attempts}) cannot take "${event.kind}"`, {
+    hint: hints[event.kind],
+  });
 }

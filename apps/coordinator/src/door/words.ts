@@ -20,22 +20,19 @@ export function welcome({ session, ground, person }: Visit, { again, now }: { re
   const lines = [
     session
       ? `Welcome, ${person.name}. This is ${session.alias} (${session.id})${session.machine === undefined ? '' : ` on ${session.machine}`}.`
-      : `Welcome, ${person.name}. This is the machine of a build that runs; what you change may change its end.`,
+      : `Welcome, ${person.name}. This is the machine of a build that runs:\n  what you change may change its end.`,
     `  work directory: ${ground.workDir}`,
     ...(session ? expiryLines(session, now) : []),
-    ...(again ? ['  You are back in the shell that was lost; USER+new as the user name begins another one.'] : []),
+    ...(again ? ['  You are back in the shell that was lost; another one: USER+new as user name.'] : []),
   ];
   return Buffer.concat([note(lines.join('\n')), Buffer.from('#\r\n')]);
 }
 
 function expiryLines({ expiresAt, latestAt }: NonNullable<Visit['session']>, now: number): string[] {
   if (expiresAt === undefined) return [];
-  const idle = `  It ends when nobody has used it for ${minutes(expiresAt - now)}`;
-  return [
-    latestAt === undefined
-      ? `${idle}.`
-      : `${idle}, and at ${new Date(latestAt).toISOString().slice(0, 16).replace('T', ' ')} UTC at the latest.`,
-  ];
+  const latest =
+    latestAt === undefined ? [] : [`  At the latest it ends at ${new Date(latestAt).toISOString().slice(0, 16).replace('T', ' ')} UTC.`];
+  return [`  It ends when nobody has used it for ${minutes(expiresAt - now)}.`, ...latest];
 }
 
 function minutes(ms: number): string {

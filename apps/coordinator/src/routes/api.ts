@@ -1,7 +1,10 @@
 /** What each JSON operation does: one call of a capability, of the tokens or of the audit trail. */
+import type { BuildId } from '@croft/domain/names';
+import type { BuildDetail } from '@croft/protocol/api';
 import { openApiDocument } from '@croft/protocol/openapi';
 import { CroftError } from '@croft/runtime/errors';
 import type { Audit } from '../auth/audit.ts';
+import type { Capabilities } from '../capabilities.ts';
 import { recordsOf } from '../originals/build-records.ts';
 import type { MachineKeys } from '../auth/machine-keys.ts';
 import type { Tokens } from '../auth/tokens.ts';
@@ -20,16 +23,8 @@ export function apiHandlers({ tokens, machineKeys, audit, version, ...ssh }: Api
   return {
     'grid.get': ({ query, capabilities }) => capabilities.grid(query),
     'builds.list': ({ query, capabilities }) => capabilities.builds(query),
-    'build.get': async ({ params, capabilities }) => {
-      const build = await capabilities.build(params.build);
-      if (!build) throw new CroftError('not-found', `there is no build ${params.build}`);
-      return build;
-    },
-    'build.records': async ({ params, capabilities }) => {
-      const build = await capabilities.build(params.build);
-      if (!build) throw new CroftError('not-found', `there is no build ${params.build}`);
-      return recordsOf(build);
-    },
+    'build.get': ({ params, capabilities }) => buildOf(params.build, capabilities),
+    'build.records': async ({ params, capabilities }) => recordsOf(await buildOf(params.build, capabilities)),
     'build.artifacts': async ({ params, capabilities }) => ({
       artifacts: await capabilities.artifacts(params.build, { maxFiles: 100_000 }),
       caches: await capabilities.cacheUses(params.build, {}),
@@ -62,4 +57,10 @@ export function apiHandlers({ tokens, machineKeys, audit, version, ...ssh }: Api
       return { ready, reasons: told };
     },
   };
+}
+
+async function buildOf(id: BuildId, capabilities: Pick<Capabilities, 'build'>): Promise<BuildDetail> {
+  const build = await capabilities.build(id);
+  if (!build) throw new CroftError('not-found', `there is no build ${id}`, { hint: 'croft builds tells those that there are.' });
+  return build;
 }

@@ -1,7 +1,7 @@
 /** `gomote run`: a command on one machine, or on all of a group at once. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { CroftError, errorText } from '@croft/runtime/errors';
+import { errorText } from '@croft/runtime/errors';
 import type { Cli, Run } from '@croft/cli/program';
 import { exitCodes } from '@croft/cli/exit-codes';
 import { printable } from '@croft/cli/terminal';
@@ -64,7 +64,6 @@ function gather(value: string, before: readonly string[]): string[] {
 async function runCommand(words: readonly string[], options: RunOptions, cli: Cli): Promise<number> {
   const world = await openWorld(options, cli);
   const { sessions, rest, asGroup }: Chosen = await chooseInstances(words, world);
-  if (rest.length === 0) throw new CroftError('invalid', 'name a command to run', { hint: 'gomote run INSTANCE COMMAND' });
   const spec = commandSpec(rest, options);
   if (options.firewall) await cli.stderr.write('# -firewall: the variable is set; the network of the machine stays as its pool made it\n');
   const place = asGroup && !options.collect ? freshPlace(cli) : async () => cli.cwd;
