@@ -191,7 +191,7 @@ describe('groups', () => {
     assert.equal((await farm.gomote(['group', 'create', 'one'])).status, 0);
     assert.equal((await farm.gomote(['group', 'create', 'one'])).status, 1);
     assert.equal((await farm.gomote(['group', 'list'])).stdout, 'Name\tInstances\none\t(none)\n');
-    assert.equal((await farm.gomote(['-group', 'none', 'create', 'linux'])).status, 1);
+    for (const words of [['create', 'linux'], ['list']]) assert.equal((await farm.gomote(['-group', 'none', ...words])).status, 1);
     assert.equal((await farm.gomote(['create', 'linux'], { env: { GOMOTE_GROUP: 'two' } })).status, 0);
     assert.equal((await farm.gomote(['group', 'list'])).stdout, 'Name\tInstances\none\t(none)\ntwo\tann-linux-0\n');
     assert.equal((await farm.gomote(['-group', 'one', 'group', 'add', 'ann-linux-0'])).status, 0);
@@ -205,6 +205,10 @@ describe('groups', () => {
     await farm.gomote(['create', '-new-group', 'g', 'linux']);
     assert.equal((await farm.gomote(['-group', 'g', 'ls', 'src'])).status, 1, 'no such directory');
     const nobody = await farm.gomote(['ls', 'src']);
-    assert.match(nobody.stderr, /there is no instance "src"/);
+    assert.match(nobody.stderr, /there is no instance "src"$/m);
+    farm.end('ann-linux-0');
+    const ended = await farm.gomote(['run', 'ann-linux-0', 'true']);
+    assert.equal(ended.status, 125);
+    assert.match(ended.stderr, /there is no instance "ann-linux-0" any more: test/);
   });
 });

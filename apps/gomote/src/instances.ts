@@ -22,7 +22,7 @@ export async function chooseInstances(args: readonly string[], world: World): Pr
   const [first, ...others] = args;
   const named = first === undefined ? undefined : await ping(first, world);
   if (named) return { sessions: [named], rest: others, asGroup: false };
-  if (!world.group) throw nobodyNamed(first);
+  if (!world.group) throw await nobodyNamed(first, world);
   const { present } = await loadGroup(await mustRead(world), world);
   if (present.length === 0) {
     throw new CroftError('not-found', `group ${world.group.name} has no instances`, { hint: 'gomote create BUILDER adds one.' });
@@ -97,9 +97,18 @@ async function hasEnded(name: string, { client }: World): Promise<boolean> {
   return state === 'ended' || state === 'ending';
 }
 
-function nobodyNamed(first: string | undefined): CroftError {
+/** The latest that had the name, if any, tells why it is not there any more. */
+async function nobodyNamed(first: string | undefined, { client }: World): Promise<CroftError> {
   if (first === undefined) return new CroftError('invalid', 'name an instance, or a group with -group or GOMOTE_GROUP');
-  return new CroftError('not-found', `there is no instance ${JSON.stringify(first)}`, {
+  const message = `there is no instance ${JSON.stringify(first)}`;
+  const { sessions } = await client.call('session.list', { query: { mine: '1', ended: '1' } });
+  const ended = sessions.find(({ alias }) => alias === first);
+  if (ended?.endReason !== undefined) {
+    return new CroftError('not-found', `${message} any more: ${ended.endReason}`, {
+      hint: `gomote create ${ended.builder} makes another one.`,
+    });
+  }
+  return new CroftError('not-found', message, {
     hint: 'gomote list tells those that are there; -group or GOMOTE_GROUP names several at once.',
   });
 }

@@ -74,7 +74,7 @@ interface Book {
   readonly asked: string[];
   /** Rung at each request for a machine. */
   readonly bell: Bell;
-  all(): SessionView[];
+  all(options: { ended: boolean }): SessionView[];
   create(builder: string): Promise<SessionView>;
   find(name: string): SessionView | undefined;
   end(session: SessionView | undefined): SessionView;
@@ -88,7 +88,7 @@ function createBook(start: () => Promise<TestBuildlet>): Book {
   return {
     asked: [],
     bell: createBell(),
-    all: () => [...sessions.values()].filter(({ state }) => state !== 'ended'),
+    all: ({ ended }) => [...sessions.values()].filter(({ state }) => (state === 'ended') === ended),
     async create(builder) {
       const session = viewOf(`S${systemRandom.hex(8)}`, firstFree(builder, sessions), builder);
       sessions.set(session.id, session);
@@ -106,10 +106,11 @@ function createBook(start: () => Promise<TestBuildlet>): Book {
 }
 
 async function handle(book: Book, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { pathname, search } = new URL(request.url ?? '', 'http://x');
+  const { pathname, search, searchParams } = new URL(request.url ?? '', 'http://x');
   const [, name, rest = ''] = /^\/api\/v1\/sessions\/([^/]+)(\/.*)?$/.exec(pathname) ?? [];
   if (pathname === '/api/v1/grid') return answer(response, 200, grid);
-  if (name === undefined && request.method === 'GET') return answer(response, 200, { sessions: book.all() });
+  if (name === undefined && request.method === 'GET')
+    return answer(response, 200, { sessions: book.all({ ended: searchParams.has('ended') }) });
   if (name === undefined) {
     const { builder } = (await json(request)) as { builder: string };
     if (builder !== 'linux') return answer(response, 404, { code: 'not-found', message: `no builder ${builder}` });

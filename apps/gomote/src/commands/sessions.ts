@@ -52,7 +52,9 @@ export function addSessions(program: Command, cli: Cli, run: Run): void {
 }
 
 async function list({ all, ...given }: ListOptions, cli: Cli): Promise<void> {
-  const { client, json } = await openWorld(given, cli);
+  const world = await openWorld(given, cli);
+  const { client, json, group } = world;
+  if (group?.from === 'flag') await mustRead(world); // all are listed, but a mistyped name is told as by every command
   const { sessions } = await client.call('session.list', { query: all ? {} : { mine: '1' } });
   if (json) return cli.stdout.write(`${JSON.stringify({ sessions })}\n`);
   await cli.stdout.write(sessions.map((session) => sessionLine(session, cli.clock.now(), all)).join(''));
