@@ -129,7 +129,7 @@ test('croft farm tells which machines have not dialled in, and what to do', asyn
     stdout.includes(
       '3 missing: 1 of 4 machines of the pool macs are connected\n  mac-2 [2J, last here 2 min ago: its line ended\n' +
         '  a new one joins by /dist/install.sh of the farm with a key of croft key create --host-type darwin-arm64;\n' +
-        '  why another one stays away tells the log of its service, croft-buildlet\n',
+        '  the log of its service, croft-buildlet, tells why another one stays away\n',
     ),
     stdout,
   );

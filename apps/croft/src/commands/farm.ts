@@ -72,7 +72,7 @@ function missing({ dialIn }: Farm, { stdout, clock }: Pick<Cli, 'stdout' | 'cloc
         .slice(0, shownMissing)
         .map(({ host, seenAt, why }) => `  ${printable(host)}, last here ${formatRelative(seenAt, clock.now())}: ${printable(why)}\n`),
       `  a new one joins by /dist/install.sh of the farm with a key of croft key create --host-type ${printable(hostType)};\n`,
-      '  why another one stays away tells the log of its service, croft-buildlet\n',
+      '  the log of its service, croft-buildlet, tells why another one stays away\n',
     ]);
 }
 
