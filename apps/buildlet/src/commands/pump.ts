@@ -75,7 +75,8 @@ export function pumpPipe(source: OutputSource, given: Store, ring: Buffer = Buff
     closed = true;
     advance();
   };
-  socket.on('end', onEnd).on('close', onEnd); // the latter comes a turn later, or alone when it was destroyed
+  if (typeof source === 'number') socket.on('end', onEnd); // a turn before it is closed; a terminal has more to give in between
+  socket.on('close', onEnd); // alone when it was destroyed
   socket.resume();
   return {
     done: done.promise,

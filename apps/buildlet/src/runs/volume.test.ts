@@ -7,7 +7,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { closeSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import type { ReadStream } from 'node:tty';
 import { gzipSync } from 'node:zlib';
 import { systemClock } from '@croft/runtime/clock';
 import { openSegmentLog } from '@croft/streams/segment-log';
@@ -15,6 +17,7 @@ import { complete, endOf, readOutput, runId, shell, startMachine, withCode } fro
 import { onSmallDisk } from '../testing-disk.ts';
 import { createAllowance, startDrain } from './drain.ts';
 import { createOutput } from './outputs.ts';
+import type { Terminal } from '../commands/command.ts';
 import { openPipeStock } from '../commands/pipes.ts';
 import { pumpPipe } from '../commands/pump.ts';
 
@@ -72,6 +75,26 @@ test('the pump hands on every byte in order, whatever the sizes of writes and th
   } finally {
     await rm(dir, { recursive: true });
   }
+});
+
+test('what a terminal gives between its end and its closing is stored, though all before it was', async () => {
+  const got: string[] = [];
+  const open: Terminal['open'] = ({ buffer, callback }) => {
+    const giveRest = (): void => {
+      const target = typeof buffer === 'function' ? buffer() : buffer;
+      callback(Buffer.from(target.buffer, target.byteOffset).write('rest'), target);
+    };
+    const stream = new Readable({
+      read: () => void stream.push(null),
+      destroy(error, done) {
+        giveRest();
+        done(error);
+      },
+    });
+    return stream as unknown as ReadStream;
+  };
+  await pumpPipe({ open }, async (piece) => void got.push(piece.toString())).done;
+  assert.deepEqual(got, ['rest']);
 });
 
 test('a pipe that somebody outside of the tree holds open is abandoned after the tree is dead', async () => {
