@@ -132,7 +132,7 @@ export function missingMachines({ dialIn }: Farm, now: number): Html {
   const told = short.map(
     ({ pool, hostType, expect, connected }) =>
       html`<p><strong class="warn">${plural(expect - connected, 'machine')} missing</strong>: ${connected} of ${expect} of the pool ${bdi(pool)} are connected.</p>
-<p class="dim">One that was never here joins by <a href="/dist/install.sh">install.sh</a> with a key of <code>croft key create --host-type ${bdi(hostType)}</code>. The log of its service, <code>croft-buildlet</code>, tells why one that was here stays away.</p>`,
+<p class="prose">One that was never here joins by <a href="/dist/install.sh">install.sh</a> with a key of <code>croft key create --host-type ${bdi(hostType)}</code>. The log of its service, <code>croft-buildlet</code>, tells why one that was here stays away.</p>`,
   );
   if (rows.length + told.length === 0) return html``;
   return html`<section>${told}${rows.length === 0 ? '' : table(['Host', 'Pool', 'Last here', 'Why it is not'], rows, 'Machines that were here')}</section>`;
