@@ -120,7 +120,7 @@ describe('with a Docker daemon', { skip }, () => {
     const variables = lines.slice(6).map((line) => line.split('=')[0]);
     assert.deepEqual(
       variables.toSorted((a = '', b = '') => (a < b ? -1 : 1)),
-      ['CROFT_COOKIE', 'HOME', 'PATH', 'PWD', 'TMPDIR', 'WORKDIR'],
+      ['CROFT_COOKIE', 'HOME', 'PATH', 'PWD', 'SHELL', 'TMPDIR', 'WORKDIR'],
     );
     const write = await say(pool, 'touch "$HOME/a" a /tmp/a && touch /a');
     assert.match(write.said, /touch: cannot touch '\/a': Read-only file system/);
