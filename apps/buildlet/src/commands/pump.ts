@@ -76,8 +76,7 @@ export function pumpPipe(source: OutputSource, given: Store, ring: Buffer = Buff
     advance();
   };
   if (typeof source === 'number') socket.on('end', onEnd); // a turn before it is closed; a terminal has more to give in between
-  socket.on('close', onEnd); // alone when it was destroyed
-  socket.resume();
+  socket.on('close', onEnd).resume(); // alone when it was destroyed
   return {
     done: done.promise,
     async finish(clock) {
