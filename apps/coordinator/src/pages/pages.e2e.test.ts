@@ -196,6 +196,17 @@ test('progress bars and colours are shown as a terminal would', { skip }, async 
   });
 });
 
+/** Roughly. */
+async function waitForLine(page: Page, line: number): Promise<void> {
+  await page.waitForFunction((wanted) => {
+    const shown = document
+      .elementFromPoint(400, innerHeight - 60)
+      ?.closest('.row')
+      ?.id.slice(1);
+    return Math.abs(Number(shown) - wanted) < 200_000;
+  }, line);
+}
+
 test('a gigabyte: any place by range, few rows, exact line numbers', { skip }, async () => {
   const id = addBuild(syntheticLog(16_777_216));
   await withPage(`/builds/${id}`, {}, async (page) => {
@@ -210,19 +221,32 @@ test('a gigabyte: any place by range, few rows, exact line numbers', { skip }, a
     await box.evaluate((element) => (element.scrollTop = element.scrollHeight));
     await page.locator(row(16_777_216)).waitFor();
     await box.evaluate((element) => (element.scrollTop = element.scrollHeight / 2));
-    await page.waitForFunction(() => {
-      const shown = document
-        .elementFromPoint(400, innerHeight - 60)
-        ?.closest('.row')
-        ?.id.slice(1);
-      return Math.abs(Number(shown) - 8_388_608) < 200_000;
-    });
+    await waitForLine(page, 8_388_608);
     await box.evaluate((element) => (element.scrollTop = 0));
     await page.locator(row(1)).waitFor();
     for (let block = 1; block <= 12; block += 1) await page.locator(`#L${block * 256}`).evaluate((element) => element.scrollIntoView());
     await page.locator('#L3300').waitFor();
     assert.ok((await page.locator('.row').count()) <= 8 * 256);
     assert.ok(bytes < 20_000_000, `${bytes} bytes were read`);
+  });
+});
+
+test('who scrolls on while lines are loaded is not brought back', { skip }, async () => {
+  const id = addBuild(syntheticLog(16_777_216));
+  await withPage(`/builds/${id}`, {}, async (page) => {
+    await page.locator(row(1)).waitFor();
+    const goOn = Promise.withResolvers<void>();
+    await page.route('**', async (route) => {
+      if (route.request().headers()['range'] !== undefined) await goOn.promise;
+      await route.continue();
+    });
+    const box = page.locator('.rows');
+    const asked = page.waitForRequest((request) => request.headers()['range'] !== undefined);
+    await box.evaluate((element) => (element.scrollTop = element.scrollHeight / 2));
+    await asked;
+    await box.evaluate((element) => (element.scrollTop = (element.scrollHeight / 4) * 3));
+    goOn.resolve();
+    await waitForLine(page, 12_582_912);
   });
 });
 

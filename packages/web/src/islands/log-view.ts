@@ -150,10 +150,14 @@ export class LogView {
     return false;
   }
 
-  /** The scroll bar was dragged to where there are no rows. */
+  /** The scroll bar was dragged to where there are no rows. Who has dragged it on while they were loaded is not brought back. */
   async #mountAtScroll(): Promise<boolean> {
-    const line = Math.min(this.#store.lines - 1, Math.max(0, Math.floor(this.#box.scrollTop / this.#linePx())));
-    const mounted = await this.#mount(Math.floor(line / blockLines));
+    const { scrollTop } = this.#box;
+    const line = Math.min(this.#store.lines - 1, Math.max(0, Math.floor(scrollTop / this.#linePx())));
+    const index = Math.floor(line / blockLines);
+    await this.#store.block(index);
+    if (this.#box.scrollTop !== scrollTop) return true;
+    const mounted = await this.#mount(index);
     this.#scrollTo(this.#row(line), 0);
     return mounted;
   }
@@ -174,10 +178,13 @@ export class LogView {
     return true;
   }
 
-  /** Changes rows without moving what is being read. */
+  /** Changes rows without moving what is being read; nothing is where rows are still to come. */
   #keepInPlace(change: () => void): void {
-    const { top } = this.#box.getBoundingClientRect();
-    const anchor = this.#mounted().find((block) => block.getBoundingClientRect().bottom > top);
+    const view = this.#box.getBoundingClientRect();
+    const anchor = this.#mounted().find((block) => {
+      const { top, bottom } = block.getBoundingClientRect();
+      return bottom > view.top && top < view.bottom;
+    });
     const before = anchor?.getBoundingClientRect().top ?? 0;
     change();
     if (anchor?.isConnected) this.#box.scrollTop += anchor.getBoundingClientRect().top - before;
