@@ -54,9 +54,10 @@ test('a call that takes too long is ended with everything it started', async () 
   const bin = fakeGit(place.dir, `sleep 1000 & echo $$ $! > '${pids}.new'; mv '${pids}.new' '${pids}'; wait`);
   const git = openGit({ gitHome: path.join(place.dir, 'home'), clock, path: bin });
   const call = git.call({ args: ['fetch'], limitMs: 5000 });
+  const ended = assert.rejects(call, { code: 'timeout', message: 'git fetch: took too long and was ended' });
   await until(() => fs.existsSync(pids));
   await clock.advance(5000);
-  await assert.rejects(call, { code: 'timeout', message: 'git fetch: took too long and was ended' });
+  await ended;
   for (const pid of fs.readFileSync(pids, 'utf8').trim().split(' ')) await until(() => gone(Number(pid)));
 });
 
